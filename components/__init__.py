@@ -1,0 +1,43 @@
+"""The public components, exported lazily: importing one imports no TensorFlow and no Beam.
+
+    from mainspring.components import ingest_examples, train_model
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mainspring.components.deployment.component import deploy_model as deploy_model
+    from mainspring.components.deployment.component import refuse_run as refuse_run
+    from mainspring.components.deployment.component import resolve_champion as resolve_champion
+    from mainspring.components.evaluation.component import evaluate_model as evaluate_model
+    from mainspring.components.ingestion.component import ingest_examples as ingest_examples
+    from mainspring.components.ingestion.component import resolve_spans as resolve_spans
+    from mainspring.components.training.component import train_model as train_model
+    from mainspring.components.validation.component import validate_examples as validate_examples
+
+COMPONENTS = {
+    "resolve_spans": "ingestion",
+    "ingest_examples": "ingestion",
+    "validate_examples": "validation",
+    "train_model": "training",
+    "evaluate_model": "evaluation",
+    "resolve_champion": "deployment",
+    "deploy_model": "deployment",
+    "refuse_run": "deployment",
+}
+"""The folder of each public component."""
+
+__all__ = [*COMPONENTS]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in COMPONENTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{COMPONENTS[name]}.component"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *COMPONENTS])

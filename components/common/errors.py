@@ -1,0 +1,33 @@
+"""One exception type for the user's mistakes, printed as one line wherever nobody catches it."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+ERROR_PREFIX = "mainspring: error: "
+"""What a task's log line begins with when the task ended by a `UserError`; the engines look for it."""
+
+
+class UserError(Exception):
+    """A wrong input, not a bug: its message is one line that names the input, what is wrong and what to do."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(message.split()))
+
+
+_previous_hook = sys.excepthook
+
+
+def _print_user_errors_as_one_line(
+    kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+) -> None:
+    if isinstance(error, UserError):
+        print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
+    else:
+        _previous_hook(kind, error, traceback)
+
+
+# A component's body runs under KFP's executor, which has no place to catch our exceptions: the hook is that place. The
+# interpreter still exits with status 1, and every other exception keeps its traceback.
+sys.excepthook = _print_user_errors_as_one_line

@@ -1,0 +1,127 @@
+"""The manifests that travel with examples, models and published versions: who made this, of what, and how to tell."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
+
+EXAMPLES_MANIFEST = "manifest.json"
+MODEL_MANIFEST = "manifest.json"
+VERSION_MANIFEST = "version.json"
+"""Written last into a published version: a folder without it is not a version."""
+
+SCHEMA_FILE = "schema.pbtxt"
+"""TFDV's schema as protobuf text, under the name that TFX gives it."""
+
+STATISTICS_FILE = "FeatureStats.pb"
+"""A split's `DatasetFeatureStatisticsList`, serialised, under the name that TFX gives it."""
+
+SPLITS = ("train", "eval")
+
+BINARY = "binary_classification"
+MULTICLASS = "multiclass_classification"
+REGRESSION = "regression"
+TASKS = (BINARY, MULTICLASS, REGRESSION)
+
+
+@dataclass(frozen=True)
+class ExamplesManifest:
+    """What an examples artifact holds: `<split>/<span>.parquet`, all files with the same columns."""
+
+    rows: dict[str, int]
+    """Rows by split."""
+    columns: dict[str, str]
+    """`int64`, `double` or `string` by column, in the files' order."""
+    spans: list[str]
+    """The spans read, oldest first; the last one is the newest. `["all"]` where the source has no `{SPAN}`."""
+    fingerprint: str
+    """`sha256:<hex>` of the rows' content and their split, whatever the order of rows or the layout of files."""
+    source: dict[str, Any]
+    """The pattern, and each file's URI, size in bytes and modification time."""
+    query: str
+    """The SQL that made the rows from the source; empty for the source as it is."""
+    versions: dict[str, str]
+    """Versions of the code and libraries that made it."""
+
+
+@dataclass(frozen=True)
+class ModelManifest:
+    """What lies beside `saved_model.pb`."""
+
+    task: str
+    """One of `TASKS`."""
+    label: str
+    """The label's column."""
+    classes: list[str]
+    """Class names in the order of the model's outputs (the positive one last); empty for regression."""
+    features: dict[str, str]
+    """`numeric` or `categorical` by feature."""
+    hyperparameters: dict[str, Any]
+    seed: int
+    examples_fingerprint: str
+    schema_fingerprint: str
+    parent: str
+    """URI of the champion version this model was trained to replace, or empty."""
+    fingerprint: str
+    """`sha256:<hex>` of the SavedModel's files."""
+    versions: dict[str, str]
+    metrics: dict[str, float] = field(default_factory=dict)
+    """Training's own last metrics, by name; evaluation's are in the evaluation."""
+
+
+@dataclass(frozen=True)
+class VersionManifest:
+    """A published, immutable version: `<models root>/<name>/<version>/version.json`."""
+
+    name: str
+    version: int
+    model_fingerprint: str
+    examples_fingerprint: str
+    baseline: str
+    """URI of the version whose data these examples were validated against, or empty."""
+    replaces: int
+    """The version that was served when this one was published; 0 if none was."""
+    created: str
+    """ISO 8601, UTC."""
+    files: dict[str, str]
+    """`sha256:<hex>` by relative path, for every file but this one."""
+
+
+Manifest = TypeVar("Manifest", ExamplesManifest, ModelManifest, VersionManifest)
+
+
+def write(manifest: ExamplesManifest | ModelManifest | VersionManifest, path: Path) -> None:
+    """Writes a manifest as JSON, atomically."""
+    storage.write_json(path, dataclasses.asdict(manifest))
+
+
+def read(kind: type[Manifest], path: Path) -> Manifest:
+    """Reads a manifest of the given kind; unknown keys are ignored, so that older code reads newer files.
+
+    Raises:
+        UserError: The file is missing, is no JSON, or lacks a field.
+    """
+    content = storage.read_json(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: not a {kind.__name__}: expected a JSON object")
+    known = {field.name for field in dataclasses.fields(kind)}
+    try:
+        return kind(**{key: value for key, value in content.items() if key in known})
+    except TypeError as error:
+        raise UserError(f"{path}: not a {kind.__name__}: {error}") from error
+
+
+def code_versions(*distributions: str) -> dict[str, str]:
+    """Returns the versions of Python, Mainspring and the given distributions."""
+    import importlib.metadata
+    import platform
+
+    from mainspring.components.common.images import VERSION
+
+    versions = {"python": platform.python_version(), "mainspring": VERSION}
+    return versions | {name: importlib.metadata.version(name) for name in distributions}

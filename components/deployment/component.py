@@ -1,0 +1,81 @@
+"""The KFP interface of deployment: what is served, serving something better, and ending a run that was refused."""
+
+from typing import NamedTuple
+
+from kfp import dsl
+
+from mainspring.components.common.images import image
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def resolve_champion(
+    target: str, examples_fingerprint: str = "", models_root: str = ""
+) -> NamedTuple("Champion", champion_uri=str, baseline_uri=str, version=int):  # type: ignore[valid-type]
+    """Asks the target what it serves now. Switch caching off for this step: the answer changes.
+
+    Args:
+        target: `local://<name>` or `kserve://<namespace>/<name>`.
+        examples_fingerprint: From `ingest_examples`. If the champion was trained on these very examples, they are compared with
+            the data before them, not with themselves: a repeated run gets the same baseline as the first.
+        models_root: URI under which versions are published; empty: the local root's `models/`.
+
+    Returns:
+        champion_uri: The published version that is served; empty if there is none.
+        baseline_uri: The published version whose data is the baseline for these examples; empty if there is none.
+        version: The served version; 0 if there is none.
+    """
+    from mainspring.components.deployment.resolve_champion import resolve_champion
+
+    return resolve_champion(target=target, examples_fingerprint=examples_fingerprint, models_root=models_root)
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def deploy_model(
+    model: dsl.Input[dsl.Model],
+    statistics: dsl.Input[dsl.Artifact],
+    evaluation: dsl.Input[dsl.Artifact],
+    target: str,
+    baseline_uri: str = "",
+    models_root: str = "",
+) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
+    """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
+
+    A model that is the newest version already is not published again; it is only made sure that the target serves it.
+
+    Args:
+        model: From `train_model`.
+        statistics: From `validate_examples`; published with the model, as the baseline of later data.
+        evaluation: From `evaluate_model`; a model that is not blessed in it is refused.
+        target: `local://<name>` or `kserve://<namespace>/<name>`.
+        baseline_uri: From `resolve_champion`; recorded in the version.
+        models_root: URI under which versions are published; empty: the local root's `models/`.
+
+    Returns:
+        version: The version that is served.
+        version_uri: Where it is published.
+        endpoint: The URL that answers predictions.
+    """
+    from mainspring.components.deployment.deploy_model import deploy_model
+
+    return deploy_model(
+        model=model.path,
+        statistics=statistics.path,
+        evaluation=evaluation.path,
+        target=target,
+        baseline_uri=baseline_uri,
+        models_root=models_root,
+    )
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def refuse_run(stage: str, reasons: str, on_refusal: str = "fail") -> None:
+    """Ends a run whose data or model was refused: says why, and fails unless told otherwise.
+
+    Args:
+        stage: What was refused: `data` or `model`.
+        reasons: The verdict's reasons, separated by newlines.
+        on_refusal: `fail`: this step fails and with it the run; `skip`: the run ends as succeeded, with nothing deployed.
+    """
+    from mainspring.components.deployment.refuse_run import refuse_run
+
+    refuse_run(stage=stage, reasons=reasons, on_refusal=on_refusal)

@@ -1,0 +1,77 @@
+"""The KFP interface of training."""
+
+from typing import List
+
+from kfp import dsl
+
+from mainspring.components.common.images import image
+
+
+@dsl.component(base_image=image("training"), install_kfp_package=False)
+def train_model(
+    examples: dsl.Input[dsl.Dataset],
+    schema: dsl.Input[dsl.Artifact],
+    label: str,
+    model: dsl.Output[dsl.Model],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    task: str = "auto",
+    hidden_units: List[int] = [128, 64],  # noqa: B006 (KFP compiles it; nobody can change it)
+    embedding_size: int = 16,
+    dropout: float = 0.1,
+    learning_rate: float = 0.001,
+    batch_size: int = 1024,
+    max_epochs: int = 20,
+    patience: int = 2,
+    exclude: List[str] = [],  # noqa: B006
+    seed: int = 20131,
+    module: str = "",
+    parent_uri: str = "",
+) -> str:
+    """Trains a Keras model that takes raw features: preprocessing is part of the exported SavedModel.
+
+    Args:
+        examples: From `ingest_examples`.
+        schema: From `validate_examples`.
+        label: The label's column.
+        model: The SavedModel, `manifest.json` and `schema.pbtxt`.
+        metrics: Training's last metrics, for the Kubeflow UI.
+        report: A self-contained page with the learning curves.
+        task: `binary_classification`, `multiclass_classification`, `regression`, or `auto`: told from the label.
+        hidden_units: Width of each dense layer.
+        embedding_size: Largest width of a categorical feature's embedding.
+        dropout: Share of units dropped, in [0, 1).
+        learning_rate: Adam's step size, above 0.
+        batch_size: Rows per step.
+        max_epochs: Passes over train at most; training stops early when eval no longer gets better.
+        patience: Epochs without a better eval loss before training stops; the best weights are kept.
+        exclude: Columns that are no features.
+        seed: Of initial weights, shuffling and dropout.
+        module: Path of a Python file with `build_model(context) -> keras.Model`, instead of the built-in model.
+        parent_uri: The champion version this model is to replace; recorded in the manifest.
+
+    Returns:
+        The model's fingerprint.
+    """
+    from mainspring.components.training.train_model import train_model
+
+    return train_model(
+        examples=examples.path,
+        schema=schema.path,
+        label=label,
+        model=model.path,
+        metrics=metrics,
+        report=report.path,
+        task=task,
+        hidden_units=hidden_units,
+        embedding_size=embedding_size,
+        dropout=dropout,
+        learning_rate=learning_rate,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        patience=patience,
+        exclude=exclude,
+        seed=seed,
+        module=module,
+        parent_uri=parent_uri,
+    )

@@ -1,0 +1,1 @@
+"""Compiled pipelines, the command line, and the engines that run pipelines on one machine."""

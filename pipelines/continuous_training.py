@@ -1,0 +1,101 @@
+"""Ingest, validate, train, evaluate, deploy: the loop's first five stages."""
+
+from typing import List
+
+from kfp import dsl
+
+from mainspring.components import (
+    deploy_model,
+    evaluate_model,
+    ingest_examples,
+    refuse_run,
+    resolve_champion,
+    resolve_spans,
+    train_model,
+    validate_examples,
+)
+
+
+@dsl.pipeline(
+    name="continuous-training",
+    description="Trains a challenger on the newest data and deploys it if data and model pass their gates.",
+)
+def continuous_training(
+    source: str,
+    label: str,
+    target: str,
+    span: str = "latest",
+    window: int = 1,
+    query: str = "",
+    eval_fraction: float = 0.2,
+    split_columns: List[str] = [],  # noqa: B006
+    schema_uri: str = "",
+    exclude: List[str] = [],  # noqa: B006
+    task: str = "auto",
+    max_epochs: int = 20,
+    module: str = "",
+    evaluation_policy: str = "",
+    models_root: str = "",
+    on_refusal: str = "fail",
+):
+    """Trains a challenger on the newest data and deploys it if data and model pass their gates."""
+    found = resolve_spans(source=source, span=span, window=window).set_display_name("Find the spans")
+    found.set_caching_options(False)
+
+    ingested = ingest_examples(
+        source=source,
+        spans=found.outputs["spans"],
+        query=query,
+        eval_fraction=eval_fraction,
+        split_columns=split_columns,
+        source_fingerprint=found.outputs["fingerprint"],
+    ).set_display_name("Ingest examples")
+
+    champion = resolve_champion(
+        target=target, examples_fingerprint=ingested.outputs["fingerprint"], models_root=models_root
+    ).set_display_name("Find the champion")
+    champion.set_caching_options(False)
+
+    validated = validate_examples(
+        examples=ingested.outputs["examples"],
+        label=label,
+        schema_uri=schema_uri,
+        baseline_uri=champion.outputs["baseline_uri"],
+    ).set_display_name("Validate examples")
+
+    with dsl.If(validated.outputs["valid"] == True, name="data is valid"):  # noqa: E712
+        trained = train_model(
+            examples=ingested.outputs["examples"],
+            schema=validated.outputs["schema"],
+            label=label,
+            task=task,
+            max_epochs=max_epochs,
+            exclude=exclude,
+            module=module,
+        ).set_display_name("Train model")
+
+        evaluated = evaluate_model(
+            examples=ingested.outputs["examples"],
+            model=trained.outputs["model"],
+            champion_uri=champion.outputs["champion_uri"],
+            policy=evaluation_policy,
+        ).set_display_name("Evaluate model")
+
+        with dsl.If(evaluated.outputs["blessed"] == True, name="model is blessed"):  # noqa: E712
+            deployed = deploy_model(
+                model=trained.outputs["model"],
+                statistics=validated.outputs["statistics"],
+                evaluation=evaluated.outputs["evaluation"],
+                target=target,
+                baseline_uri=champion.outputs["baseline_uri"],
+                models_root=models_root,
+            ).set_display_name("Deploy model")
+            deployed.set_caching_options(False)
+        with dsl.Else(name="model is refused"):
+            refuse_run(stage="model", reasons=evaluated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
+                "Refuse the model"
+            ).set_caching_options(False)
+    with dsl.Else(name="data is refused"):
+        refuse_run(stage="data", reasons=validated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
+            "Refuse the data"
+        ).set_caching_options(False)

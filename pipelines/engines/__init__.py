@@ -1,0 +1,1 @@
+"""Where a pipeline runs: in processes here, or in containers."""
