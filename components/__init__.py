@@ -1,6 +1,6 @@
 """The public components, exported lazily: importing one imports no TensorFlow and no Beam.
 
-    from mainspring.components import ingest_examples, train_model
+For example `from mainspring.components import ingest_examples, train_model`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COMPONENTS = {
 }
 """The folder of each public component."""
 
-__all__ = [*COMPONENTS]  # noqa: PLE0604
+__all__ = [*COMPONENTS]
 
 
 def __getattr__(name: str) -> Any:

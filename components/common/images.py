@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 VERSION = "0.1.0"
-"""The package's version, which is also every image's tag. `pyproject.toml` says the same; a test holds them together."""
+"""The package's version and every image's tag. `pyproject.toml` says the same; a test holds them together."""
 
 REPOSITORY = "mainspring"
 

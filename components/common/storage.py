@@ -1,4 +1,4 @@
-"""Where things lie, and how they are published: written aside, then renamed, so that nothing half-written looks finished."""
+"""Where things lie and how they are published: written aside, then renamed: nothing half-written looks finished."""
 
 from __future__ import annotations
 
@@ -127,7 +127,9 @@ def full_disks_as_user_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"{target}: the disk is full; nothing was published. Free some space, then run again") from error
+            raise UserError(
+                f"{target}: the disk is full; nothing was published. Free some space, then run again"
+            ) from error
         if error.errno in (errno.EACCES, errno.EROFS):
             raise UserError(f"{target}: may not be written ({error.strerror}); nothing was published") from error
         raise

@@ -8,9 +8,9 @@ from mainspring.components.common.images import image
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def resolve_champion(
-    target: str, examples_fingerprint: str = "", models_root: str = ""
-) -> NamedTuple("Champion", champion_uri=str, baseline_uri=str, version=int):  # type: ignore[valid-type]
+def resolve_champion(target: str, examples_fingerprint: str = "", models_root: str = "") -> NamedTuple(
+    "Champion", champion_uri=str, baseline_uri=str, version=int
+):  # type: ignore[valid-type]
     """Asks the target what it serves now. Switch caching off for this step: the answer changes.
 
     Args:

@@ -8,7 +8,9 @@ from mainspring.components.common.images import image
 
 
 @dsl.component(base_image=image("ingestion"), install_kfp_package=False)
-def resolve_spans(source: str, span: str = "latest", window: int = 1) -> NamedTuple("Resolved", spans=str, fingerprint=str):  # type: ignore[valid-type]
+def resolve_spans(source: str, span: str = "latest", window: int = 1) -> NamedTuple(
+    "Resolved", spans=str, fingerprint=str
+):  # type: ignore[valid-type]
     """Finds the spans to read now, so that what depends on them is cached while the data stays the same.
 
     Switch caching off for this step, and only for this one: a source that changed gives another fingerprint, and every later

@@ -1,0 +1,187 @@
+"""Self-contained HTML pages: one file, no network, for the Kubeflow UI's frame and for a browser, light and dark."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, Template
+from markupsafe import Markup
+
+Cell = str | int | float | bool | Markup | None
+
+SERIES_CLASSES = ("s1", "s2", "s3", "s4")
+"""CSS classes of a chart's series, in order; more series than that are more than a reader can tell apart."""
+
+
+def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence[tuple[str, Markup | str]]) -> str:
+    """Returns a whole HTML page.
+
+    Args:
+        title: The page's heading.
+        verdict: Passed (True), refused (False) or neither (None), and the sentence beside it; no banner if None.
+        sections: Heading and body of each; a body that is no `Markup` is escaped.
+    """
+    state = None if verdict is None else {True: "passed", False: "refused", None: "neutral"}[verdict[0]]
+    sentence = "" if verdict is None else verdict[1]
+    return _template("page").render(title=title, state=state, sentence=sentence, sections=sections)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
+    """Returns a table; numbers are aligned and rounded to four significant digits, True and False become marks."""
+    return Markup(_template("table").render(headers=headers, rows=[[_cell(value) for value in row] for row in rows]))
+
+
+def key_values(values: Mapping[str, Cell]) -> Markup:
+    """Returns a two-column table without a header."""
+    return table([], [[key, value] for key, value in values.items()])
+
+
+def listing(items: Sequence[str | Markup]) -> Markup:
+    """Returns a bulleted list."""
+    return Markup(_template("listing").render(items=items))
+
+
+def bar_chart(
+    categories: Sequence[str], series: Mapping[str, Sequence[float | None]], *, width: int = 520, unit: str = ""
+) -> Markup:
+    """Returns horizontal bars, a group per category and a bar per series.
+
+    Args:
+        categories: Names, top to bottom.
+        series: Values by series name, one per category, none negative; None draws no bar.
+        width: Pixels.
+        unit: Written after each value.
+    """
+    largest = max((value for values in series.values() for value in values if _drawable(value)), default=0.0) or 1.0  # type: ignore[type-var]
+    bar, gap, left, right = 11, 9, 150, 64
+    groups, top = [], 4
+    for index, category in enumerate(categories):
+        bars = []
+        for number, values in enumerate(series.values()):
+            value = values[index]
+            if _drawable(value):
+                length = float(value) / largest * (width - left - right)  # type: ignore[arg-type]
+                bars.append(
+                    {
+                        "y": top + number * bar,
+                        "length": max(length, 0.5),
+                        "class": SERIES_CLASSES[number % 4],
+                        "text": f"{number_text(value)}{unit}",
+                    }
+                )
+        groups.append({"name": category, "y": top + bar * len(series) / 2 + 4, "bars": bars})
+        top += bar * len(series) + gap
+    return Markup(
+        _template("bars").render(
+            groups=groups, width=width, height=top, left=left, bar=bar - 2, legend=_legend(list(series))
+        )
+    )
+
+
+def line_chart(
+    series: Mapping[str, Sequence[tuple[float, float]]],
+    *,
+    width: int = 520,
+    height: int = 220,
+    x_label: str = "",
+    y_label: str = "",
+    diagonal: bool = False,
+) -> Markup:
+    """Returns lines through (x, y) points, with axes.
+
+    Args:
+        series: Points by series name; points that are not finite are left out.
+        width: Pixels.
+        height: Pixels.
+        x_label: Under the x axis.
+        y_label: Beside the y axis.
+        diagonal: Whether to draw y = x, as ROC and calibration curves want it.
+    """
+    clean = {
+        name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in series.items()
+    }
+    points = [point for values in clean.values() for point in values]
+    if not points:
+        return Markup("<p>Nothing to draw.</p>")
+    x_low, x_high = _range([x for x, _ in points])
+    y_low, y_high = _range([y for _, y in points])
+    left, right, top, bottom = 56, 12, 10, 36
+
+    def place(x: float, y: float) -> str:
+        across = left + (x - x_low) / (x_high - x_low) * (width - left - right)
+        down = top + (y_high - y) / (y_high - y_low) * (height - top - bottom)
+        return f"{across:.1f},{down:.1f}"
+
+    lines = [
+        {
+            "class": SERIES_CLASSES[index % 4],
+            "points": " ".join(place(x, y) for x, y in values),
+            "dots": [place(*values[0]).split(",")] if len(values) == 1 else [],
+        }
+        for index, values in enumerate(clean.values())
+        if values
+    ]
+    low, high = max(x_low, y_low), min(x_high, y_high)
+    return Markup(
+        _template("lines").render(
+            lines=lines,
+            diagonal=f"{place(low, low)} {place(high, high)}" if diagonal else "",
+            width=width,
+            height=height,
+            left=left,
+            right=width - right,
+            top=top,
+            base=height - bottom,
+            x_ticks=[(place(x, y_low).split(",")[0], number_text(x)) for x in _ticks(x_low, x_high)],
+            y_ticks=[(place(x_low, y).split(",")[1], number_text(y)) for y in _ticks(y_low, y_high)],
+            x_label=x_label,
+            y_label=y_label,
+            legend=_legend(list(series)),
+        )
+    )
+
+
+def number_text(value: Cell) -> str:
+    """Returns a number as people read it: thousands apart, four significant digits, no trailing zeros."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return "" if value is None else str(value)
+    if isinstance(value, int) or (math.isfinite(value) and value == int(value) and abs(value) < 1e15):
+        return f"{int(value):,}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
+
+
+def _cell(value: Cell) -> tuple[str, str | Markup]:
+    if isinstance(value, bool):
+        return ("yes", "✓") if value else ("no", "✗")
+    if isinstance(value, Markup):
+        return "", value
+    return ("number" if isinstance(value, int | float) else ""), number_text(value)
+
+
+def _drawable(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _legend(names: list[str]) -> list[tuple[str, str]]:
+    return [(SERIES_CLASSES[index % 4], name) for index, name in enumerate(names)] if len(names) > 1 else []
+
+
+def _range(values: list[float]) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    step = 10.0 ** math.floor(math.log10(high - low))
+    step *= next((factor for factor in (0.1, 0.2, 0.5, 1) if (high - low) / (step * factor) <= 6), 2)
+    return [round(step * index, 10) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+@cache
+def _template(name: str) -> Template:
+    loader = PackageLoader("mainspring.components.common", "templates")
+    return Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True).get_template(
+        f"{name}.html.j2"
+    )
