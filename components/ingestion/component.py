@@ -22,7 +22,7 @@ def resolve_spans(source: str, span: str = "latest", window: int = 1) -> NamedTu
         window: With `latest` or a number: that span and the ones before it, this many in all.
 
     Returns:
-        spans: The spans found, such as `1-6`; empty if the source has no `{SPAN}`.
+        spans: The spans found, such as `1-6`; `all` if the source has no `{SPAN}`.
         fingerprint: Changes when a file of these spans is added, removed or rewritten.
     """
     from mainspring.components.ingestion.resolve_spans import resolve_spans
