@@ -1,0 +1,254 @@
+"""The target `local://<name>`: model servers behind a front that owns the endpoint's port, on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import Literal
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment import endpoint_state, loopback, model_servers, processes, routing
+from mainspring.components.deployment.endpoint_state import Server, State
+from mainspring.components.deployment.processes import Probationer
+
+SERVING: Literal["serving"] = "serving"
+STOPPED: Literal["stopped"] = "stopped"
+FAILED: Literal["failed"] = "failed"
+
+DRAIN_SECONDS = 60.0
+"""How long a replaced model server may take to finish its requests before it is ended."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A local endpoint as `mainspring endpoints list` shows it."""
+
+    name: str
+    url: str
+    """What answers V1 predictions."""
+    version: int
+    """The version that is served, or will be once the endpoint is started again."""
+    state: Literal["serving", "stopped", "failed"]
+    pid: int
+    """The front's process, which owns the port; 0 if there is none."""
+    port: int
+    since: str
+    """When that version took over; ISO 8601, UTC."""
+    model: str
+    """Where that version is published."""
+    problem: str
+    """Why it failed; empty otherwise."""
+
+
+def deploy(name: str, version: int, uri: str) -> str:
+    """Serves a published version, without a failed request in between, and returns the endpoint's URL.
+
+    The version is loaded, warmed up and checked before it gets traffic; if that fails, whatever was served still is.
+
+    Args:
+        name: The endpoint's and the model's name.
+        version: The version's number.
+        uri: Where it is published.
+
+    Raises:
+        UserError: It cannot be served.
+    """
+    processes.serving_python()
+    with endpoint_state.locked(name):
+        known = endpoint_state.read(name) or endpoint_state.new(name)
+        state = _tidy(known)
+        if state.uri == uri and not _problem(state):
+            print(f"{_title(state)} serves version {version} already", flush=True)
+            return state.url
+        return _bring_up(state, version, uri).url
+
+
+def start(name: str) -> Endpoint:
+    """Brings a stopped or failed endpoint back: the last version, the same port.
+
+    Raises:
+        UserError: There is no such endpoint, or it cannot be served.
+    """
+    _existing(name)
+    processes.serving_python()
+    with endpoint_state.locked(name):
+        state = _tidy(_existing(name))
+        if _problem(state):
+            state = _bring_up(state, state.version, state.uri)
+        return _endpoint(state)
+
+
+def stop(name: str) -> Endpoint:
+    """Ends an endpoint's processes once they have answered their requests; version and port are remembered.
+
+    Raises:
+        UserError: There is no such endpoint.
+    """
+    _existing(name)
+    with endpoint_state.locked(name):
+        state = _existing(name)
+        state = _served(state)
+        processes.stop(state.front, DRAIN_SECONDS)
+        for server in state.servers:
+            processes.stop(server.process, DRAIN_SECONDS)
+        return _endpoint(endpoint_state.write(replace(state, front=None, servers=())))
+
+
+def list_endpoints() -> list[Endpoint]:
+    """Returns the local root's endpoints that have served a version, by name."""
+    states = [state for state in map(endpoint_state.read, endpoint_state.names()) if state is not None]
+    return [_endpoint(_served(state)) for state in states if state.version]
+
+
+def champion(name: str) -> tuple[int, str] | None:
+    """Returns number and URI of the version that an endpoint serves, or served when it stopped; None if none."""
+    state = endpoint_state.read(name)
+    if state is None:
+        return None
+    state = _served(state)
+    return (state.version, state.uri) if state.version else None
+
+
+def _bring_up(state: State, version: int, uri: str) -> State:
+    """Loads a version, or finds it loaded, and gives it all traffic."""
+    before = routing.read(state)
+    started: list[Probationer] = []
+    try:
+        state = _with_front(state, started)
+        state, server = _with_server(state, version, uri, started)
+        routing.wait_for_front(state)
+        for probationer in started:
+            probationer.keep()
+        routing.switch(state, server)
+        _verify(state, server)
+    except BaseException:
+        _undo(state, before, started)
+        raise
+    print(
+        f"{_title(state)} serves version {version}{f' in place of {state.version}' if state.version else ''}",
+        flush=True,
+    )
+    old = [other for other in state.servers if other.process != server.process]
+    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+    state = endpoint_state.write(replace(state, version=version, uri=uri, since=now))
+    for other in old:
+        routing.drain(state, other, DRAIN_SECONDS)
+        processes.stop(other.process, DRAIN_SECONDS)
+    return endpoint_state.write(replace(state, servers=(server,)))
+
+
+def _with_front(state: State, started: list[Probationer]) -> State:
+    if processes.alive(state.front):
+        return state
+    if not loopback.is_free(state.port):
+        raise UserError(
+            f"{_title(state)}: its port {state.port} is in use by another process; end that process, then run again"
+        )
+    front = routing.start_front(state)
+    started.append(front)
+    return endpoint_state.write(replace(state, front=front.process))
+
+
+def _with_server(state: State, version: int, uri: str, started: list[Probationer]) -> tuple[State, Server]:
+    for server in state.servers:
+        if server.uri == uri and model_servers.is_ready(state.name, server):
+            return state, server
+    print(f"{_title(state)}: loading version {version}", flush=True)
+    probationer, server = model_servers.start(state.name, version, uri)
+    started.append(probationer)
+    others = state.servers
+    # Written down before it is ready: were we killed now, the next deployment would find it.
+    endpoint_state.write(replace(state, servers=(*others, server)))
+    server = model_servers.wait_until_ready(state.name, server)
+    model_servers.check_prediction(state.name, server)
+    return endpoint_state.write(replace(state, servers=(*others, server))), server
+
+
+def _verify(state: State, server: Server) -> None:
+    answer = loopback.call(state.port, "GET", f"/v2/models/{state.name}/ready")
+    if answer.status != 200 or answer.headers.get(routing.VERSION_HEADER) != str(server.version):
+        log = model_servers.log_of(state.name, server.version)
+        raise UserError(f"{state.url}: version {server.version} does not answer there ({answer.error}); see {log}")
+    model_servers.check_prediction(state.name, replace(server, port=state.port))
+
+
+def _undo(state: State, before: list[routing.Route], started: list[Probationer]) -> None:
+    """Gives the traffic back to whoever had it, and ends what was started."""
+    if before:
+        with contextlib.suppress(UserError):
+            routing.write(state, before)
+    for probationer in reversed(started):
+        probationer.release()
+        processes.stop(probationer.process, 5.0)
+    _tidy(endpoint_state.read(state.name) or state)
+
+
+def _tidy(state: State) -> State:
+    """Brings the record up to date with the processes, and ends model servers that get no traffic."""
+    state = _served(state)
+    front_lives = processes.alive(state.front)
+    routed = {route.port for route in routing.read(state)}
+    kept = []
+    for server in state.servers:
+        if not processes.alive(server.process):
+            continue
+        # Without a front nobody is routed: the served version's server can be used again.
+        if server.port in routed or (not routed and server.uri == state.uri):
+            kept.append(server)
+        else:
+            processes.stop(server.process, DRAIN_SECONDS)
+    state = replace(state, front=state.front if front_lives else None, servers=tuple(kept))
+    return endpoint_state.write(state) if state.version or state.front or endpoint_state.read(state.name) else state
+
+
+def _served(state: State) -> State:
+    """Corrects version and URI by what the front says: a deployment may be killed before it could write them down."""
+    routes = sorted(routing.read(state), key=lambda route: route.percent)
+    server = next((server for server in state.servers if routes and server.port == routes[-1].port), None)
+    return state if server is None else replace(state, version=server.version, uri=server.uri)
+
+
+def _problem(state: State) -> str:
+    """Returns why an endpoint does not serve its version, or an empty string."""
+    if not processes.alive(state.front):
+        return f"the front on port {state.port} does not run"
+    ports = {route.port for route in routing.read(state)}
+    served = [server for server in state.servers if server.port in ports]
+    if not served:
+        return "no version is routed"
+    dead = next((server for server in served if not processes.alive(server.process)), None)
+    if dead is not None:
+        log = model_servers.log_of(state.name, dead.version)
+        return f"the model server of version {dead.version} does not run; see {log}"
+    answer = loopback.call(state.port, "GET", f"/v2/models/{state.name}/ready", seconds=5.0)
+    return "" if answer.status == 200 else answer.error
+
+
+def _endpoint(state: State) -> Endpoint:
+    problem = _problem(state)
+    lives = processes.alive(state.front)
+    anything = lives or any(processes.alive(server.process) for server in state.servers)
+    return Endpoint(
+        name=state.name,
+        url=state.url,
+        version=state.version,
+        state=(FAILED if anything else STOPPED) if problem else SERVING,
+        pid=state.front.pid if lives and state.front else 0,
+        port=state.port,
+        since=state.since,
+        model=state.uri,
+        problem=problem if problem and anything else "",
+    )
+
+
+def _existing(name: str) -> State:
+    state = endpoint_state.read(name)
+    if state is None or not state.version:
+        root = endpoint_state.folder_of(name).parent
+        raise UserError(f"local://{name}: no such endpoint in {root}; `mainspring endpoints list` shows them")
+    return state
+
+
+def _title(state: State) -> str:
+    return f"local://{state.name}"

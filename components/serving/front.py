@@ -1,0 +1,231 @@
+"""The process that owns an endpoint's port, as KServe's router does: `python -m mainspring.components.serving.front`.
+
+It forwards each request to the model server of one version, by a routing table that is replaced in one step: requests
+that arrive after the switch go to the new version, those in flight finish on the old one. The table is read and set
+over a second loopback port, with a token that only the endpoint's owner can read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import os
+import random
+import secrets
+import signal
+import sys
+import threading
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector, web
+
+from mainspring.components.common.errors import ERROR_PREFIX
+from mainspring.components.serving import probation
+
+HOST = "127.0.0.1"
+
+LARGEST_BODY = 64 << 20
+"""Bytes of a request's body; a larger one is answered with 413."""
+
+REQUEST_SECONDS = 120
+"""How long a model server may take for one request."""
+
+GRACE_SECONDS = 30
+"""How long requests in flight may take after SIGTERM."""
+
+VERSION_HEADER = "x-mainspring-version"
+"""In each response: the version that answered."""
+
+HOP_BY_HOP = frozenset(
+    (
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    )
+)
+"""Headers of one connection, not of the message (RFC 9110, 7.6.1)."""
+
+NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length"}
+
+FORBIDDEN_PREFIX = "/v2/repository/"
+"""KServe's own load and unload, which would take the model away under the routing table."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """A version's share of the traffic."""
+
+    version: int
+    port: int
+    percent: float
+
+
+@dataclass
+class Routing:
+    """The table, and how many requests each port works on."""
+
+    routes: tuple[Route, ...] = ()
+    in_flight: Counter[int] = field(default_factory=Counter)
+
+    def pick(self) -> Route | None:
+        """Returns the route of the next request, by chance according to the percentages; None if there is no route."""
+        if len(self.routes) == 1:
+            return self.routes[0]
+        return random.choices(self.routes, [route.percent for route in self.routes])[0] if self.routes else None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs a front until it is told to stop by SIGTERM."""
+    parser = argparse.ArgumentParser(prog="front", description=__doc__)
+    parser.add_argument("--name", required=True, help="the endpoint's name")
+    parser.add_argument("--port", required=True, type=int, help="the endpoint's port")
+    parser.add_argument("--report", required=True, type=Path, help="file that gets pid, control port and token")
+    options = parser.parse_args(arguments)
+    os.chdir("/")
+    threading.Thread(target=probation.wait_until_kept, daemon=True).start()
+    try:
+        asyncio.run(_run(options.name, options.port, options.report))
+    except OSError as error:
+        sys.exit(f"{ERROR_PREFIX}port {options.port} cannot be listened on: {error.strerror}")
+
+
+async def _run(name: str, port: int, report: Path) -> None:
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    routing, token = Routing(), secrets.token_hex(16)
+    async with _listening(public_app(name, routing), port), _listening(control_app(routing, token), 0) as control_port:
+        _write_private(report, {"pid": os.getpid(), "port": port, "control_port": control_port, "token": token})
+        await stopping.wait()
+
+
+def public_app(name: str, routing: Routing) -> web.Application:
+    """Returns the application that forwards every request by the routing table."""
+    app = web.Application(client_max_size=LARGEST_BODY)
+    session_key = web.AppKey("session", ClientSession)
+
+    async def open_session(app: web.Application) -> AsyncIterator[None]:
+        # A model server closes idle connections after 65 s; ours go first, so that none is used while it closes.
+        connector = TCPConnector(limit=0, keepalive_timeout=30)
+        timeout = ClientTimeout(total=REQUEST_SECONDS)
+        async with ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as session:
+            app[session_key] = session
+            yield
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path.startswith(FORBIDDEN_PREFIX):
+            return _refusal(403, f"{name}: versions are loaded by deployments, not by requests")
+        # The whole body first: a slow client must not hold on to a version that is being drained.
+        body = await request.read()
+        for last in (False, True):
+            route = routing.pick()
+            if route is None:
+                break
+            try:
+                return await _forward(request, body, route, routing, app[session_key])
+            except ClientConnectionError:
+                # Predictions have no side effects: after a broken connection, or a switch meanwhile, they are tried again.
+                if last:
+                    return _refusal(503, f"{name}: the model server of version {route.version} does not answer")
+            except asyncio.TimeoutError:
+                return _refusal(504, f"{name}: version {route.version} gave no answer within {REQUEST_SECONDS} s")
+        return _refusal(503, f"{name}: no version is served")
+
+    app.cleanup_ctx.append(open_session)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+def control_app(routing: Routing, token: str) -> web.Application:
+    """Returns the application that reads (GET) and replaces (PUT) the routing table at `/routes`."""
+    app = web.Application(middlewares=[_only_with(token)])
+
+    async def read(_: web.Request) -> web.Response:
+        return web.json_response(
+            {
+                "routes": [asdict(route) for route in routing.routes],
+                "in_flight": {str(port): count for port, count in routing.in_flight.items() if count},
+            }
+        )
+
+    async def replace(request: web.Request) -> web.Response:
+        try:
+            routes = tuple(Route(int(r["version"]), int(r["port"]), float(r["percent"])) for r in await request.json())
+        except (ValueError, TypeError, KeyError) as error:
+            return _refusal(400, f"expected a list of routes with version, port and percent: {error}")
+        if routes and (abs(sum(route.percent for route in routes) - 100) > 1e-6 or min(r.percent for r in routes) < 0):
+            return _refusal(400, "the routes' percentages must be at least 0 and add up to 100")
+        routing.routes = routes
+        return await read(request)
+
+    app.router.add_get("/routes", read)
+    app.router.add_put("/routes", replace)
+    return app
+
+
+async def _forward(
+    request: web.Request, body: bytes, route: Route, routing: Routing, session: ClientSession
+) -> web.StreamResponse:
+    # Counted before the first await after the route was picked: a switch sees either this request or none.
+    routing.in_flight[route.port] += 1
+    try:
+        url = f"http://{HOST}:{route.port}{request.path_qs}"
+        headers = [(key, value) for key, value in request.headers.items() if key.lower() not in NOT_FORWARDED]
+        async with session.request(request.method, url, data=body, headers=headers, allow_redirects=False) as answer:
+            content = await answer.read()
+            response = web.Response(status=answer.status, body=content)
+            for key, value in answer.headers.items():
+                if key.lower() not in NOT_FORWARDED:
+                    response.headers[key] = value
+            response.headers[VERSION_HEADER] = str(route.version)
+            return response
+    finally:
+        routing.in_flight[route.port] -= 1
+
+
+@contextlib.asynccontextmanager
+async def _listening(app: web.Application, port: int) -> AsyncIterator[int]:
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS, keepalive_timeout=75)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, HOST, port, reuse_address=True).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()
+
+
+def _only_with(token: str) -> Callable[..., Awaitable[web.StreamResponse]]:
+    @web.middleware
+    async def check(
+        request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+    ) -> web.StreamResponse:
+        if not secrets.compare_digest(request.headers.get("Authorization", "").encode(), f"Bearer {token}".encode()):
+            return _refusal(401, "the token is wrong")
+        return await handler(request)
+
+    return check
+
+
+def _refusal(status: int, message: str) -> web.Response:
+    return web.json_response({"error": message}, status=status)
+
+
+def _write_private(path: Path, content: dict[str, object]) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        json.dump(content, file)
+    aside.replace(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""From a client's JSON to one array per feature; whatever a client can get wrong is refused here, in one line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from kserve.errors import InvalidInput
+
+NUMBER = "number"
+INTEGER = "integer"
+TEXT = "text"
+
+LONGEST_LISTING = 30
+"""Features named in a message; a model can have thousands."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """An input of the model's serving signature."""
+
+    name: str
+    kind: str
+    """`NUMBER` (missing: NaN), `INTEGER` (cannot be missing) or `TEXT` (missing: the empty string)."""
+    dtype: np.dtype[Any]
+    """What the signature takes; `object` for text."""
+
+
+def parse(payload: Any) -> dict[str, Any]:
+    """Returns a V1 request's JSON object, whatever content type it came with (curl says "form" unless told).
+
+    Raises:
+        InvalidInput: The body is no JSON object.
+    """
+    if isinstance(payload, bytes):
+        try:
+            payload = json.loads(payload)
+        except ValueError as error:
+            raise InvalidInput(f"the request is not JSON: {error}") from error
+    if not isinstance(payload, dict):
+        raise InvalidInput('the request is not a JSON object like {"instances": [{"feature": value}]}')
+    return payload
+
+
+def columns_of_instances(payload: Mapping[str, Any], features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
+    """Returns an array per feature from V1 row instances; a feature that is absent or null is missing.
+
+    Raises:
+        InvalidInput: No instances, a row that is no object, an unknown feature, or a value of the wrong type.
+    """
+    instances = payload.get("instances")
+    if not isinstance(instances, list) or not instances:
+        raise InvalidInput('"instances" must be a list of at least one object like {"feature": value}')
+    for index, instance in enumerate(instances):
+        if not isinstance(instance, dict):
+            raise InvalidInput(
+                f'instance {index}: expected an object like {{"feature": value}}, got {_shown(instance)}'
+            )
+        unknown = next((name for name in instance if name not in features), None)
+        if unknown is not None:
+            raise InvalidInput(f"instance {index}: unknown feature {unknown!r}; {listing(features)}")
+    return {
+        name: array(feature, [instance.get(name) for instance in instances], "instance")
+        for name, feature in features.items()
+    }
+
+
+def array(feature: Feature, values: Sequence[Any], row: str) -> np.ndarray:
+    """Returns one feature's values as an array of shape [rows].
+
+    Args:
+        feature: The feature.
+        values: A value per row, None where it is missing.
+        row: What a row is called in messages.
+
+    Raises:
+        InvalidInput: A value of the wrong type.
+    """
+    if feature.kind == TEXT:
+        texts = [_text(feature, value, row, index) for index, value in enumerate(values)]
+        return np.array(texts, dtype=object)
+    numbers = [_number(feature, value, row, index) for index, value in enumerate(values)]
+    try:
+        return np.array(numbers, dtype=feature.dtype)
+    except OverflowError as error:
+        raise InvalidInput(f"feature {feature.name!r}: a value does not fit into {feature.dtype.name}") from error
+
+
+def missing(features: Mapping[str, Feature], rows: int) -> dict[str, np.ndarray]:
+    """Returns arrays of missing values (zeros where a feature cannot be missing)."""
+    return {
+        name: array(feature, [0 if feature.kind == INTEGER else None] * rows, "row")
+        for name, feature in features.items()
+    }
+
+
+def listing(features: Mapping[str, Feature]) -> str:
+    """Returns a sentence that names the features."""
+    names = sorted(features)
+    more = f" and {len(names) - LONGEST_LISTING} more" if len(names) > LONGEST_LISTING else ""
+    return f"the model takes {', '.join(names[:LONGEST_LISTING])}{more}"
+
+
+def _text(feature: Feature, value: Any, row: str, index: int) -> str | bytes:
+    if value is None:
+        return ""
+    if not isinstance(value, str | bytes):
+        raise InvalidInput(f"{row} {index}: feature {feature.name!r} takes text, got {_shown(value)}")
+    if isinstance(value, str):
+        try:
+            return value.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{row} {index}: feature {feature.name!r}: the text is not valid Unicode") from error
+    return value
+
+
+def _number(feature: Feature, value: Any, row: str, index: int) -> float | int:
+    if value is None and feature.kind == NUMBER:
+        return float("nan")
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(value, bool) or not isinstance(value, int | float) or (feature.kind == INTEGER and not whole):
+        wanted = "a number" if feature.kind == NUMBER else "an integer"
+        raise InvalidInput(f"{row} {index}: feature {feature.name!r} takes {wanted}, got {_shown(value)}")
+    try:
+        return float(value) if feature.kind == NUMBER else int(value)
+    except OverflowError as error:
+        raise InvalidInput(f"{row} {index}: feature {feature.name!r}: the number is too large") from error
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=True, default=repr)
+    return text if len(text) <= 60 else f"{text[:57]}..."
