@@ -1,0 +1,111 @@
+"""The metrics a policy may name: TFMA's and Keras' class names, which way is better, and for which tasks they are.
+
+Held as data, so that a misspelt name is refused in the first second, before TensorFlow and TFMA are imported. A test
+holds the names against TFMA's own registry.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION, TASKS
+
+HIGHER, LOWER, NEITHER = 1, -1, 0
+"""The directions in which a metric is better; `NEITHER` for those that only describe."""
+
+
+@dataclass(frozen=True)
+class MetricClass:
+    """What is known of a metric before it is computed."""
+
+    name: str
+    """Class name in `tfma.metrics` or `tf_keras.metrics`."""
+    direction: int
+    """`HIGHER`, `LOWER` or `NEITHER`."""
+    tasks: tuple[str, ...]
+    """The tasks whose labels and predictions it takes."""
+    per_class: bool = False
+    """Whether it judges one class against the rest: averaged over the classes (macro) where there are more than two."""
+
+
+_CONFUSION = {
+    HIGHER: "AUC AUCPrecisionRecall BalancedAccuracy DiagnosticOddsRatio F1Score FowlkesMallowsIndex Informedness "
+    "Markedness MatthewsCorrelationCoefficient NPV NegativePredictiveValue PPV PositiveLikelihoodRatio Precision "
+    "PrecisionAtRecall Recall RecallAtFalsePositiveRate RecallAtPrecision SensitivityAtSpecificity Specificity "
+    "SpecificityAtSensitivity TN TNR TP TPR ThreatScore TrueNegatives TruePositives",
+    LOWER: "FN FNR FP FPR FallOut FalseDiscoveryRate FalseNegatives FalseOmissionRate FalsePositives MissRate "
+    "NegativeLikelihoodRatio",
+    NEITHER: "PredictedPositiveRate Prevalence PrevalenceThreshold ThresholdAtRecall",
+}
+_BINARY = {HIGHER: "BinaryAccuracy", LOWER: "BinaryCrossEntropy BinaryCrossentropy"}
+_BINARY_AND_REGRESSION = {
+    HIGHER: "SquaredPearsonCorrelation",
+    LOWER: "MeanAbsoluteError MeanSquaredError RootMeanSquaredError",
+    NEITHER: "Calibration MeanLabel MeanPrediction",
+}
+_MULTICLASS = {
+    HIGHER: "SparseCategoricalAccuracy SparseTopKCategoricalAccuracy",
+    LOWER: "SparseCategoricalCrossentropy",
+}
+_REGRESSION = {
+    HIGHER: "R2Score",
+    LOWER: "LogCoshError MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson",
+}
+_ANY = {NEITHER: "ExampleCount"}
+
+
+def _classes() -> dict[str, MetricClass]:
+    families = [
+        (_CONFUSION, (BINARY, MULTICLASS), True),
+        (_BINARY, (BINARY,), False),
+        (_BINARY_AND_REGRESSION, (BINARY, REGRESSION), False),
+        (_MULTICLASS, (MULTICLASS,), False),
+        (_REGRESSION, (REGRESSION,), False),
+        (_ANY, TASKS, False),
+    ]
+    return {
+        name: MetricClass(name, direction, tasks, per_class)
+        for family, tasks, per_class in families
+        for direction, names in family.items()
+        for name in names.split()
+    }
+
+
+METRICS = _classes()
+"""The metrics by class name."""
+
+DEFAULT_METRICS = {
+    # Keras' BinaryCrossentropy clips predictions of exactly 0 and 1; TFMA's BinaryCrossEntropy is NaN for them.
+    BINARY: (
+        "ExampleCount",
+        "AUC",
+        "AUCPrecisionRecall",
+        "BinaryAccuracy",
+        "BinaryCrossentropy",
+        "Calibration",
+        "Precision",
+        "Recall",
+    ),
+    MULTICLASS: ("ExampleCount", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "AUC"),
+    REGRESSION: (
+        "ExampleCount",
+        "MeanAbsoluteError",
+        "MeanSquaredError",
+        "RootMeanSquaredError",
+        "MeanLabel",
+        "MeanPrediction",
+    ),
+}
+"""What is measured when the policy names no metrics."""
+
+MAIN_METRIC = {BINARY: "AUC", MULTICLASS: "SparseCategoricalAccuracy", REGRESSION: "RootMeanSquaredError"}
+"""What the default policy judges by."""
+
+UNDEFINED_FOR_ONE_CLASS = frozenset({"AUC", "AUCPrecisionRecall"})
+"""TFMA gives 0 for these where the rows hold one class only; a rank among one class means nothing."""
+
+
+def result_name(class_name: str) -> str:
+    """Returns the name under which a metric is reported, such as `auc_precision_recall` for `AUCPrecisionRecall`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", class_name).lower()

@@ -1,0 +1,161 @@
+"""The gates: what each asked, what was measured, by how much it passed or failed. What cannot be judged has failed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mainspring.components.evaluation.accumulators import Labels, Predictions
+from mainspring.components.evaluation.catalogue import HIGHER
+from mainspring.components.evaluation.measuring import Measure
+from mainspring.components.evaluation.noise import Interval, interval_of_difference
+from mainspring.components.evaluation.policy import Gate, Policy
+from mainspring.components.evaluation.slices import Slice, described
+from mainspring.components.evaluation.trivial import trivial_value
+
+TRIVIAL_MARGIN = 1e-6
+"""To beat the trivial predictor is to be better by more than the metrics' own precision."""
+
+CHALLENGER, CHAMPION = "challenger", "champion"
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """One bound of one gate on one slice."""
+
+    metric: str
+    slice: Mapping[str, str]
+    asked: str
+    """The bound in words."""
+    challenger: float | None
+    champion: float | None
+    margin: float | None
+    """By how much it passed; negative: by how much it failed; None if it could not be judged."""
+    interval: Interval | None
+    """Of challenger minus champion, at 95 %; None where it was not needed or could not be told."""
+    passed: bool
+    says: str
+    """The outcome in one sentence."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """All rows or one slice, measured."""
+
+    slice: Slice
+    values: Mapping[str, Mapping[str, float]]
+    """By role and metric's name."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the gates look at."""
+
+    policy: Policy
+    labels: Labels
+    predictions: Mapping[str, Predictions]
+    """By role; without a champion, the challenger's alone."""
+    overall: Measured
+    slices: Sequence[Measured]
+    measures: Mapping[str, Measure]
+    """By metric's name, the function that computes that metric alone."""
+
+
+def judge(evidence: Evidence) -> list[Judgement]:
+    """Returns every gate's judgements, in the policy's order; a gate on slices gives some for each slice."""
+    return [judgement for gate in evidence.policy.gates for judgement in _judge_gate(gate, evidence)]
+
+
+def _judge_gate(gate: Gate, evidence: Evidence) -> list[Judgement]:
+    if not gate.is_absolute and CHAMPION not in evidence.predictions:
+        return []
+    if not gate.slice:
+        return _judge_rows(gate, evidence, evidence.overall)
+    asked = [measured for measured in evidence.slices if tuple(measured.slice.values) == gate.slice]
+    if not asked:
+        every = " and ".join(gate.slice)
+        says = f"{gate.metric}: no slice of {every} has {evidence.policy.min_slice_rows} rows, so nothing was judged"
+        return [Judgement(gate.metric, {}, f"every slice of {every}", None, None, None, None, False, says)]
+    return [judgement for measured in asked for judgement in _judge_rows(gate, evidence, measured)]
+
+
+def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judgement]:
+    judgements = []
+    metric = evidence.policy.metric(gate.metric)
+    if gate.better_than_trivial:
+        trivial, what = trivial_value(metric.class_name, evidence.labels[measured.slice.indices])
+        asked = f"better than {_text(trivial)}, {what}"
+        judgements.append(_judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN))
+    if gate.min is not None:
+        judgements.append(_judge_bound(gate, measured, f"at least {_text(gate.min)}", gate.min, 1))
+    if gate.max is not None:
+        judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, -1))
+    if gate.max_loss is not None and CHAMPION in evidence.predictions:
+        judgements.append(_judge_loss(gate, evidence, measured, metric.direction))
+    return judgements
+
+
+def _judge_bound(
+    gate: Gate, measured: Measured, asked: str, bound: float, direction: int, least: float = 0.0
+) -> Judgement:
+    challenger = _value(measured, CHALLENGER, gate.metric)
+    champion = _value(measured, CHAMPION, gate.metric)
+    where = f"{gate.metric} ({described(measured.slice.values)})"
+    if challenger is None or not math.isfinite(bound):
+        says = f"{where}: asked {asked}; cannot be computed for the challenger"
+        return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
+    margin = (challenger - bound) * (1 if direction == HIGHER else -1) - least
+    passed = margin > 0 if least else margin >= 0
+    says = f"{where}: asked {asked}; {_text(challenger)} {_outcome(passed, margin)}"
+    return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, None, passed, says)
+
+
+def _judge_loss(gate: Gate, evidence: Evidence, measured: Measured, direction: int) -> Judgement:
+    assert gate.max_loss is not None
+    challenger = _value(measured, CHALLENGER, gate.metric)
+    champion = _value(measured, CHAMPION, gate.metric)
+    where = f"{gate.metric} ({described(measured.slice.values)})"
+    asked = (
+        f"at most {_text(gate.max_loss)} worse than the champion" if gate.max_loss else "not worse than the champion"
+    )
+    if challenger is None or champion is None:
+        whom = CHALLENGER if challenger is None else CHAMPION
+        says = f"{where}: asked {asked}; cannot be computed for the {whom}"
+        return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
+    loss = (champion - challenger) * direction
+    margin = gate.max_loss - loss
+    interval = None
+    if gate.allow_noise and loss != 0:
+        indices = measured.slice.indices
+        interval = interval_of_difference(
+            evidence.measures[gate.metric],
+            gate.metric,
+            evidence.labels[indices],
+            evidence.predictions[CHALLENGER][indices],
+            evidence.predictions[CHAMPION][indices],
+        )
+    is_noise = interval is not None and interval.low <= 0 <= interval.high
+    passed = margin >= 0 or is_noise
+    says = f"{where}: asked {asked}; {_text(challenger)} against {_text(champion)} {_outcome(passed, margin)}"
+    if interval is not None:
+        kind = "within noise" if is_noise else "beyond noise"
+        says += f" ({kind}: the difference is {_text(interval.low)} to {_text(interval.high)} at 95 % confidence)"
+    elif gate.allow_noise and not passed:
+        says += " (too few rows to tell noise from loss)"
+    return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, interval, passed, says)
+
+
+def _value(measured: Measured, role: str, metric: str) -> float | None:
+    value = measured.values.get(role, {}).get(metric, math.nan)
+    return value if math.isfinite(value) else None
+
+
+def _outcome(passed: bool, margin: float) -> str:
+    if not passed:
+        return f"fails by {_text(abs(margin))}"
+    return f"passes by {_text(margin)}" if margin >= 0 else f"passes, though worse by {_text(-margin)}"
+
+
+def _text(value: float) -> str:
+    return f"{value:.4g}"
