@@ -1,0 +1,195 @@
+"""Where the schema comes from: given, taken over from the baseline, or inferred and calibrated on the training window."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from google.protobuf import text_format
+from tensorflow_data_validation.api.validation_api import infer_schema
+from tensorflow_metadata.proto.v0 import schema_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+
+from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.common.manifests import SCHEMA_FILE
+from mainspring.components.validation import drift
+from mainspring.components.validation.span_statistics import by_name, missing_share, value_counts
+
+TRAINING = "TRAINING"
+SERVING = "SERVING"
+
+UNSEEN_MARGIN = 5.0
+"""An open vocabulary may bring this many times the share of unknown values that a span of the training window brought.
+January to June bring one new destination (0.06 % of June's rows); the later months of 2013 bring up to 0.11 %."""
+
+CLOSED_VOCABULARY = 32
+"""With one span nothing shows whether a vocabulary is closed. Up to this many values it counts as closed (carriers, airports
+of origin); a larger one (destinations, shops) counts as open."""
+
+OPEN_VOCABULARY_TOLERANCE = 0.05
+"""The share of unknown values that a vocabulary larger than `CLOSED_VOCABULARY` may bring after a single span. Destinations
+that January does not have make up to 0.9 % of a later month's flights."""
+
+MISSING_MARGIN = 2.0
+"""A column that had missing values may miss this many times the largest share that a span of the training window missed."""
+
+MISSING_FLOOR = 0.05
+"""The share of missing values that is always allowed where some were missing before."""
+
+
+@dataclass(frozen=True)
+class UsedSchema:
+    """The schema of a validation."""
+
+    proto: schema_pb2.Schema
+    source: str
+    """`given`, `baseline` or `inferred`."""
+    text: str
+    """What is published as `schema.pbtxt`; byte for byte what was read if it was not inferred, so that it never widens."""
+
+    @property
+    def fingerprint(self) -> str:
+        """`sha256:<hex>` of the text."""
+        return f"sha256:{hashlib.sha256(self.text.encode()).hexdigest()}"
+
+    @property
+    def environment(self) -> str | None:
+        """`TRAINING` if the schema knows environments; TFDV would otherwise find no feature in it."""
+        named = set(self.proto.default_environment)
+        for feature in self.proto.feature:
+            named |= {*feature.in_environment, *feature.not_in_environment}
+        return TRAINING if named else None
+
+    def knows(self, column: str) -> bool:
+        """Whether the schema has this feature."""
+        return any(feature.name == column for feature in self.proto.feature)
+
+
+def load(uri: str, source: str) -> UsedSchema:
+    """Reads a schema in TFDV's text format.
+
+    Args:
+        uri: The file, or a folder that holds `schema.pbtxt`.
+        source: What `UsedSchema.source` is to say.
+
+    Raises:
+        UserError: There is no such file, or it holds no schema.
+    """
+    path = storage.as_path(uri)
+    path = path / SCHEMA_FILE if path.is_dir() else path
+    schema = schema_pb2.Schema()
+    try:
+        text = path.read_text(encoding="utf-8")
+        text_format.Parse(text, schema)
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; the {source} schema is expected there") from error
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise UserError(f"{path}: not a TFDV schema in text format: {error}") from error
+    if not schema.feature:
+        raise UserError(f"{path}: the schema has no features; give a schema.pbtxt that names the columns")
+    return UsedSchema(schema, source, text)
+
+
+def infer(
+    train: DatasetFeatureStatisticsList,
+    evaluation: DatasetFeatureStatisticsList,
+    parts: Sequence[DatasetFeatureStatisticsList],
+    label: str,
+    several_spans: bool,
+) -> UsedSchema:
+    """Infers a schema from train and makes it hold for the next span as well.
+
+    TFDV infers types, presence, shapes and domains. What differs between the window's own spans is then allowed to differ
+    again, with a margin: missing values, values that come and go, distributions.
+
+    Args:
+        train: Statistics of all rows of train; not empty.
+        evaluation: Statistics of eval: what differs between the splits of the same data is natural too.
+        parts: Statistics of train's spans, oldest first, or of pieces of the only one.
+        label: The label's column: required in training, absent in serving.
+        several_spans: Whether `parts` are spans.
+    """
+    schema = infer_schema(train)
+    _forget_domains_of_constants(schema, train)
+    _calibrate_presence(schema, [*parts, evaluation])
+    _calibrate_domains(schema, parts, evaluation, several_spans)
+    drift.calibrate(schema, train, parts)
+    schema.default_environment.extend([TRAINING, SERVING])
+    for feature in schema.feature:
+        if feature.name == label:
+            feature.not_in_environment.append(SERVING)
+    return UsedSchema(schema, "inferred", text_format.MessageToString(schema, as_utf8=True))
+
+
+def schema_file(folder: str) -> str:
+    """Returns the URI of the schema in a published version."""
+    return str(Path(storage.as_path(folder)) / SCHEMA_FILE)
+
+
+def _forget_domains_of_constants(schema: schema_pb2.Schema, train: DatasetFeatureStatisticsList) -> None:
+    """TFDV takes a column of ones for a truth value, and January's month is 1 in every row."""
+    features = by_name(train)
+    for feature in schema.feature:
+        numbers = features[feature.name].num_stats
+        if feature.HasField("bool_domain") and numbers.min == numbers.max:
+            feature.ClearField("bool_domain")
+
+
+def _calibrate_presence(schema: schema_pb2.Schema, groups: Sequence[DatasetFeatureStatisticsList]) -> None:
+    named = [by_name(group) for group in groups]
+    for feature in schema.feature:
+        shares = [missing_share(features[feature.name]) for features in named if feature.name in features]
+        allowed = max(MISSING_FLOOR, MISSING_MARGIN * max(shares))
+        if max(shares) == 0 or feature.presence.min_count == 0:
+            continue
+        feature.presence.min_fraction = max(0.0, round(1 - allowed, 4))
+        if feature.HasField("shape"):  # A fixed shape is for columns that are never missing.
+            feature.ClearField("shape")
+            feature.value_count.min = feature.value_count.max = 1
+
+
+def _calibrate_domains(
+    schema: schema_pb2.Schema,
+    parts: Sequence[DatasetFeatureStatisticsList],
+    evaluation: DatasetFeatureStatisticsList,
+    several_spans: bool,
+) -> None:
+    sizes = {domain.name: len(domain.value) for domain in schema.string_domain}
+    named, held_out = [by_name(part) for part in parts], by_name(evaluation)
+    for feature in schema.feature:
+        if not feature.domain:
+            continue
+        counts = [value_counts(part[feature.name]) for part in named if feature.name in part]
+        between = _largest_unseen_share(counts)
+        tolerance = UNSEEN_MARGIN * between if several_spans or UNSEEN_MARGIN * between >= 1 else 0.0
+        if feature.name in held_out:
+            known = set().union(*counts)
+            tolerance = max(tolerance, UNSEEN_MARGIN * _share(value_counts(held_out[feature.name]), known))
+        if not several_spans and sizes[feature.domain] > CLOSED_VOCABULARY:
+            tolerance = max(tolerance, OPEN_VOCABULARY_TOLERANCE)
+        if tolerance >= 1:
+            _forget_domain(schema, feature)
+        elif tolerance > 0:
+            feature.distribution_constraints.min_domain_mass = round(1 - tolerance, 6)
+
+
+def _largest_unseen_share(counts: Sequence[dict[str, float]]) -> float:
+    """Returns the largest share of a part's rows whose value no other part has."""
+    if len(counts) < 2:
+        return 0.0
+    others = [set().union(*counts[:index], *counts[index + 1 :]) for index in range(len(counts))]
+    return max(_share(part, known) for part, known in zip(counts, others, strict=True))
+
+
+def _share(counts: dict[str, float], known: set[str]) -> float:
+    return sum(rows for value, rows in counts.items() if value not in known) / max(1.0, sum(counts.values()))
+
+
+def _forget_domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> None:
+    kept = [domain for domain in schema.string_domain if domain.name != feature.domain]
+    feature.ClearField("domain")
+    del schema.string_domain[:]
+    schema.string_domain.extend(kept)

@@ -1,0 +1,155 @@
+"""Anomalies in words that whoever owns the data understands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from mainspring.components.validation import drift
+from mainspring.components.validation.span_statistics import by_name, common, value_counts
+
+if TYPE_CHECKING:
+    from mainspring.components.validation.checks import Scope
+    from mainspring.components.validation.schemas import UsedSchema
+
+VALUES_NAMED = 5
+"""More unknown values than this are counted, not named."""
+
+TYPES = {
+    schema_pb2.INT: "whole numbers",
+    schema_pb2.FLOAT: "numbers",
+    schema_pb2.BYTES: "text",
+}
+
+
+def of_anomaly(
+    kind: str,
+    reason: Any,
+    feature: str,
+    scope: Scope,
+    schema: UsedSchema,
+    found: Any,
+    previous: Any,
+) -> str:
+    """Returns one sentence for a reason of TFDV's.
+
+    Args:
+        kind: The name of TFDV's anomaly type.
+        reason: TFDV's `AnomalyInfo.Reason`.
+        feature: The column.
+        scope: The rows that were judged.
+        schema: What they were judged by.
+        found: The `Anomalies` that the reason is from.
+        previous: Statistics that drift was measured against, if it was.
+    """
+    expected = next((known for known in schema.proto.feature if known.name == feature), None)
+    if expected is None and kind == "SCHEMA_NEW_COLUMN":
+        return f"{feature}: a column that the schema does not know; add it to the schema, or leave it out in the query"
+    if expected is not None and kind == "SCHEMA_MISSING_COLUMN":
+        return f"{feature}: not a column of the examples any more; the schema requires it"
+    if expected is not None and kind in ("ENUM_TYPE_UNEXPECTED_STRING_VALUES", "BOOL_TYPE_UNEXPECTED_STRING"):
+        return _unknown_values(feature, scope, schema, expected)
+    if kind.startswith("COMPARATOR_") and kind.endswith("_HIGH"):
+        return _drifted(feature, scope, found, previous) or _as_it_is(feature, scope, reason)
+    if kind == "COMPARATOR_CONTROL_DATA_MISSING":
+        return f"{feature}: its drift cannot be judged; the baseline has no values of it"
+    if kind == "UNEXPECTED_DATA_TYPE" and expected is not None and expected.type in TYPES:
+        return f"{feature}: holds {_type_of(feature, scope)}; the schema expects {TYPES[expected.type]}"
+    statistics = by_name(scope.statistics).get(feature)
+    if expected is not None and statistics is not None and common(statistics).num_missing:
+        if not common(statistics).num_non_missing:
+            return f"{feature}: missing in all rows of {scope.words}; the schema requires it"
+        if kind in ("FEATURE_TYPE_LOW_FRACTION_PRESENT", "FEATURE_TYPE_LOW_NUMBER_PRESENT", "INVALID_FEATURE_SHAPE"):
+            return _missing(feature, scope, expected, common(statistics).num_missing)
+    return _as_it_is(feature, scope, reason)
+
+
+def count(number: float, noun: str) -> str:
+    """Returns `1 row`, `2,000 rows`."""
+    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
+
+
+def of_rows(some: float, total: float) -> str:
+    """Returns `37 of 22,940 rows (0.16 %)`."""
+    return f"{some:,.0f} of {count(total, 'row')} ({percent(some / total)})"
+
+
+def percent(share: float) -> str:
+    """Returns a share as a percentage of two significant digits, never rounded to nothing or all."""
+    text = f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.1f}"
+    return f"{float(text):g} %" if float(text) < 100 or share == 1 else "> 99.9 %"
+
+
+def _unknown_values(feature: str, scope: Scope, schema: UsedSchema, expected: schema_pb2.Feature) -> str:
+    domain = expected.string_domain if expected.HasField("string_domain") else _domain(schema.proto, expected)
+    unknown = _rows_by_unknown_value(scope.files, feature, domain.value)
+    named = ", ".join(f'"{value}"' for value in list(unknown)[:VALUES_NAMED])
+    more = f" and {count(len(unknown) - VALUES_NAMED, 'other value')}" if len(unknown) > VALUES_NAMED else ""
+    rows = sum(unknown.values())
+    verb = "has a value" if rows == 1 else "have values"
+    limit = 1 - expected.distribution_constraints.min_domain_mass
+    allowed = f" ({percent(rows / scope.rows)} of {scope.words}, at most {percent(limit)} allowed)" if limit > 0 else ""
+    if not expected.HasField("distribution_constraints"):
+        allowed = f" in {scope.words}"
+    return f"{feature}: {count(rows, 'row')}{allowed} {verb} that the schema does not know: {named}{more}"
+
+
+def _domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> schema_pb2.StringDomain:
+    return next((domain for domain in schema.string_domain if domain.name == feature.domain), schema_pb2.StringDomain())
+
+
+def _rows_by_unknown_value(files: Sequence[Path], column: str, known: Sequence[str]) -> dict[str, int]:
+    """Counts exactly, and only where something is wrong: TFDV's statistics hold the most frequent values only."""
+    found: dict[str, int] = {}
+    for file in files:
+        values = pc.drop_null(pq.read_table(file, columns=[column])[column].combine_chunks())
+        for entry in pc.value_counts(values.filter(pc.invert(pc.is_in(values, pa.array(known, values.type))))):
+            found[entry["values"].as_py()] = found.get(entry["values"].as_py(), 0) + entry["counts"].as_py()
+    return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _drifted(feature: str, scope: Scope, found: Any, previous: Any) -> str | None:
+    measured = next((entry for entry in drift.measured(found) if entry.feature == feature), None)
+    if measured is None:
+        return None
+    details = f"{measured.measure} {measured.value:.2f}, at most {measured.threshold:.2f} allowed"
+    return f"{feature}: drifted against the baseline ({details}{_what_moved(feature, scope, previous)})"
+
+
+def _what_moved(feature: str, scope: Scope, previous: Any) -> str:
+    """Returns the change that a reader can check: of the median, or of the share of the value that moved most."""
+    before, now = by_name(previous).get(feature), by_name(scope.statistics).get(feature)
+    if before is None or now is None or before.WhichOneof("stats") != now.WhichOneof("stats"):
+        return ""
+    if now.HasField("num_stats"):
+        return f"; median {before.num_stats.median:,.4g} before, {now.num_stats.median:,.4g} now"
+    shares = []
+    for counts in (value_counts(before), value_counts(now)):
+        shares.append({value: rows / sum(counts.values()) for value, rows in counts.items()})
+    value = max({**shares[0], **shares[1]}, key=lambda one: abs(shares[0].get(one, 0.0) - shares[1].get(one, 0.0)))
+    return f'; "{value}" {percent(shares[0].get(value, 0.0))} before, {percent(shares[1].get(value, 0.0))} now'
+
+
+def _missing(feature: str, scope: Scope, expected: schema_pb2.Feature, rows: float) -> str:
+    limit = 1 - expected.presence.min_fraction
+    rule = "requires it in every row" if limit <= 0 else f"allows {percent(limit)}"
+    if not expected.presence.min_fraction:
+        rule = f"requires it in at least {count(expected.presence.min_count, 'row')}"
+    return f"{feature}: missing in {of_rows(rows, scope.rows)} of {scope.words}; the schema {rule}"
+
+
+def _type_of(feature: str, scope: Scope) -> str:
+    statistics = by_name(scope.statistics)[feature]
+    kinds = {statistics.INT: "whole numbers", statistics.FLOAT: "numbers with fractions"}
+    return kinds.get(statistics.type, "text")
+
+
+def _as_it_is(feature: str, scope: Scope, reason: Any) -> str:
+    text = " ".join(f"{reason.short_description}: {reason.description}".split()).rstrip(".")
+    return f"{feature or scope.words}: {text} (in {scope.words})"
