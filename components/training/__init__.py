@@ -1,0 +1,1 @@
+"""Training: a Keras model from examples and their schema."""

@@ -18,10 +18,11 @@ def train_model(
     task: str = "auto",
     hidden_units: List[int] = [128, 64],  # noqa: B006 (KFP compiles it; nobody can change it)
     embedding_size: int = 16,
+    max_crosses: int = 8,
     dropout: float = 0.1,
     learning_rate: float = 0.001,
     batch_size: int = 1024,
-    max_epochs: int = 20,
+    max_epochs: int = 0,
     patience: int = 2,
     exclude: List[str] = [],  # noqa: B006
     seed: int = 20131,
@@ -39,11 +40,14 @@ def train_model(
         report: A self-contained page with the learning curves.
         task: `binary_classification`, `multiclass_classification`, `regression`, or `auto`: told from the label.
         hidden_units: Width of each dense layer.
-        embedding_size: Largest width of a categorical feature's embedding.
+        embedding_size: Largest width of a feature's embedding.
+        max_crosses: Features made of two or three others (which day of which month), found from what a sum of single
+            effects leaves unexplained; 0: none.
         dropout: Share of units dropped, in [0, 1).
         learning_rate: Adam's step size, above 0.
-        batch_size: Rows per step.
-        max_epochs: Passes over train at most; training stops early when eval no longer gets better.
+        batch_size: Rows per step at most; small tables take smaller steps.
+        max_epochs: Passes over train at most; training stops early when eval no longer gets better. 0: told
+            from the table's size.
         patience: Epochs without a better eval loss before training stops; the best weights are kept.
         exclude: Columns that are no features.
         seed: Of initial weights, shuffling and dropout.
@@ -65,6 +69,7 @@ def train_model(
         task=task,
         hidden_units=hidden_units,
         embedding_size=embedding_size,
+        max_crosses=max_crosses,
         dropout=dropout,
         learning_rate=learning_rate,
         batch_size=batch_size,

@@ -1,0 +1,114 @@
+"""The SavedModel: preprocessing, model and class names in one graph that needs none of this code."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from mainspring.components.common.manifests import BINARY, MULTICLASS
+from mainspring.components.training.features import CATEGORICAL, Feature
+from mainspring.components.training.labels import LabelSpec
+from mainspring.components.training.preprocessing import Encoder
+
+NO_INTEGER = tf.int64.min
+"""Stands for a missing int64 while a tf.Example is parsed."""
+
+
+def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
+    """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
+
+    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing).
+    `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for classes, `label`.
+    """
+    servable = tf.Module(name="servable")
+    servable.encoder = encoder
+    # The weights, not the Keras model: its hundreds of bookkeeping objects would double the time to save and to load.
+    servable.weights = [weight.value for weight in model.weights]
+    features = [*encoder.statistics.numeric, *encoder.statistics.categorical]
+
+    @tf.function(input_signature=[_row_specs(features)], autograph=False)
+    def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _serve(rows, model, encoder, label)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
+        autograph=False,
+    )
+    def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _serve(parse_examples(examples, features), model, encoder, label)
+
+    signatures = {
+        "serving_default": serve_rows.get_concrete_function(),
+        "serving_examples": serve_examples.get_concrete_function(),
+    }
+    tf.saved_model.save(servable, str(folder), signatures=signatures)
+    # A random number of TensorFlow's own, which would make equal models look different; nothing needs it.
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "fingerprint.pb").unlink()
+
+
+def parse_examples(examples: tf.Tensor, features: list[Feature]) -> dict[str, tf.Tensor]:
+    """Turns serialised tf.Examples into `serving_default`'s tensors: a feature's first value, or missing.
+
+    Args:
+        examples: string [rows].
+        features: The features; an integer one is read from int64_list, other quantities from float_list, text from
+            bytes_list.
+    """
+    kinds = {
+        feature.name: (tf.int64, NO_INTEGER)
+        if feature.is_integer
+        else ((tf.string, "") if feature.kind == CATEGORICAL else (tf.float32, float("nan")))
+        for feature in features
+    }
+    parsed = tf.io.parse_example(
+        examples,
+        {
+            name: tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=missing)
+            for name, (dtype, missing) in kinds.items()
+        },
+    )
+    rows: dict[str, tf.Tensor] = {}
+    for feature in features:
+        dtype, missing = kinds[feature.name]
+        padding = tf.fill([tf.size(examples), 1], tf.constant(missing, dtype))
+        values = tf.concat([parsed[feature.name], padding], axis=1)[:, 0]
+        if feature.is_integer and feature.kind == CATEGORICAL:
+            values = tf.where(values == NO_INTEGER, "", tf.strings.as_string(values))
+        elif feature.is_integer:
+            values = tf.where(values == NO_INTEGER, float("nan"), tf.cast(values, tf.float32))
+        rows[feature.name] = values
+    return rows
+
+
+def _row_specs(features: list[Feature]) -> dict[str, tf.TensorSpec]:
+    return {
+        feature.name: tf.TensorSpec([None], tf.string if feature.kind == CATEGORICAL else tf.float32, name=feature.name)
+        for feature in features
+    }
+
+
+def _serve(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder, label: LabelSpec) -> dict[str, tf.Tensor]:
+    statistics = encoder.statistics
+    count = tf.size(next(iter(rows.values())))
+    numbers = [rows[feature.name] for feature in statistics.numeric]
+    categories = [encoder.look_up(place, rows[f.name]) for place, f in enumerate(statistics.categorical)]
+    encoded = encoder.assemble(
+        tf.stack(numbers, axis=1) if numbers else tf.zeros([count, 0]),
+        tf.stack(categories, axis=1) if categories else tf.zeros([count, 0], tf.int32),
+    )
+    return _answer(model(encoded, training=False), label)
+
+
+def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
+    if label.task == BINARY:
+        positive = tf.sigmoid(outputs[:, 0])
+        number = tf.cast(positive >= 0.5, tf.int32)
+        return {"prediction": positive, "label": tf.gather(tf.constant(label.classes), number)}
+    if label.task == MULTICLASS:
+        likely = tf.gather(tf.constant(label.classes), tf.argmax(outputs, axis=1))
+        return {"prediction": tf.nn.softmax(outputs), "label": likely}
+    return {"prediction": outputs[:, 0] * label.deviation + label.mean}

@@ -1,0 +1,246 @@
+"""From raw values to what a model eats: statistics of train, and the TensorFlow graph that applies them.
+
+Training and serving run the same graph, so there is no skew between them. Every feature becomes a number (an id) that
+an embedding looks up: a category's place in the vocabulary, a quantity's bin, a cross's cell. Quantities are standardised
+as well, with an indicator of missing values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tensorflow as tf
+
+from mainspring.components.training.features import CATEGORICAL, NUMERIC, Feature
+
+MISSING = 0
+"""The id of a missing value, in every feature."""
+UNSEEN = 1
+"""The id of a category that the vocabulary does not hold."""
+RESERVED = 2
+
+MAX_BINS = 64
+MAX_VOCABULARY = 20_000
+MIN_FREQUENCY = 5
+"""Rarer categories count as unseen in tables of at least this many times `ROWS_PER_FREQUENCY` rows."""
+ROWS_PER_FREQUENCY = 1_000
+MAX_DEVIATIONS = 10.0
+"""Standardised values are cut off here, so that one absurd value cannot dominate."""
+
+
+@dataclass(frozen=True)
+class Cross:
+    """Two or three columns of ids taken together, as one feature with an id per cell."""
+
+    columns: tuple[int, ...]
+    """Places in the encoder's order of features."""
+    coarse: tuple[int, ...]
+    """How many neighbouring ids make one, per column; 1 for categories."""
+    sizes: tuple[int, ...]
+    """Ids per column after that."""
+
+    @property
+    def cells(self) -> int:
+        """How many ids the cross has."""
+        return int(np.prod(self.sizes))
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What train says about the features. Quantities come first, then categories."""
+
+    numeric: tuple[Feature, ...]
+    categorical: tuple[Feature, ...]
+    mean: np.ndarray
+    """Per quantity, over its finite values."""
+    deviation: np.ndarray
+    edges: tuple[np.ndarray, ...]
+    """Per quantity, the float32 borders between its bins."""
+    vocabularies: tuple[tuple[str, ...], ...]
+    """Per categorical feature."""
+
+    @property
+    def names(self) -> list[str]:
+        """The features' names in the encoder's order."""
+        return [feature.name for feature in (*self.numeric, *self.categorical)]
+
+    @property
+    def sizes(self) -> list[int]:
+        """Ids per feature, in the encoder's order."""
+        return [len(edges) + RESERVED for edges in self.edges] + [
+            len(vocabulary) + RESERVED for vocabulary in self.vocabularies
+        ]
+
+
+@dataclass(frozen=True)
+class RawColumns:
+    """A split's features as arrays, in the encoder's order."""
+
+    numbers: np.ndarray
+    """float32 [rows, quantities]; NaN where there is none."""
+    categories: tuple[pa.DictionaryArray, ...]
+    """Per categorical feature; null and "" are missing."""
+
+
+def raw_columns(table: pa.Table, features: Sequence[Feature]) -> RawColumns:
+    """Takes the features' columns out of a table."""
+    numeric = [feature for feature in features if feature.kind == NUMERIC]
+    numbers = np.empty((table.num_rows, len(numeric)), np.float32)
+    for place, feature in enumerate(numeric):
+        numbers[:, place] = table[feature.name].to_numpy()
+    categories = [
+        pc.dictionary_encode(pc.fill_null(table[feature.name].cast(pa.string()), "")).combine_chunks()
+        for feature in features
+        if feature.kind == CATEGORICAL
+    ]
+    return RawColumns(numbers, tuple(_one_array(column) for column in categories))
+
+
+def describe(columns: RawColumns, features: Sequence[Feature]) -> Statistics:
+    """Computes means, deviations, bins and vocabularies from train."""
+    numbers = np.where(np.isfinite(columns.numbers), columns.numbers, np.nan)
+    present = [column[~np.isnan(column)] for column in numbers.T]
+    deviations = [float(values.std(dtype=np.float64)) if len(values) else 0.0 for values in present]
+    return Statistics(
+        numeric=tuple(feature for feature in features if feature.kind == NUMERIC),
+        categorical=tuple(feature for feature in features if feature.kind == CATEGORICAL),
+        mean=np.array([values.mean(dtype=np.float64) if len(values) else 0.0 for values in present], np.float32),
+        deviation=np.array([value if value > 0 else 1.0 for value in deviations], np.float32),
+        edges=tuple(_bin_edges(values) for values in present),
+        vocabularies=tuple(_vocabulary(column) for column in columns.categories),
+    )
+
+
+class Encoder(tf.Module):
+    """The graph from raw features to ids and standardised numbers. A tf.Module: a SavedModel carries its tables."""
+
+    def __init__(self, statistics: Statistics, crosses: Sequence[Cross] = ()) -> None:
+        """Builds the lookup tables.
+
+        Args:
+            statistics: From `describe`.
+            crosses: From `select_crosses`.
+        """
+        super().__init__(name="encoder")
+        self.statistics = statistics
+        self.crosses = tuple(crosses)
+        self.tables = [_lookup_table(vocabulary) for vocabulary in statistics.vocabularies]
+        width = max([len(edges) for edges in statistics.edges], default=0)
+        self._edges = np.full((len(statistics.edges), width), np.inf, np.float32)
+        for row, edges in enumerate(statistics.edges):
+            self._edges[row, : len(edges)] = edges
+
+    @property
+    def sizes(self) -> list[int]:
+        """Ids per column of `ids`."""
+        return self.statistics.sizes + [cross.cells for cross in self.crosses]
+
+    @property
+    def names(self) -> list[str]:
+        """What each column of `ids` is."""
+        names = self.statistics.names
+        return names + [" × ".join(names[column] for column in cross.columns) for cross in self.crosses]
+
+    def look_up(self, place: int, values: tf.Tensor) -> tf.Tensor:
+        """Returns the ids (int32) of a categorical feature's values; `place` counts the categorical features."""
+        return self.tables[place].lookup(values)
+
+    def assemble(self, numbers: tf.Tensor, categories: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Puts everything together.
+
+        Args:
+            numbers: float32 [rows, quantities]; what is not finite is missing.
+            categories: int32 [rows, categorical features], from `look_up`.
+
+        Returns:
+            `ids`: int32 [rows, features + crosses]; `numbers`: float32 [rows, 2 × quantities], the standardised values,
+            then 1.0 where one is missing.
+        """
+        statistics = self.statistics
+        finite = tf.math.is_finite(numbers)
+        filled = tf.where(finite, numbers, statistics.mean)
+        columns = [categories]
+        if statistics.numeric:
+            bins = tf.transpose(tf.searchsorted(self._edges, tf.transpose(filled), side="right"))
+            columns.insert(0, tf.where(finite, bins + 1, MISSING))
+        ids = tf.concat(columns, axis=1)
+        standardised = tf.clip_by_value(
+            (filled - statistics.mean) / statistics.deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS
+        )
+        return {
+            "ids": tf.concat([ids, self._cross_ids(ids)], axis=1) if self.crosses else ids,
+            "numbers": tf.concat([standardised, tf.cast(~finite, tf.float32)], axis=1),
+        }
+
+    def encode(self, columns: RawColumns) -> dict[str, np.ndarray]:
+        """Encodes a whole split with this same graph, looking up each distinct category once."""
+        rows = len(columns.numbers)
+        categories = np.empty((rows, len(columns.categories)), np.int32)
+        for place, column in enumerate(columns.categories):
+            values = tf.constant(column.dictionary.to_pylist() or [""])
+            categories[:, place] = self.look_up(place, values).numpy()[column.indices.to_numpy()]
+        encoded = tf.function(self.assemble)(tf.constant(columns.numbers), tf.constant(categories))
+        return {name: tensor.numpy() for name, tensor in encoded.items()}
+
+    def with_crosses(self, encoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Adds the crosses' ids to what an encoder without crosses gave."""
+        if not self.crosses:
+            return encoded
+        crossed = self._cross_ids(tf.constant(encoded["ids"])).numpy()
+        return encoded | {"ids": np.concatenate([encoded["ids"], crossed], axis=1)}
+
+    def _cross_ids(self, ids: tf.Tensor) -> tf.Tensor:
+        """Returns int32 [rows, crosses]: mixed-radix numbers of the crossed columns' (coarse) ids."""
+        factors = len(max((cross.columns for cross in self.crosses), key=len))
+        pad = [(0, 1, 1)] * factors
+        parts = [
+            [*zip(cross.columns, cross.coarse, cross.sizes, strict=True), *pad][:factors] for cross in self.crosses
+        ]
+        cells = tf.zeros([1, len(parts)], tf.int32)
+        for factor in range(factors):
+            column, coarse, size = (np.array([part[factor][axis] for part in parts], np.int32) for axis in range(3))
+            # Rounded up, so that the id of a missing value stays its own; a padding factor has the one id 0.
+            part_ids = (tf.gather(ids, column, axis=1) + (coarse - 1)) // coarse
+            cells = cells * size + tf.minimum(part_ids, size - 1)
+        return cells
+
+
+def coarse_ids(ids: np.ndarray, coarse: int) -> np.ndarray:
+    """Returns ids with `coarse` neighbours made one, the missing value apart; what `Encoder` does in its graph."""
+    return (ids + (coarse - 1)) // coarse
+
+
+def _bin_edges(values: np.ndarray) -> np.ndarray:
+    """Returns the borders of bins: one per distinct value where they are few, else quantiles."""
+    distinct = np.unique(values)
+    if len(distinct) <= MAX_BINS:
+        return ((distinct[1:].astype(np.float64) + distinct[:-1]) / 2).astype(np.float32)
+    bins = int(np.clip(len(values) // 50, 4, MAX_BINS))
+    return np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]).astype(np.float32))
+
+
+def _vocabulary(column: pa.DictionaryArray) -> tuple[str, ...]:
+    """Returns the frequent values, most frequent first, and by name where that leaves a tie."""
+    rows = len(column)
+    counts = np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary))
+    least = int(np.clip(rows // ROWS_PER_FREQUENCY, 1, MIN_FREQUENCY))
+    frequent = [
+        (-count, value)
+        for value, count in zip(column.dictionary.to_pylist(), counts.tolist(), strict=True)
+        if value and count >= least
+    ]
+    return tuple(value for _, value in sorted(frequent)[:MAX_VOCABULARY])
+
+
+def _lookup_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:
+    keys = tf.constant(["", *vocabulary])
+    values = tf.constant([MISSING, *range(RESERVED, RESERVED + len(vocabulary))], tf.int32)
+    return tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), default_value=UNSEEN)
+
+
+def _one_array(column: pa.Array | pa.ChunkedArray) -> pa.DictionaryArray:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
