@@ -1,9 +1,7 @@
 """Ingest, validate, train, evaluate, deploy: the loop's first five stages."""
 
-from typing import List
 
 from kfp import dsl
-
 from mainspring.components import (
     deploy_model,
     evaluate_model,
@@ -28,9 +26,9 @@ def continuous_training(
     window: int = 1,
     query: str = "",
     eval_fraction: float = 0.2,
-    split_columns: List[str] = [],  # noqa: B006
+    split_columns: list[str] = [],  # noqa: B006
     schema_uri: str = "",
-    exclude: List[str] = [],  # noqa: B006
+    exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 20,
     module: str = "",

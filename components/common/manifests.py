@@ -15,6 +15,9 @@ MODEL_MANIFEST = "manifest.json"
 VERSION_MANIFEST = "version.json"
 """Written last into a published version: a folder without it is not a version."""
 
+REQUEST_FILE = "request.json"
+"""Beside a model: a V1 prediction request with a row of its eval split, for smoke tests and for people to try."""
+
 SCHEMA_FILE = "schema.pbtxt"
 """TFDV's schema as protobuf text, under the name that TFX gives it."""
 

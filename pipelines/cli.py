@@ -1,0 +1,248 @@
+"""The command line. Each command is a thin layer over a module that does the work."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from mainspring.components.common import storage
+from mainspring.components.common.errors import ERROR_PREFIX, UserError
+from mainspring.components.common.images import VERSION
+from rich.console import Console
+
+INTERRUPTED = 130
+ROOT = click.option(
+    "--root",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of runs, models and endpoints. [default: $MAINSPRING_ROOT or .mainspring]",
+)
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="mainspring")
+def cli() -> None:
+    """Keep models fresh: validate data, train, evaluate, deploy, and again."""
+
+
+@cli.command()
+@click.argument("pipeline")
+@click.option("-p", "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
+@click.option("--params", "file", type=click.Path(path_type=Path), help="Parameters from a YAML or JSON file.")
+@click.option("--engine", type=click.Choice(["process"]), default="process", show_default=True, help="Where tasks run.")
+@ROOT
+@click.option("--summary", type=click.Path(path_type=Path), help="Write how the run went to this file, as JSON.")
+@click.option("--no-cache", is_flag=True, help="Run every task, even if nothing has changed.")
+def run(
+    pipeline: str,
+    parameters: tuple[str, ...],
+    file: Path | None,
+    engine: str,
+    root: Path | None,
+    summary: Path | None,
+    no_cache: bool,
+) -> None:
+    """Run PIPELINE on this machine.
+
+    PIPELINE is a built-in name (continuous_training), module:function, or a compiled YAML file. The
+    exit status is 0 only if the run succeeded.
+    """
+    from mainspring.pipelines import catalogue, environments
+    from mainspring.pipelines.engines import process
+    from mainspring.pipelines.engines.kfp_seam import steps
+    from mainspring.pipelines.engines.workers import folder_of
+    from mainspring.pipelines.progress import print_result, progress_on
+
+    spec = catalogue.load_pipeline(pipeline)
+    arguments = catalogue.typed_arguments(spec, _read_parameters(file) | _split_parameters(parameters))
+    folders = [folder for step in steps(spec) if (folder := folder_of(step.image))]
+    environments.ensure([*folders, *(["serving"] if "deployment" in folders else [])], _say)
+    result = process.run_here(spec, arguments, _root(root), progress_on(Console(stderr=True)), caching=not no_cache)
+    print_result(result, Console())
+    if summary:
+        storage.write_json(summary, result.as_json())
+    if not result.is_success:
+        raise SystemExit(1)
+
+
+@cli.command("compile")
+@click.argument("pipeline")
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The YAML file. [default: NAME.yaml here]")
+@click.option("--registry", default="", help="Put this before every image of Mainspring's: registry.example.com/team.")
+def compile_(pipeline: str, output: Path | None, registry: str) -> None:
+    """Compile PIPELINE for Kubeflow Pipelines."""
+    from mainspring.pipelines import catalogue, compiling
+
+    target = output or Path(f"{catalogue.load_pipeline(pipeline).pipeline_info.name}.yaml")
+    storage.write_atomically(target, compiling.compiled(catalogue.load(pipeline), registry))
+    click.echo(str(target))
+
+
+@cli.group()
+def endpoints() -> None:
+    """Show, stop and start the local endpoints."""
+
+
+@endpoints.command("list")
+@ROOT
+@AS_JSON
+def endpoints_list(root: Path | None, as_json: bool) -> None:
+    """List the local endpoints with what they serve."""
+    from mainspring.components.deployment import local_target
+
+    _use_root(root)
+    _print_rows([endpoint.as_json() for endpoint in local_target.list_endpoints()], as_json, "no endpoints")
+
+
+@endpoints.command("stop")
+@click.argument("name")
+@ROOT
+@AS_JSON
+def endpoints_stop(name: str, root: Path | None, as_json: bool) -> None:
+    """Stop the endpoint NAME; its version and port are kept for `endpoints start`."""
+    from mainspring.components.deployment import local_target
+
+    _use_root(root)
+    _print_rows([local_target.stop(name).as_json()], as_json, "")
+
+
+@endpoints.command("start")
+@click.argument("name")
+@ROOT
+@AS_JSON
+def endpoints_start(name: str, root: Path | None, as_json: bool) -> None:
+    """Bring the endpoint NAME back with the version it served last, on its port."""
+    from mainspring.components.deployment import local_target
+    from mainspring.pipelines import environments
+
+    environments.ensure(["serving"], _say)
+    _use_root(root)
+    _print_rows([local_target.start(name).as_json()], as_json, "")
+
+
+@cli.group()
+def models() -> None:
+    """Show the published model versions."""
+
+
+@models.command("list")
+@ROOT
+@AS_JSON
+def models_list(root: Path | None, as_json: bool) -> None:
+    """List the published versions of every model, oldest first."""
+    from mainspring.pipelines import models as published
+
+    _use_root(root)
+    _print_rows(published.published_versions(), as_json, "no published models")
+
+
+@cli.command()
+@click.argument("name", type=click.Choice(["flights"]))
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "--poisoned", type=int, metavar="MONTH", help="Write only this month, with faults that validation must find."
+)
+def example(name: str, folder: Path, poisoned: int | None) -> None:
+    """Write example data into FOLDER: the flights that left New York City in 2013, a Parquet file a month."""
+    from mainspring.pipelines import example_flights
+
+    for path in example_flights.write_poisoned(folder, poisoned) if poisoned else example_flights.write_months(folder):
+        click.echo(str(path))
+
+
+@cli.command()
+def setup() -> None:
+    """Build the components' environments now, instead of when a run first needs them."""
+    from mainspring.pipelines import environments
+
+    environments.ensure(environments.FOLDERS, _say)
+    _say(f"the environments are ready in {environments.base_folder()}")
+
+
+def main() -> None:
+    """Runs the command line; a user's mistake is one line and exit status 1, a wrong call is exit status 2."""
+    try:
+        cli(standalone_mode=False)
+    except UserError as error:
+        click.echo(f"{ERROR_PREFIX}{error}", err=True)
+        sys.exit(1)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        click.echo(f"{ERROR_PREFIX}{error.format_message()}", err=True)
+        sys.exit(error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(
+            f"{ERROR_PREFIX}interrupted; nothing of the run is left running, and the next run goes on from here",
+            err=True,
+        )
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _root(root: Path | None) -> Path:
+    return root.absolute() if root else storage.local_root()
+
+
+def _use_root(root: Path | None) -> None:
+    """Points this process, and what it starts, at a local root, as the engines do for tasks."""
+    from mainspring.pipelines import environments
+
+    os.environ.update(environments.task_variables() | {storage.ROOT_VARIABLE: str(_root(root))})
+
+
+def _read_parameters(path: Path | None) -> dict[str, Any]:
+    import yaml
+
+    if path is None:
+        return {}
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: must hold a mapping of parameter names to values")
+    return content
+
+
+def _split_parameters(parameters: tuple[str, ...]) -> dict[str, str]:
+    split = {}
+    for parameter in parameters:
+        name, separator, value = parameter.partition("=")
+        if not separator or not name:
+            raise UserError(f"-p {parameter}: write it as -p name=value")
+        split[name] = value
+    return split
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool, none: str) -> None:
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+    elif not rows:
+        click.echo(none)
+    else:
+        from rich.table import Table
+
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for column in rows[0]:
+            table.add_column(column.replace("_", " "), overflow="fold")
+        for row in rows:
+            table.add_row(*("" if value is None else str(value) for value in row.values()))
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Compiled pipelines and components as text, and the files of this repository that hold them.
+
+`python -m mainspring.pipelines.compiling` writes those files; with `--check` it fails if one of them is out of date.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from kfp import compiler
+from mainspring import components
+from mainspring.components.common import storage
+from mainspring.components.common.images import REPOSITORY
+from mainspring.pipelines import catalogue, environments
+
+
+def compiled(component: Any, registry: str = "") -> str:
+    """Returns a pipeline or component as KFP's YAML.
+
+    Args:
+        component: What `@dsl.pipeline` or `@dsl.component` returned.
+        registry: Put before every image of Mainspring's, such as `registry.example.com/team`; empty: the images as named.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "compiled.yaml"
+        compiler.Compiler().compile(component, str(path))
+        text = path.read_text(encoding="utf-8")
+    if registry:
+        text = re.sub(rf"(?m)^(\s*image: )({REPOSITORY}/)", rf"\g<1>{registry.rstrip('/')}/\g<2>", text)
+    return text
+
+
+def generated_files() -> dict[Path, str]:
+    """Returns the content of every generated file of the repository, by path."""
+    files = {
+        environments.COMPONENTS / folder / f"{name}.yaml": compiled(getattr(components, name))
+        for name, folder in components.COMPONENTS.items()
+    }
+    return files | {
+        environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in catalogue.BUILT_IN
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Writes the generated files or, with `--check`, says which are out of date; returns the exit status."""
+    outdated = [
+        (path, text)
+        for path, text in generated_files().items()
+        if not path.is_file() or path.read_text(encoding="utf-8") != text
+    ]
+    for path, text in outdated:
+        if "--check" in arguments:
+            print(f"{path}: is out of date; run `make compile` and commit it", file=sys.stderr)
+        else:
+            storage.write_atomically(path, text)
+            print(path)
+    return 1 if outdated and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

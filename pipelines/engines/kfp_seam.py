@@ -1,0 +1,175 @@
+"""The one place that reaches into KFP's local orchestrator (2.17): which interpreter runs a task, and who watches.
+
+KFP has no public plug-in point for either. Three of its internals are used, each looked up here and nowhere else, and a test
+fails when a new KFP moves them:
+
+- `task_executor.execute_single_task` runs one task of a pipeline, cache and retries included: we watch it;
+- `SubprocessTaskHandler.run` runs a task's command in this interpreter: we run it in the interpreter of the task's image;
+- `pipeline_orchestrator.run_local_pipeline` runs a compiled pipeline.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from kfp import local
+from kfp.local import graph_utils, pipeline_orchestrator, status, utils
+from kfp.local.orchestrator import task_executor
+from kfp.local.subprocess_task_handler import SubprocessTaskHandler
+from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
+_LAUNCHER_LENGTH = 4
+"""`sh -ec SCRIPT SOURCE`, then the executor's arguments: the command of a lightweight Python component."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A task of the pipeline, in the order in which KFP will come to it."""
+
+    name: str
+    title: str
+    """The display name."""
+    component: str
+    image: str
+    source: str
+    """The component's Python source; empty for an importer."""
+    cacheable: bool
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a lightweight Python component runs."""
+
+    image: str
+    source: str
+    arguments: list[str]
+    variables: dict[str, str]
+
+
+class Watcher(Protocol):
+    """Is told when a task starts and how it ended."""
+
+    def started(self, step: str) -> None:
+        """Called before a task's cache is asked."""
+
+    def ended(self, step: str, succeeded: bool, outputs: dict[str, Any]) -> None:
+        """Called with the task's outputs: parameters as values, artifacts as KFP's objects."""
+
+
+def steps(spec: PipelineSpec) -> list[Step]:
+    """Returns all tasks of a pipeline, those of its branches and nested pipelines too."""
+    executors = {
+        name: utils.struct_to_executor_spec(executor) for name, executor in spec.deployment_spec["executors"].items()
+    }
+    found: list[Step] = []
+
+    def walk(dag: Any) -> None:
+        order = graph_utils.topological_sort_tasks(dict(dag.tasks.items()))
+        while order:
+            name = order.pop()
+            task = dag.tasks[name]
+            component = spec.components[task.component_ref.name]
+            if component.WhichOneof("implementation") == "dag":
+                walk(component.dag)
+                continue
+            container = executors[component.executor_label].container
+            source = container.command[_LAUNCHER_LENGTH - 1] if len(container.command) >= _LAUNCHER_LENGTH else ""
+            title, cacheable = task.task_info.name or name, task.caching_options.enable_cache
+            found.append(Step(name, title, task.component_ref.name, container.image, source, cacheable))
+
+    walk(spec.root.dag)
+    return found
+
+
+def run_pipeline(
+    spec: PipelineSpec,
+    arguments: dict[str, Any],
+    pipeline_root: str,
+    cache_root: str | None,
+    run_command: Callable[[str, Command], bool | None],
+    watcher: Watcher,
+) -> bool:
+    """Runs a compiled pipeline with KFP's local orchestrator.
+
+    Args:
+        spec: The pipeline.
+        arguments: Its parameters.
+        pipeline_root: Folder for the tasks' outputs.
+        cache_root: Folder of the cache; None: no caching.
+        run_command: Runs a task's command, given the task's name, and returns whether it succeeded; None if the image is
+            not its own: KFP then runs the task in this interpreter, or in a fresh environment if it installs packages.
+        watcher: Is told about every task.
+
+    Returns:
+        Whether the run succeeded.
+    """
+    local.init(
+        local.SubprocessRunner(use_venv=False),
+        pipeline_root=pipeline_root,
+        enable_caching=cache_root is not None,
+        cache_root=cache_root,
+    )
+    failures: list[str] = []
+    with _patched(run_command, watcher, failures), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Display names and node-pool settings have no effect here, and that is meant.
+        try:
+            pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=arguments)
+        except RuntimeError:
+            if not failures:
+                raise
+            return False
+    return True
+
+
+@contextlib.contextmanager
+def _patched(
+    run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
+) -> Iterator[None]:
+    current = threading.local()
+    execute, run, check_image = (
+        task_executor.execute_single_task,
+        SubprocessTaskHandler.run,
+        SubprocessTaskHandler.validate_image,
+    )
+
+    def watched_execute(task_name: str, **keywords: Any) -> tuple[dict[str, Any], status.Status]:
+        current.task = task_name
+        watcher.started(task_name)
+        outputs: dict[str, Any] = {}
+        succeeded = False
+        try:
+            outputs, ended = execute(task_name=task_name, **keywords)
+            succeeded = ended == status.Status.SUCCESS
+        finally:
+            if not succeeded:
+                failures.append(task_name)
+            watcher.ended(task_name, succeeded, outputs)
+        return outputs, ended
+
+    def run_elsewhere(handler: SubprocessTaskHandler) -> status.Status:
+        command = Command(
+            image=handler.image,
+            source=handler.full_command[_LAUNCHER_LENGTH - 1],
+            arguments=list(handler.full_command[_LAUNCHER_LENGTH:]),
+            variables=dict(handler.env_vars),
+        )
+        succeeded = run_command(current.task, command)
+        if succeeded is None:
+            handler.runner = local.SubprocessRunner(use_venv="pip install" in " ".join(handler.full_command[:3]))
+            return run(handler)
+        return status.Status.SUCCESS if succeeded else status.Status.FAILURE
+
+    task_executor.execute_single_task = watched_execute
+    SubprocessTaskHandler.run = run_elsewhere
+    SubprocessTaskHandler.validate_image = lambda handler, image: None
+    try:
+        yield
+    finally:
+        task_executor.execute_single_task = execute
+        SubprocessTaskHandler.run = run
+        SubprocessTaskHandler.validate_image = check_image

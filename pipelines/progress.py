@@ -1,0 +1,135 @@
+"""A run as people watch it: a live table on a terminal, plain lines anywhere else."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import time
+from datetime import datetime
+from pathlib import Path
+
+from mainspring.components.common.manifests import REQUEST_FILE
+from mainspring.components.common.report import number_text
+from mainspring.pipelines.engines.kfp_seam import Step
+from mainspring.pipelines.engines.results import RunResult, TaskResult
+from mainspring.pipelines.engines.run_page import metrics_of, said_by
+from rich.console import Console
+from rich.live import Live
+from rich.markup import escape
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+STATE_STYLES = {"succeeded": "green", "cached": "cyan", "failed": "bold red", "skipped": "dim", "running": "yellow"}
+
+
+def stage_table(results: list[TaskResult], running: dict[str, tuple[str, float]] | None = None) -> Table:
+    """Returns the table of stages.
+
+    Args:
+        results: Of the tasks that ended, in order.
+        running: Title and start (`time.monotonic`) of the tasks that run now, by name.
+    """
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+    table.add_column("stage", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    table.add_column("seconds", justify="right", no_wrap=True)
+    table.add_column("says", overflow="ellipsis", no_wrap=True)
+    for result in results:
+        if result.state != "skipped":
+            table.add_row(
+                result.title, Text(result.state, STATE_STYLES[result.state]), f"{result.seconds:.1f}", said_by(result)
+            )
+    for title, started in (running or {}).values():
+        table.add_row(title, Spinner("dots", "running", style="yellow"), f"{time.monotonic() - started:.1f}", "")
+    return table
+
+
+class LiveProgress:
+    """The table of stages, redrawn while tasks run."""
+
+    def __init__(self, console: Console) -> None:
+        """Draws on the console, which must be a terminal."""
+        self._results: list[TaskResult] = []
+        self._running: dict[str, tuple[str, float]] = {}
+        self._titles: dict[str, str] = {}
+        self._live = Live(
+            console=console, get_renderable=lambda: stage_table(self._results, self._running), transient=True
+        )
+
+    def begin(self, steps: list[Step]) -> None:
+        """Starts drawing."""
+        self._titles = {step.name: step.title for step in steps}
+        self._live.start()
+
+    def started(self, task: str) -> None:
+        """Shows a task as running."""
+        self._running[task] = (self._titles.get(task, task), time.monotonic())
+
+    def ended(self, result: TaskResult) -> None:
+        """Shows how a task ended."""
+        self._running.pop(result.name, None)
+        self._results.append(result)
+
+    def close(self) -> None:
+        """Stops drawing and clears the table."""
+        self._live.stop()
+
+
+class PlainProgress:
+    """A line when a task starts and a line when it ends."""
+
+    def __init__(self, console: Console) -> None:
+        """Writes to the console."""
+        self._console = console
+        self._titles: dict[str, str] = {}
+
+    def begin(self, steps: list[Step]) -> None:
+        """Remembers the titles."""
+        self._titles = {step.name: step.title for step in steps}
+
+    def started(self, task: str) -> None:
+        """Says that a task starts."""
+        self._say(f"{self._titles.get(task, task)} …")
+
+    def ended(self, result: TaskResult) -> None:
+        """Says how a task ended."""
+        said = said_by(result)
+        self._say(f"{result.title} {result.state} in {result.seconds:.1f} s{f': {said}' if said else ''}")
+
+    def close(self) -> None:
+        """Has nothing to end."""
+
+    def _say(self, line: str) -> None:
+        self._console.print(f"{datetime.now():%H:%M:%S} {line}", highlight=False, markup=False, soft_wrap=True)
+
+
+def progress_on(console: Console) -> LiveProgress | PlainProgress:
+    """Returns the view that fits the console."""
+    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
+
+
+def print_result(result: RunResult, console: Console) -> None:
+    """Prints how a run went: stages, metrics, the report, the endpoint and a request to try it with."""
+    console.print(stage_table(result.tasks))
+    for title, metrics in metrics_of(result).items():
+        numbers = ", ".join(f"{name} {number_text(value)}" for name, value in metrics.items())
+        console.print(f"\n[dim]{title}:[/dim] {escape(numbers)}", highlight=False)
+    style = "green" if result.is_success else "bold red"
+    console.print(f"\n[{style}]{result.status}[/{style}] in {result.seconds:.1f} s", highlight=False)
+    if result.error:
+        console.print(result.error, style="red", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"report: {result.report}", markup=False, highlight=False, soft_wrap=True)
+    deployed = next((task for task in result.tasks if task.outputs.get("endpoint")), None)
+    if deployed:
+        console.print(f"endpoint: {deployed.outputs['endpoint']}", markup=False, highlight=False, soft_wrap=True)
+        if request := _example_request(deployed):
+            console.print(f"try it:\n  {request}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _example_request(deployed: TaskResult) -> str:
+    path = Path(deployed.outputs.get("version_uri", "")) / REQUEST_FILE
+    if not path.is_file():
+        return ""
+    body = json.dumps(json.loads(path.read_text(encoding="utf-8")))
+    return f"curl -s {deployed.outputs['endpoint']} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
