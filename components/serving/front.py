@@ -22,7 +22,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from aiohttp import ClientConnectionError, ClientSession, ClientTimeout, TCPConnector, web
+from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
+from yarl import URL
 
 from mainspring.components.common.errors import ERROR_PREFIX
 from mainspring.components.serving import probation
@@ -55,7 +56,10 @@ HOP_BY_HOP = frozenset(
 )
 """Headers of one connection, not of the message (RFC 9110, 7.6.1)."""
 
-NOT_FORWARDED = HOP_BY_HOP | {"host", "content-length"}
+NOT_REQUESTED = HOP_BY_HOP | {"host", "content-length", "expect", "content-encoding"}
+"""Not passed on with a request, besides: what belongs to the body as it came, before it was read and decoded."""
+
+NOT_ANSWERED = HOP_BY_HOP | {"content-length"}
 
 FORBIDDEN_PREFIX = "/v2/repository/"
 """KServe's own load and unload, which would take the model away under the routing table."""
@@ -126,15 +130,20 @@ def public_app(name: str, routing: Routing) -> web.Application:
         if request.path.startswith(FORBIDDEN_PREFIX):
             return _refusal(403, f"{name}: versions are loaded by deployments, not by requests")
         # The whole body first: a slow client must not hold on to a version that is being drained.
-        body = await request.read()
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(
+                413, f"{name}: the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once"
+            )
         for last in (False, True):
             route = routing.pick()
             if route is None:
                 break
             try:
                 return await _forward(request, body, route, routing, app[session_key])
-            except ClientConnectionError:
-                # Predictions have no side effects: after a broken connection, or a switch meanwhile, they are tried again.
+            except ClientError:
+                # Predictions have no side effects: after a broken connection they are tried again, maybe elsewhere.
                 if last:
                     return _refusal(503, f"{name}: the model server of version {route.version} does not answer")
             except asyncio.TimeoutError:
@@ -179,13 +188,13 @@ async def _forward(
     # Counted before the first await after the route was picked: a switch sees either this request or none.
     routing.in_flight[route.port] += 1
     try:
-        url = f"http://{HOST}:{route.port}{request.path_qs}"
-        headers = [(key, value) for key, value in request.headers.items() if key.lower() not in NOT_FORWARDED]
+        url = URL(f"http://{HOST}:{route.port}{request.rel_url.raw_path_qs}", encoded=True)
+        headers = [(key, value) for key, value in request.headers.items() if key.lower() not in NOT_REQUESTED]
         async with session.request(request.method, url, data=body, headers=headers, allow_redirects=False) as answer:
             content = await answer.read()
             response = web.Response(status=answer.status, body=content)
             for key, value in answer.headers.items():
-                if key.lower() not in NOT_FORWARDED:
+                if key.lower() not in NOT_ANSWERED:
                     response.headers[key] = value
             response.headers[VERSION_HEADER] = str(route.version)
             return response

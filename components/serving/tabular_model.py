@@ -22,8 +22,8 @@ PREDICTION = "prediction"
 """The output that every model has; classifiers have `label` beside it."""
 
 IN_LOOP_ROWS = 64
-"""Requests of up to so many rows are answered in the event loop, without a hop to a thread that costs more than they
-do; larger ones go to a thread, so that they hold up neither the small ones nor the readiness probe."""
+"""Requests of up to so many rows are answered in the event loop, without a hop to a thread that costs more than they;
+larger ones go to a thread, and so hold up neither the small ones nor the readiness probe."""
 
 V2_DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
 """V2's names of numpy's types; everything else is `BYTES`."""
