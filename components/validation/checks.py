@@ -127,8 +127,9 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
             continue
         missing = common(feature).num_missing
         if missing:
+            share = "all rows" if missing == scope.rows else words.of_rows(missing, scope.rows)
             sentence = (
-                f"{label}: missing in {words.of_rows(missing, scope.rows)} of {scope.words}; it is the label: "
+                f"{label}: missing in {share} of {scope.words}; it is the label: "
                 "leave out the rows without it in the query"
             )
             findings.append(Finding(label, PRESENCE, scope.name, True, sentence))

@@ -29,8 +29,8 @@ def validate_examples(
         anomalies: `anomalies.pbtxt` (TFDV's proto) and `validation.json` (verdict and reasons).
         report: A self-contained page.
         schema_uri: A curated `schema.pbtxt`. Empty: the baseline's schema; without a baseline it is inferred.
-        baseline_uri: A published model version (or a folder with `schema.pbtxt` and `statistics/`) whose data these examples
-            are compared with for drift.
+        baseline_uri: A published model version (or a folder with `schema.pbtxt` and `statistics/`) whose data these
+            examples are compared with for drift.
         min_rows: Fewer rows than this in train, or none in eval, is an anomaly.
 
     Returns:

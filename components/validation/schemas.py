@@ -1,4 +1,4 @@
-"""Where the schema comes from: given, taken over from the baseline, or inferred and calibrated on the training window."""
+"""Where the schema comes from: given, taken over from the baseline, or inferred and calibrated on the window."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ UNSEEN_MARGIN = 5.0
 """An open vocabulary may bring this many times the share of unknown values that a span of the training window brought.
 January to June bring one new destination (0.06 % of June's rows); the later months of 2013 bring up to 0.11 %."""
 
-CLOSED_VOCABULARY = 32
-"""With one span nothing shows whether a vocabulary is closed. Up to this many values it counts as closed (carriers, airports
-of origin); a larger one (destinations, shops) counts as open."""
+LARGE_VOCABULARY = 33
+"""From this many values on a vocabulary counts as open (destinations, shops), unless spans show that it stays the same;
+a smaller one (carriers, airports of origin) counts as closed, unless spans show that its values come and go."""
 
-OPEN_VOCABULARY_TOLERANCE = 0.05
-"""The share of unknown values that a vocabulary larger than `CLOSED_VOCABULARY` may bring after a single span. Destinations
-that January does not have make up to 0.9 % of a later month's flights."""
+LARGE_VOCABULARY_TOLERANCE = 0.05
+"""The share of unknown values that an open, large vocabulary may always bring. Destinations that a single month or
+three do not have make up to 0.9 % of a later month's flights, and a new shop or product starts with more."""
 
 MISSING_MARGIN = 2.0
-"""A column that had missing values may miss this many times the largest share that a span of the training window missed."""
+"""A column that had missing values may miss this many times the largest share that a span of the window missed."""
 
 MISSING_FLOOR = 0.05
 """The share of missing values that is always allowed where some were missing before."""
@@ -48,7 +48,7 @@ class UsedSchema:
     source: str
     """`given`, `baseline` or `inferred`."""
     text: str
-    """What is published as `schema.pbtxt`; byte for byte what was read if it was not inferred, so that it never widens."""
+    """What is published as `schema.pbtxt`: if not inferred, byte for byte what was read, so that it never widens."""
 
     @property
     def fingerprint(self) -> str:
@@ -102,8 +102,8 @@ def infer(
 ) -> UsedSchema:
     """Infers a schema from train and makes it hold for the next span as well.
 
-    TFDV infers types, presence, shapes and domains. What differs between the window's own spans is then allowed to differ
-    again, with a margin: missing values, values that come and go, distributions.
+    TFDV infers types, presence, shapes and domains. What differs between the window's own spans is then allowed to
+    differ again, with a margin: missing values, values that come and go, distributions.
 
     Args:
         train: Statistics of all rows of train; not empty.
@@ -168,8 +168,8 @@ def _calibrate_domains(
         if feature.name in held_out:
             known = set().union(*counts)
             tolerance = max(tolerance, UNSEEN_MARGIN * _share(value_counts(held_out[feature.name]), known))
-        if not several_spans and sizes[feature.domain] > CLOSED_VOCABULARY:
-            tolerance = max(tolerance, OPEN_VOCABULARY_TOLERANCE)
+        if sizes[feature.domain] >= LARGE_VOCABULARY and (between > 0 or not several_spans):
+            tolerance = max(tolerance, LARGE_VOCABULARY_TOLERANCE)
         if tolerance >= 1:
             _forget_domain(schema, feature)
         elif tolerance > 0:

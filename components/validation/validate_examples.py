@@ -67,7 +67,7 @@ def validate_examples(
     baseline_uri: str = "",
     min_rows: int = 100,
 ) -> Validated:
-    """Validates an examples artifact against a schema and a baseline; writes statistics, schema, anomalies and a report.
+    """Validates examples against a schema and a baseline; writes statistics, schema, anomalies and a report.
 
     Args:
         examples: Folder of the examples artifact.
@@ -77,7 +77,7 @@ def validate_examples(
         anomalies: Folder to write: `anomalies.pbtxt` and `validation.json`.
         report: HTML file to write.
         schema_uri: A curated schema: the file, or a folder with `schema.pbtxt`. Empty: the baseline's, else inferred.
-        baseline_uri: Folder with `schema.pbtxt` and `statistics/`: what drift is measured against. Empty: no drift check.
+        baseline_uri: Folder with `schema.pbtxt` and `statistics/`: what drift is measured against. Empty: no check.
         min_rows: Fewer rows in train are refused.
 
     Raises:
@@ -127,6 +127,7 @@ def _refuse_unknown_label(label: str, manifest: ExamplesManifest, schema: UsedSc
 def _measure(folder: Path, manifest: ExamplesManifest) -> Measured:
     train_files = [folder / "train" / f"{span}.parquet" for span in manifest.spans]
     eval_files = [path for span in manifest.spans if (path := folder / "eval" / f"{span}.parquet").exists()]
+    span_statistics.refuse_mixed_columns([*train_files, *eval_files])
     alone = len(train_files) == 1
     cut = {path: span_statistics.pieces(path) for path in eval_files}
     cut |= {path: span_statistics.pieces(path, span_statistics.PIECES_OF_A_LONE_SPAN * alone) for path in train_files}

@@ -74,7 +74,7 @@ def _pictures(
     train = by_name(next(scope for scope in scopes if scope.name == "train").statistics)
     refused = {finding.feature for finding in judgement.findings}
     names = sorted(train, key=lambda name: name not in refused)
-    pictures = []
+    pictures: list[tuple[str, Markup | str]] = []
     for name in names:
         features = {title: found[name] for title, found in series.items() if name in found}
         same = {

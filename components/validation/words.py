@@ -118,7 +118,8 @@ def _drifted(feature: str, scope: Scope, found: Any, previous: Any) -> str | Non
     measured = next((entry for entry in drift.measured(found) if entry.feature == feature), None)
     if measured is None:
         return None
-    details = f"{measured.measure} {measured.value:.2f}, at most {measured.threshold:.2f} allowed"
+    digits = 2 if f"{measured.value:.2f}" != f"{measured.threshold:.2f}" else 4
+    details = f"{measured.measure} {measured.value:.{digits}f}, at most {measured.threshold:.{digits}f} allowed"
     return f"{feature}: drifted against the baseline ({details}{_what_moved(feature, scope, previous)})"
 
 
