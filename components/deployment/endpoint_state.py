@@ -83,7 +83,7 @@ def read(name: str) -> State | None:
         servers = tuple(Server(**{**server, "process": Process(**server["process"])}) for server in content["servers"])
         front = Process(**content["front"]) if content["front"] else None
         return State(**{**content, "front": front, "servers": servers})
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: not an endpoint's state ({error}); remove its folder and deploy again") from error
 
 

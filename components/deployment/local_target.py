@@ -175,7 +175,7 @@ def _verify(state: State, server: Server) -> None:
 
 def _undo(state: State, before: list[routing.Route], started: list[Probationer]) -> None:
     """Gives the traffic back to whoever had it, and ends what was started."""
-    if before:
+    if processes.alive(state.front):
         with contextlib.suppress(UserError):
             routing.write(state, before)
     for probationer in reversed(started):

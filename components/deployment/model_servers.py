@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import storage
+from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, loopback, processes
 from mainspring.components.deployment.endpoint_state import Server
@@ -86,24 +86,20 @@ def is_ready(name: str, server: Server) -> bool:
 
 
 def check_prediction(name: str, server: Server) -> None:
-    """Asks a server for predictions: of a row of zeros and empty text, and of a row in which everything is missing.
+    """Asks a server for a prediction: of the model's own sample request, or of a row of zeros and empty text.
 
     Raises:
         UserError: It gives none, or one that is no number.
     """
-    metadata = loopback.call(server.port, "GET", f"/v2/models/{name}")
-    inputs = metadata.content["inputs"] if metadata.status == 200 else []
-    zeros = {tensor["name"]: "" if tensor["datatype"] == "BYTES" else 0 for tensor in inputs}
-    integers = {tensor["name"]: 0 for tensor in inputs if tensor["datatype"].startswith(("INT", "UINT"))}
-    answer = loopback.call(
-        server.port, "POST", f"/v1/models/{name}:predict", {"instances": [zeros, integers]}, seconds=60.0
-    )
+    sample = storage.as_path(server.uri) / manifests.REQUEST_FILE
+    request = storage.read_json(sample) if sample.is_file() else {"instances": [_zeros(name, server)]}
+    answer = loopback.call(server.port, "POST", f"/v1/models/{name}:predict", request, seconds=60.0)
     try:
         given = answer.content["predictions"][0]["prediction"]
     except (TypeError, KeyError, IndexError):
         given = None
     if answer.status != 200 or not _all_numbers(given):
-        said = answer.error if answer.status != 200 else f"it predicts {given!r} for a row of zeros"
+        said = answer.error if answer.status != 200 else f"it predicts {given!r} for {json.dumps(request)[:200]}"
         raise UserError(f"local://{name}: version {server.version} gives no usable prediction: {said}")
 
 
@@ -115,6 +111,12 @@ def log_of(name: str, version: int) -> Path:
 def report_of(name: str, version: int) -> Path:
     """Returns the file in which a version's model server says where it listens."""
     return endpoint_state.folder_of(name) / f"server-{version}.json"
+
+
+def _zeros(name: str, server: Server) -> dict[str, Any]:
+    metadata = loopback.call(server.port, "GET", f"/v2/models/{name}")
+    inputs = metadata.content["inputs"] if metadata.status == 200 else []
+    return {tensor["name"]: "" if tensor["datatype"] == "BYTES" else 0 for tensor in inputs}
 
 
 def _with_port(name: str, server: Server) -> Server:

@@ -18,6 +18,8 @@ SERVING_PYTHON_VARIABLE = "MAINSPRING_SERVING_PYTHON"
 
 POLL_SECONDS = 0.02
 
+_children: set[int] = set()
+
 
 @dataclass(frozen=True)
 class Process:
@@ -72,6 +74,7 @@ def start_serving(module: str, *arguments: str, log: Path) -> Probationer:
     with log.open("w") as output:
         started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
     process = Process(started.pid, birth(started.pid))
+    _children.add(started.pid)
     # It is not ours to wait for; without this, the interpreter warns that it still runs when the object goes.
     started.returncode = 0
     assert started.stdin is not None
@@ -129,5 +132,6 @@ def last_line(log: Path) -> str:
 
 def _reap(pid: int) -> None:
     # A child of this very interpreter (a notebook, a test) would stay as a zombie.
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+    if pid in _children:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mainspring.components.deployment import endpoint_state, processes
+
+SAVED_MODELS = Path(__file__).parents[1] / "serving" / "saved_models.py"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch) -> Path:
+    """A local root of the test's own; every server started in it is ended afterwards."""
+    folder = tmp_path / "root"
+    monkeypatch.setenv("MAINSPRING_ROOT", str(folder))
+    yield folder
+    end_all()
+
+
+def end_all() -> None:
+    for name in endpoint_state.names():
+        state = endpoint_state.read(name)
+        for process in (state.front, *(server.process for server in state.servers)):
+            processes.stop(process, 3)
+
+
+def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.02)
+
+
+def taken(port: int) -> socket.socket:
+    """Listens on a port, as a foreign process would."""
+    return socket.create_server(("127.0.0.1", port))
+
+
+@pytest.fixture(scope="session")
+def saved_models(tmp_path_factory) -> Path:
+    """Real SavedModels `a`, `b`, `c` and `unusable`, made in the serving environment."""
+    folder = tmp_path_factory.mktemp("saved_models")
+    subprocess.run([os.environ["MAINSPRING_SERVING_PYTHON"], str(SAVED_MODELS), str(folder)], check=True, timeout=120)
+    return folder
+
+
+@pytest.fixture
+def fake_model(tmp_path) -> Callable[..., Path]:
+    """Makes a folder with a model's layout, for what never loads it."""
+
+    def make(name: str = "a", **changes: object) -> Path:
+        folder = tmp_path / f"model-{name}"
+        (folder / "variables").mkdir(parents=True, exist_ok=True)
+        (folder / "saved_model.pb").write_bytes(b"graph")
+        (folder / "variables" / "variables.index").write_bytes(b"index")
+        (folder / "variables" / "variables.data-00000-of-00001").write_bytes(name.encode())
+        manifest = {
+            "task": "regression",
+            "label": "y",
+            "classes": [],
+            "features": {"x": "numeric"},
+            "hyperparameters": {},
+            "seed": 1,
+            "examples_fingerprint": f"sha256:examples-{name}",
+            "schema_fingerprint": "sha256:schema",
+            "parent": "",
+            "fingerprint": f"sha256:{name}",
+            "versions": {},
+        }
+        (folder / "manifest.json").write_text(json.dumps(manifest | changes))
+        return folder
+
+    return make
+
+
+@pytest.fixture
+def judged(tmp_path) -> Callable[..., tuple[str, str]]:
+    """Makes the statistics and the evaluation that go with a model's fingerprint."""
+
+    def make(name: str, **changes: object) -> tuple[str, str]:
+        statistics, evaluation = tmp_path / f"statistics-{name}", tmp_path / f"evaluation-{name}"
+        for folder in (statistics, evaluation):
+            shutil.rmtree(folder, ignore_errors=True)
+        (statistics / "train").mkdir(parents=True)
+        (statistics / "train" / "FeatureStats.pb").write_bytes(b"statistics")
+        evaluation.mkdir()
+        verdict = {"blessed": True, "model_fingerprint": f"sha256:{name}"} | changes
+        (evaluation / "evaluation.json").write_text(json.dumps(verdict))
+        return str(statistics), str(evaluation)
+
+    return make
