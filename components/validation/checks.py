@@ -42,6 +42,7 @@ class Scope:
     rows: int
     statistics: DatasetFeatureStatisticsList
     files: Sequence[Path]
+    """Where values are counted that a sentence names: all of a span's files, or those of the split."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
             continue
         missing = common(feature).num_missing
         if missing:
-            share = "all rows" if missing == scope.rows else words.of_rows(missing, scope.rows)
+            share = words.of_rows(missing, scope.rows)
             sentence = (
                 f"{label}: missing in {share} of {scope.words}; it is the label: "
                 "leave out the rows without it in the query"

@@ -125,6 +125,8 @@ def _refuse_unknown_label(label: str, manifest: ExamplesManifest, schema: UsedSc
 
 
 def _measure(folder: Path, manifest: ExamplesManifest) -> Measured:
+    if not manifest.spans:
+        raise UserError(f"{folder / manifests.EXAMPLES_MANIFEST}: names no spans; ingest the examples again")
     train_files = [folder / "train" / f"{span}.parquet" for span in manifest.spans]
     eval_files = [path for span in manifest.spans if (path := folder / "eval" / f"{span}.parquet").exists()]
     span_statistics.refuse_mixed_columns([*train_files, *eval_files])
@@ -137,22 +139,22 @@ def _measure(folder: Path, manifest: ExamplesManifest) -> Measured:
     by_file: dict[Path, list[Accumulator]] = {path: [] for path in cut}
     for piece, state in zip(flat, span_statistics.accumulate(flat), strict=True):
         by_file[piece.path].append(state)
-    newest = manifest.spans[-1] if train_files else ""
-    scopes = [
-        _scope("train", f"span {newest}" if alone and newest != ALL else "train", train_files, by_file, rows),
-        _scope("eval", "eval", eval_files, by_file, rows),
-    ]
-    if not alone:
-        scopes.insert(0, _scope(NEWEST, f"span {newest}", train_files[-1:], by_file, rows))
+    newest, of_newest = manifest.spans[-1], [path for path in cut if path.name == train_files[-1].name]
+
+    def scope(name: str, words: str, paths: list[Path], files: list[Path]) -> Scope:
+        statistics = span_statistics.extract([state for path in paths for state in by_file[path]])
+        return Scope(name, words, sum(rows[path] for path in paths), statistics, files)
+
+    if alone:
+        scopes = [scope("train", "train" if newest == ALL else f"span {newest}", train_files, of_newest)]
+    else:
+        scopes = [
+            scope(NEWEST, f"span {newest}", train_files[-1:], of_newest),
+            scope("train", "train", train_files, train_files),
+        ]
+    scopes.append(scope("eval", "eval", eval_files, eval_files))
     parts = [[state] for state in by_file[train_files[0]]] if alone else [by_file[path] for path in train_files]
     return Measured(scopes, parts, not alone)
-
-
-def _scope(
-    name: str, words: str, paths: list[Path], by_file: dict[Path, list[Accumulator]], rows: dict[Path, int]
-) -> Scope:
-    statistics = span_statistics.extract([state for path in paths for state in by_file[path]])
-    return Scope(name, words, sum(rows[path] for path in paths), statistics, paths)
 
 
 def _infer(measured: Measured, manifest: ExamplesManifest, label: str) -> UsedSchema:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.validation import drift
+from mainspring.components.validation import drift, span_statistics
 from mainspring.components.validation.span_statistics import by_name, common, value_counts
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def count(number: float, noun: str) -> str:
 
 
 def of_rows(some: float, total: float) -> str:
-    """Returns `37 of 22,940 rows (0.16 %)`."""
-    return f"{some:,.0f} of {count(total, 'row')} ({percent(some / total)})"
+    """Returns `all rows` or `0.16 % of the rows`."""
+    return "all rows" if some == total else f"{percent(some / total)} of the rows"
 
 
 def percent(share: float) -> str:
@@ -94,10 +94,11 @@ def _unknown_values(feature: str, scope: Scope, schema: UsedSchema, expected: sc
     rows = sum(unknown.values())
     verb = "has a value" if rows == 1 else "have values"
     limit = 1 - expected.distribution_constraints.min_domain_mass
-    allowed = f" ({percent(rows / scope.rows)} of {scope.words}, at most {percent(limit)} allowed)" if limit > 0 else ""
-    if not expected.HasField("distribution_constraints"):
-        allowed = f" in {scope.words}"
-    return f"{feature}: {count(rows, 'row')}{allowed} {verb} that the schema does not know: {named}{more}"
+    where = f" in {scope.words}"
+    if expected.HasField("distribution_constraints") and limit > 0:
+        share = rows / sum(span_statistics.rows(file) for file in scope.files)
+        where = f" ({percent(share)} of {scope.words}, at most {percent(limit)} allowed)"
+    return f"{feature}: {count(rows, 'row')}{where} {verb} that the schema does not know: {named}{more}"
 
 
 def _domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> schema_pb2.StringDomain:
