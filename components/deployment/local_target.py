@@ -112,6 +112,8 @@ def champion(name: str) -> tuple[int, str] | None:
 
 def _bring_up(state: State, version: int, uri: str) -> State:
     """Loads a version, or finds it loaded, and gives it all traffic."""
+    if processes.alive(state.front):
+        routing.wait_for_front(state)
     before = routing.read(state)
     started: list[Probationer] = []
     try:
@@ -125,16 +127,24 @@ def _bring_up(state: State, version: int, uri: str) -> State:
     except BaseException:
         _undo(state, before, started)
         raise
-    print(
-        f"{_title(state)} serves version {version}{f' in place of {state.version}' if state.version else ''}",
-        flush=True,
-    )
-    old = [other for other in state.servers if other.process != server.process]
+    return _retire_others(_record(state, server), server)
+
+
+def _record(state: State, server: Server) -> State:
+    """Writes down that a model server has all traffic."""
+    other = state.uri != server.uri
+    replaced = f" in place of {state.version}" if state.version and other else ""
+    print(f"{_title(state)} serves version {server.version}{replaced}", flush=True)
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    state = endpoint_state.write(replace(state, version=version, uri=uri, since=now))
-    for other in old:
-        routing.drain(state, other, DRAIN_SECONDS)
-        processes.stop(other.process, DRAIN_SECONDS)
+    since = now if other or not state.since else state.since
+    return endpoint_state.write(replace(state, version=server.version, uri=server.uri, since=since))
+
+
+def _retire_others(state: State, server: Server) -> State:
+    for other in state.servers:
+        if other.process != server.process:
+            routing.drain(state, other, DRAIN_SECONDS)
+            processes.stop(other.process, DRAIN_SECONDS)
     return endpoint_state.write(replace(state, servers=(server,)))
 
 

@@ -158,6 +158,15 @@ def test_a_version_that_cannot_be_served_leaves_the_champion(root, saved_models,
     assert publish.versions(root / "models", "flights")[0].version > champion.version, "it stays published"
 
 
+def test_a_first_version_that_cannot_be_served_leaves_no_endpoint_and_no_process(root, saved_models, judged):
+    before = servers_of(root)
+    with pytest.raises(UserError, match="no usable prediction"):
+        deploy_model(str(saved_models / "unusable"), *judged("unusable"), "local://hopeless")
+    assert servers_of(root) == before
+    assert "hopeless" not in [endpoint.name for endpoint in local_target.list_endpoints()]
+    assert resolve_champion.resolve_champion("local://hopeless") == ("", "", 0)
+
+
 def test_stop_and_start_bring_the_same_version_back_on_the_same_port(root, champion):
     before, predicted = champion, prediction(champion.url)
     stopped = local_target.stop("flights")
@@ -170,6 +179,7 @@ def test_stop_and_start_bring_the_same_version_back_on_the_same_port(root, champ
     assert servers_of(root) == []
     started = local_target.start("flights")
     assert (started.state, started.version, started.url) == ("serving", before.version, before.url)
+    assert started.since == before.since
     assert prediction(started.url) == predicted
 
 
