@@ -114,7 +114,7 @@ def infer(
     """
     schema = infer_schema(train)
     _forget_domains_of_constants(schema, train)
-    _calibrate_presence(schema, [*parts, evaluation])
+    _calibrate_presence(schema, [train, *parts, evaluation])
     _calibrate_domains(schema, parts, evaluation, several_spans)
     drift.calibrate(schema, train, parts)
     schema.default_environment.extend([TRAINING, SERVING])

@@ -163,7 +163,9 @@ def _infer(measured: Measured, manifest: ExamplesManifest, label: str) -> UsedSc
         raise UserError(
             f"train has no rows in any of the spans {', '.join(manifest.spans)}; there is no schema to infer"
         )
-    parts = [span_statistics.extract(states) for states in measured.parts[-drift.SPANS_COMPARED :]]
+    states = measured.parts[-drift.SPANS_COMPARED :]
+    known = [measured.newest.statistics] if measured.several_spans else []
+    parts = [span_statistics.extract(part) for part in states[: len(states) - len(known)]] + known
     return schemas.infer(train.statistics, evaluation.statistics, parts, label, measured.several_spans)
 
 

@@ -20,7 +20,7 @@ def span(number: int) -> pa.Table:
     """A month: natural noise, a few new tail numbers, the month's own number, some unknown aircraft."""
     random = np.random.default_rng(number)
     shift = 0.02 * np.sin(number)
-    shares = np.array([0.3, 0.25, 0.2, 0.15, 0.08, 0.02]) + [shift, -shift, 0, 0, 0, 0]
+    shares = [0.3 + shift, 0.25 - shift, 0.2, 0.15, 0.08, 0.02]
     seats = random.choice([50, 149, 180, 300], ROWS, p=[0.2, 0.5, 0.2, 0.1])
     return pa.table(
         {

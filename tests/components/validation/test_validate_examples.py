@@ -222,6 +222,17 @@ def test_an_empty_newest_span_is_refused(baseline: Path, tmp_path: Path) -> None
     assert "span 5: no rows; it cannot be judged" in run.reasons.splitlines()
 
 
+def test_a_schema_is_inferred_from_a_window_with_an_empty_span(tmp_path: Path) -> None:
+    spans = {"1": span(1), "2": span(2).slice(0, 0), "3": span(3)}
+    run = Run(tmp_path, write_examples(tmp_path / "e", spans))
+    assert (run.valid, run.reasons) == (True, "")
+
+
+def test_train_without_any_row_is_a_mistake_that_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="train has no rows in any of the spans 1"):
+        Run(tmp_path, write_examples(tmp_path / "e", {"1": span(1).slice(0, 0)}))
+
+
 def test_a_column_without_any_value_is_refused(tmp_path: Path) -> None:
     table = span(1).append_column("empty", pa.nulls(ROWS, pa.string()))
     run = Run(tmp_path, write_examples(tmp_path / "e", {"1": table}))
