@@ -115,6 +115,7 @@ def _evaluate(
     policy = policies.parse(judged["policy"], manifest, examples_manifest.columns)
     preload()
     from google.protobuf import text_format
+
     from mainspring.components.evaluation import evaluation as evaluating
     from mainspring.components.evaluation import measuring, page
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
@@ -64,7 +65,7 @@ def evaluate(
     scored, fault = _score(examples / "eval", models, policy)
     rate = len(scored) / scored.seconds if scored.seconds else 0
     print(f"predicted {len(scored):,} rows with {len(models)} model(s) at {rate:,.0f} rows/s", flush=True)
-    reasons += [fault] if fault else _faults(scored, models)
+    reasons += ([fault] if fault else []) + _faults(scored, models)
     if len(scored) == 0:
         return Evaluation(reasons, unlabelled=scored.unlabelled, scored=scored)
     usable = {
@@ -75,7 +76,10 @@ def evaluate(
     unknown = manifest.task != REGRESSION and bool((scored.labels == scoring.rows.UNKNOWN_CLASS).any())
     if CHALLENGER not in usable or unknown:
         return Evaluation(reasons, len(scored), scored.unlabelled, scored)
-    return _judge(reasons, scored, usable, manifest, policy)
+    try:
+        return _judge(reasons, scored, usable, manifest, policy)
+    except measuring.MetricFailure as failure:
+        return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored)
 
 
 def _judge(
@@ -134,8 +138,6 @@ def _faults(scored: ScoredRows, models: Mapping[str, LoadedModel]) -> list[str]:
         for role, predictions in scored.predictions.items()
         if (fault := scoring.fault(predictions, manifest))
     ]
-    if not np.isfinite(scored.labels).all():
-        found.append(f"label {manifest.label}: some values are infinite")
     distinct = np.unique(scored.labels)
     if manifest.task != REGRESSION and scoring.rows.UNKNOWN_CLASS in distinct:
         count = int((scored.labels == scoring.rows.UNKNOWN_CLASS).sum())

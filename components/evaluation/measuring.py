@@ -7,14 +7,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from tensorflow_model_analysis.metrics import binary_confusion_matrices, metric_specs, metric_types
+from tensorflow_model_analysis.proto import config_pb2
+
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import MULTICLASS, ModelManifest
 from mainspring.components.evaluation import accumulators
 from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import METRICS, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy import Metric, Policy
-from tensorflow_model_analysis.metrics import binary_confusion_matrices, metric_specs, metric_types
-from tensorflow_model_analysis.proto import config_pb2
+
+
+class MetricFailure(UserError):
+    """A metric that cannot be computed on these labels and predictions."""
+
 
 Measure = Callable[[Labels, Predictions], dict[str, float]]
 """From labels and predictions to values by metric name; NaN where a metric is undefined for these rows."""
@@ -73,8 +79,12 @@ def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
     one_class_undefined = {metric.name for metric in metrics if metric.class_name in UNDEFINED_FOR_ONE_CLASS}
 
     def measure(labels: Labels, predictions: Predictions) -> dict[str, float]:
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = _compute(distinct, thresholds, labels, predictions)
+        try:
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values = _compute(distinct, thresholds, labels, predictions)
+        except Exception as error:  # Whatever TFMA or Keras raise: the verdict is no, and says so.
+            names = ", ".join(metric.name for metric in metrics)
+            raise MetricFailure(f"the metrics cannot be computed ({names}): {str(error)[:300]}") from error
         measured = {metric.name: _scalar(values, metric.name) for metric in metrics}
         classes = len(model.classes) if model.task == MULTICLASS else 2
         if len(np.unique(labels)) < classes:

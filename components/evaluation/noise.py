@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+
 from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.measuring import Measure
 from mainspring.components.evaluation.slices import random_parts

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
+
 from mainspring.components.common import report
 from mainspring.components.common.manifests import BINARY, REGRESSION, ModelManifest
 from mainspring.components.evaluation import accumulators
@@ -15,7 +17,6 @@ from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Judgement, Measured
 from mainspring.components.evaluation.scoring import ScoredRows
 from mainspring.components.evaluation.slices import described
-from markupsafe import Markup
 
 CURVE_POINTS = 201
 """Thresholds at which the ROC curve is drawn."""

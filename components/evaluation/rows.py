@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ModelManifest
-from numpy.typing import NDArray
 
 BATCH_ROWS = 16_384
 """Rows read and predicted at once: large enough that calls cost nothing, small enough for any machine's memory."""
@@ -52,31 +54,39 @@ def numeric_feed(column: pa.Array) -> NDArray[np.float32]:
 
 
 def categorical_feed(column: pa.Array) -> NDArray[Any]:
-    """Returns a column as texts [rows], empty where missing; whole numbers are written without a point."""
+    """Returns a column as texts [rows], empty where missing, cast as training casts them."""
     return np.asarray(pc.fill_null(texts(column), "").to_numpy(zero_copy_only=False), dtype=object)
 
 
 def texts(column: pa.Array) -> pa.Array:
-    """Returns a column as texts, null where missing; 1.0 becomes `1`, so that a label reads the same in any type."""
-    if pa.types.is_floating(column.type):
-        column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        whole = pc.all(pc.equal(pc.round(column), column)).as_py()
-        column = pc.cast(column, pa.int64()) if whole is not False else column
+    """Returns a column as texts, null where missing."""
     return pc.cast(column, pa.string())
 
 
 def label_numbers(column: pa.Array, model: ModelManifest) -> NDArray[np.float64]:
     """Returns the labels as float64 [rows]: the value in regression, else the class' index; NaN where missing.
 
-    A label that is none of the model's classes becomes `UNKNOWN_CLASS`.
+    A label that is none of the model's classes becomes `UNKNOWN_CLASS`; a number that is not finite is a missing label.
+
+    Raises:
+        UserError: A regression's label is no number.
     """
     if model.task == REGRESSION:
-        return numeric_feed(column).astype(np.float64) if pa.types.is_string(column.type) else _floats(column)
-    known = pa.array(model.classes, pa.string())
-    values = texts(column)
-    indices = pc.fill_null(pc.cast(pc.index_in(values, value_set=known), pa.float64()), float(UNKNOWN_CLASS))
-    return _floats(pc.if_else(pc.is_null(values), pa.scalar(None, pa.float64()), indices))
+        try:
+            values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        except pa.ArrowInvalid as error:
+            raise UserError(f"examples: the label {model.label!r} is no number: {error}") from error
+        return np.where(np.isfinite(values), values, np.nan)
+    encoded = column.dictionary_encode()
+    known = {name: float(index) for index, name in enumerate(model.classes)}
+    numbers = [_class_number(value, known) for value in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
+    return np.array([*numbers, np.nan])[codes]
 
 
-def _floats(column: pa.Array) -> NDArray[np.float64]:
-    return pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+def _class_number(value: str | float | None, known: Mapping[str, float]) -> float:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return math.nan
+    # Training names classes the same way: 1.0 and 1 are one class.
+    name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    return known.get(name, float(UNKNOWN_CLASS))

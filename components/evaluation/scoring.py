@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import tensorflow as tf
+from numpy.typing import NDArray
+
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, MULTICLASS, ModelManifest
 from mainspring.components.evaluation import rows
-from numpy.typing import NDArray
 
 SIGNATURE = "serving_default"
 OUTPUT = "prediction"
