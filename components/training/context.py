@@ -138,5 +138,6 @@ def _check(model: object, context: ModelContext, path: Path) -> None:
     squashing = getattr(activation, "__name__", "")
     if context.classes and squashing in SQUASHING:
         raise UserError(
-            f"module: {path}: the model ends with {squashing}, but its output must be logits; end it with context.output(…)"
+            f"module: {path}: the model ends with {squashing}, but its output must be logits; "
+            "end it with context.output(…)"
         )

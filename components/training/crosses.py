@@ -30,6 +30,8 @@ MAX_OUTPUTS = 4
 SHRINKAGE = 10.0
 """Rows' worth of evidence that a cell has no effect of its own."""
 ADDITIVE_PASSES = 3
+NEWTON_STEPS = 3
+"""What a chosen cross explains must be gone before the next is judged; one step leaves a part of large effects."""
 MIN_GAIN = 2e-4
 """Smallest gain per row, relative to the loss of knowing nothing, that is worth a feature."""
 
@@ -108,10 +110,16 @@ def _fit_additively(fit: _Rows, held_out: _Rows, sizes: Sequence[int]) -> float:
         rows.scores[:] = base
     for _ in range(ADDITIVE_PASSES):
         for column, size in enumerate(sizes):
-            _, step = _gain(Cross((column,), (1,), (size,)), fit, None)
-            for rows in (fit, held_out):
-                rows.scores[:] += step[rows.ids[:, column]]
+            _add_effect(Cross((column,), (1,), (size,)), fit, held_out, 1)
     return scale
+
+
+def _add_effect(cross: Cross, fit: _Rows, held_out: _Rows, steps: int) -> None:
+    """Adds one effect per cell, fitted on one part, to both parts' scores."""
+    for _ in range(steps):
+        _, step = _gain(cross, fit, None)
+        for rows in (fit, held_out):
+            rows.scores[:] += step[_cells(cross, rows)]
 
 
 def _pick_greedily(
@@ -125,8 +133,7 @@ def _pick_greedily(
         if gains[best][0] < least:
             break
         cross = candidates.pop(best)
-        for rows in (fit, held_out):
-            rows.scores[:] += gains[best][1][_cells(cross, rows)]
+        _add_effect(cross, fit, held_out, NEWTON_STEPS)
         picked.append(cross)
         if len(cross.columns) == 2:
             known = {frozenset(other.columns) for other in (*candidates, *picked)}

@@ -21,7 +21,8 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
 
     `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing).
-    `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for classes, `label`.
+    `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
+    classes, `label`.
     """
     servable = tf.Module(name="servable")
     servable.encoder = encoder

@@ -20,10 +20,10 @@ from mainspring.components.training.scores import loss_and_metric, main_metric
 MIN_STEPS_PER_EPOCH = 20
 """Small tables are trained in steps small enough for this many an epoch."""
 MIN_BATCH = 16
-AUTOMATIC_STEPS = 400
-"""Where `max_epochs` is 0: as many epochs as make this many steps, within the two bounds below."""
+AUTOMATIC_ROWS = 384_000
+"""Where `max_epochs` is 0: as many epochs as show this many rows, within the two bounds below."""
 FEWEST_EPOCHS = 3
-MOST_EPOCHS = 60
+MOST_EPOCHS = 40
 MIN_STEPS_OF_PATIENCE = 100
 """Patience is never shorter than this: an epoch of a small table says little."""
 STEPS_PER_EXECUTION = 32
@@ -70,7 +70,7 @@ def plan(rows: int, hyperparameters: Hyperparameters) -> Plan:
     """Tells batch size, epochs and patience from the table's size where the hyperparameters leave it open."""
     batch_size = min(hyperparameters.batch_size, max(MIN_BATCH, rows // MIN_STEPS_PER_EPOCH), rows)
     steps = rows // batch_size
-    automatic = min(max(math.ceil(AUTOMATIC_STEPS / steps), FEWEST_EPOCHS), MOST_EPOCHS)
+    automatic = min(max(math.ceil(AUTOMATIC_ROWS / rows), FEWEST_EPOCHS), MOST_EPOCHS)
     return Plan(
         batch_size=batch_size,
         steps_per_epoch=steps,

@@ -1,8 +1,8 @@
 """From raw values to what a model eats: statistics of train, and the TensorFlow graph that applies them.
 
 Training and serving run the same graph, so there is no skew between them. Every feature becomes a number (an id) that
-an embedding looks up: a category's place in the vocabulary, a quantity's bin, a cross's cell. Quantities are standardised
-as well, with an indicator of missing values.
+an embedding looks up: a category's place in the vocabulary, a quantity's bin, a cross's cell. Quantities are
+standardised as well, with an indicator of missing values.
 """
 
 from __future__ import annotations

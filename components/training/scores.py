@@ -25,8 +25,8 @@ def loss_and_metric(outputs: np.ndarray, targets: np.ndarray, label: LabelSpec) 
         label: The label.
 
     Returns:
-        The mean loss (cross-entropy in nats, or squared error of the standardised value), and the main metric: area under
-        the ROC curve, accuracy, or root mean squared error in the label's unit.
+        The mean loss (cross-entropy in nats, or squared error of the standardised value), and the main metric: area
+        under the ROC curve, accuracy, or root mean squared error in the label's unit.
     """
     outputs = outputs.astype(np.float64)
     if label.task == BINARY:

@@ -57,7 +57,7 @@ def train_model(
     max_crosses: int = 8,
     dropout: float = 0.1,
     learning_rate: float = 0.001,
-    batch_size: int = 1024,
+    batch_size: int = 2048,
     max_epochs: int = 0,
     patience: int = 2,
     exclude: Sequence[str] = (),

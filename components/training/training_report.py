@@ -10,7 +10,7 @@ from markupsafe import Markup
 from mainspring.components.common import report
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.training.fitting import Epoch
-from mainspring.components.training.preprocessing import MAX_BINS, Encoder
+from mainspring.components.training.preprocessing import Encoder
 from mainspring.components.training.scores import main_metric
 
 
@@ -69,9 +69,8 @@ def _feature_table(encoder: Encoder) -> Markup:
     rows: list[list[report.Cell]] = []
     for place, feature in enumerate(statistics.numeric):
         bins = len(statistics.edges[place]) + 1
-        kind = "a bin per value" if bins < MAX_BINS else "quantile bins"
         mean, deviation = float(statistics.mean[place]), float(statistics.deviation[place])
-        treatment = f"{bins} bins ({kind}); standardised (mean {mean:.4g}, deviation {deviation:.4g})"
+        treatment = f"{bins} bins; standardised (mean {mean:.4g}, deviation {deviation:.4g})"
         rows.append([feature.name, feature.kind, treatment])
     for feature, vocabulary in zip(statistics.categorical, statistics.vocabularies, strict=True):
         rows.append([feature.name, feature.kind, f"{len(vocabulary):,} known values, unseen, missing"])

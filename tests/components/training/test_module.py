@@ -1,0 +1,107 @@
+"""A team's own `build_model(context)`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import tensorflow as tf
+from samples import Recorder, Trained
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.training.train_model import train_model
+
+README = Path(__file__).parents[3] / "components" / "training" / "README.md"
+
+
+def test_the_readmes_module_trains_and_is_served(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path
+) -> None:
+    code = re.search(r"```python\n(.*?def build_model.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    assert code is not None
+    module = tmp_path / "mine.py"
+    module.write_text(code[1])
+    made = train(binary_examples, label="good", module=str(module), max_epochs=8)
+    assert made.metrics["eval_auc"] > 0.95
+    assert made.manifest["hyperparameters"]["module"] == str(module)
+    answer = tf.saved_model.load(str(made.folder)).signatures["serving_default"](
+        size=tf.constant([2.0]), count=tf.constant([8.0]), colour=tf.constant(["red"])
+    )
+    assert answer["label"].numpy()[0] == b"1"
+
+
+def test_the_context_tells_what_is_known(train: Callable[..., Trained], binary_examples: Path, tmp_path: Path) -> None:
+    module = tmp_path / "asking.py"
+    module.write_text(
+        "import dataclasses\n"
+        "import keras\n"
+        "def build_model(context):\n"
+        "    assert context.task == 'binary_classification' and context.classes == ('0', '1'), context\n"
+        "    assert context.features == {'size': 'numeric', 'count': 'numeric', 'colour': 'categorical'}\n"
+        "    assert context.id_columns == ('size', 'count', 'colour') and context.id_counts[2] == 5\n"
+        "    assert context.number_columns == ('size', 'count') and context.label == 'good'\n"
+        "    assert context.seed == 7 == context.hyperparameters.seed and len(context.schema.feature) == 4\n"
+        "    try:\n"
+        "        context.seed = 1\n"
+        "    except dataclasses.FrozenInstanceError:\n"
+        "        return keras.Model(context.inputs, context.output(context.embedded()))\n"
+    )
+    assert train(binary_examples, label="good", module=str(module), seed=7, max_epochs=1).fingerprint
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def build(context): pass\n", r"does not define build_model\(context\) -> keras.Model"),
+        ("def build_model(context)\n    pass\n", r"user.py:1: SyntaxError"),
+        ("import nothing_like_this\n", r"user.py:1: ModuleNotFoundError: No module named 'nothing_like_this'"),
+        ("\ndef build_model(context):\n    return context.labels\n", r"user.py:3: AttributeError"),
+        ("def build_model(): pass\n", r"user.py:1: TypeError: build_model\(\) takes 0 positional arguments"),
+        ("def build_model(context): return 1\n", "build_model returned int, not a keras.Model"),
+        (
+            "import keras\ndef build_model(context):\n"
+            "    return keras.Model(context.inputs, keras.layers.Dense(3)(context.embedded()))\n",
+            r"shape \(2, 3\) for 2 rows, not \(2, 1\); end it with context.output",
+        ),
+        (
+            "import keras\ndef build_model(context):\n"
+            "    x = keras.layers.Dense(1, activation='sigmoid')(context.embedded())\n"
+            "    return keras.Model(context.inputs, x)\n",
+            "ends with sigmoid, but its output must be logits",
+        ),
+        (
+            "import keras\ndef build_model(context):\n"
+            "    x = keras.Input([4])\n    return keras.Model(x, keras.layers.Dense(1)(x))\n",
+            "the model does not take the context's inputs",
+        ),
+    ],
+)
+def test_a_broken_module_is_one_line_that_says_where(
+    binary_examples: Path, tmp_path: Path, code: str, message: str
+) -> None:
+    module = tmp_path / "user.py"
+    module.write_text(code)
+    with pytest.raises(UserError, match=message) as caught:
+        _train(binary_examples, tmp_path, str(module))
+    assert str(caught.value).startswith("module: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_module_that_is_not_there_is_one_line(binary_examples: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"module: .*gone.py: no such file"):
+        _train(binary_examples, tmp_path, str(tmp_path / "gone.py"))
+
+
+def _train(examples: Path, tmp_path: Path, module: str) -> None:
+    train_model(
+        examples=str(examples),
+        schema=str(examples),
+        label="good",
+        model=str(tmp_path / "model"),
+        metrics=Recorder(),
+        report=str(tmp_path / "r.html"),
+        module=module,
+        max_epochs=1,
+    )

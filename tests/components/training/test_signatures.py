@@ -1,0 +1,135 @@
+"""The exported SavedModel: what it takes, what it gives, and that it needs nothing of ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+from samples import Trained
+
+from mainspring.components.common import storage
+
+SERVE = """
+import json, sys
+import tensorflow as tf
+model = tf.saved_model.load(sys.argv[1])
+rows = {name: tf.constant(values) for name, values in json.loads(sys.argv[2]).items()}
+answer = model.signatures["serving_default"](**rows)
+assert not any(name.startswith("mainspring") for name in sys.modules)
+print(json.dumps([answer["prediction"].numpy().tolist(), [x.decode() for x in answer["label"].numpy()]]))
+"""
+
+
+@pytest.fixture(scope="module")
+def signatures(binary: Trained):
+    model = tf.saved_model.load(str(binary.folder))
+    yield model.signatures
+    del model
+
+
+def _rows(size: list[float], count: list[float], colour: list[str]) -> dict[str, tf.Tensor]:
+    return {"size": tf.constant(size), "count": tf.constant(count), "colour": tf.constant(colour)}
+
+
+def test_the_signatures_are_the_contracts(signatures) -> None:
+    _, rows = signatures["serving_default"].structured_input_signature
+    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in rows.items()} == {
+        "size": (tf.float32, [None]),
+        "count": (tf.float32, [None]),
+        "colour": (tf.string, [None]),
+    }
+    _, examples = signatures["serving_examples"].structured_input_signature
+    assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in examples.items()} == {
+        "examples": (tf.string, [None])
+    }
+    for signature in signatures.values():
+        outputs = signature.structured_outputs
+        assert {name: (spec.dtype, spec.shape.as_list()) for name, spec in outputs.items()} == {
+            "prediction": (tf.float32, [None]),
+            "label": (tf.string, [None]),
+        }
+
+
+def test_a_fresh_process_without_our_code_gives_the_same_answers(binary: Trained, signatures) -> None:
+    rows = {"size": [1.5, -1.5], "count": [7.0, 1.0], "colour": ["red", "blue"]}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    command = [sys.executable, "-c", SERVE, str(binary.folder), json.dumps(rows)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+    predictions, labels = json.loads(done.stdout)
+    assert labels == ["1", "0"]
+    here = signatures["serving_default"](**_rows(**rows))["prediction"].numpy()
+    np.testing.assert_allclose(predictions, here, atol=1e-6)
+
+
+def test_missing_values_and_unseen_categories_are_answered(signatures) -> None:
+    nan = float("nan")
+    rows = _rows([nan, 0.0, nan, float("inf"), 1e30], [3.0, nan, nan, 3.0, 3.0], ["red", "", "", "mauve", "red"])
+    predictions = signatures["serving_default"](**rows)["prediction"].numpy()
+    assert np.isfinite(predictions).all()
+    assert ((predictions >= 0) & (predictions <= 1)).all()
+    empty = signatures["serving_default"](**_rows([], [], tf.constant([], tf.string)))
+    assert empty["prediction"].shape == [0]
+
+
+def test_the_positive_class_is_the_last_one(signatures) -> None:
+    answer = signatures["serving_default"](**_rows([2.0, -2.0], [8.0, 0.0], ["red", "blue"]))
+    assert answer["prediction"].numpy()[0] > 0.9 > 0.1 > answer["prediction"].numpy()[1]
+    assert answer["label"].numpy().tolist() == [b"1", b"0"]
+
+
+def test_the_model_scores_rows_as_training_did(binary: Trained, signatures) -> None:
+    table = pq.read_table(binary.examples / "eval")
+    columns = {name: table[name].to_pylist() for name in ("size", "count", "colour")}
+    predictions = signatures["serving_default"](
+        size=tf.constant([float("nan") if value is None else value for value in columns["size"]], tf.float32),
+        count=tf.constant([float("nan") if value is None else value for value in columns["count"]], tf.float32),
+        colour=tf.constant([value or "" for value in columns["colour"]]),
+    )["prediction"].numpy()
+    label = np.array(table["good"].to_pylist())
+    loss = -np.mean(np.log(np.where(label == 1, predictions, 1 - predictions)))
+    assert loss == pytest.approx(binary.metrics["eval_loss"], rel=1e-4)
+
+
+def test_tf_examples_and_rows_give_the_same_predictions(signatures) -> None:
+    size, count, colour = [0.25, None, -1.0], [3, 4, None], ["red", "green", None]
+    examples = []
+    for values in zip(size, count, colour, strict=True):
+        example = tf.train.Example()
+        for name, kind, value in zip(("size", "count", "colour"), ("float", "int64", "bytes"), values, strict=True):
+            feature = getattr(example.features.feature[name], f"{kind}_list")
+            feature.value.extend([] if value is None else [value.encode() if kind == "bytes" else value])
+            if value is None and name != "size":  # One is there but empty, the others are not there at all.
+                del example.features.feature[name]
+        examples.append(example.SerializeToString())
+    parsed = signatures["serving_examples"](examples=tf.constant(examples))
+    nan = float("nan")
+    rows = signatures["serving_default"](**_rows([0.25, nan, -1.0], [3.0, 4.0, nan], ["red", "green", ""]))
+    np.testing.assert_array_equal(parsed["prediction"], rows["prediction"])
+    np.testing.assert_array_equal(parsed["label"], rows["label"])
+
+
+def test_the_fingerprint_is_of_the_saved_model_without_its_manifest(binary: Trained, tmp_path) -> None:
+    for path in binary.folder.rglob("*"):
+        if path.is_file() and path.name not in ("manifest.json", "schema.pbtxt"):
+            copy = tmp_path / path.relative_to(binary.folder)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_bytes(path.read_bytes())
+    assert storage.fingerprint_of_files(tmp_path) == binary.fingerprint
+
+
+def test_one_row_is_answered_in_about_a_millisecond(signatures) -> None:
+    row = _rows([1.0], [2.0], ["red"])
+    times = []
+    for _ in range(200):
+        started = time.perf_counter()
+        signatures["serving_default"](**row)
+        times.append(time.perf_counter() - started)
+    assert statistics.median(times) < 0.003  # Measured well under 1 ms; the bound leaves room for a busy machine.
