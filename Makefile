@@ -6,6 +6,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 DATA := data/flights
 TARGET := local://flights
+SPAN ?= 6
+WINDOW ?= $(SPAN)
 export UV_COMPILE_BYTECODE := 1
 
 QUERY := SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL
@@ -14,10 +16,8 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
-LOCKS := requirements.txt requirements-dev.txt components/common/requirements.txt \
-	$(patsubst %.in,%.txt,$(wildcard components/*/requirements*.in))
 
-.PHONY: help setup run test lint compile lock clean
+.PHONY: help setup run demo test lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,31 @@ $(BIN)/.ready: requirements-dev.txt pyproject.toml
 lock: ## Write the locks anew from pyproject.toml and the requirements.in files
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
+	$(COMPILE) requirements-test.in --output-file requirements-test.txt
 	$(COMPILE) --no-deps components/common/requirements.in --output-file components/common/requirements.txt
 	for input in $(filter-out components/common/%,$(wildcard components/*/requirements*.in)); do \
 		$(COMPILE) $$input --output-file $${input%.in}.txt; done
+
+run: setup ## Train and serve on real data: one continuous-training run (SPAN=7 for the next month)
+	@$(BIN)/mainspring example flights $(DATA) > /dev/null
+	@$(RUN) -p span=$(SPAN) -p window=$(WINDOW)
+
+demo: setup ## The story: a champion, a challenger on the next month, a poisoned month that is refused
+	@$(BIN)/python -m mainspring.pipelines.examples.demo
+
+test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
+	@$(BIN)/python tests/run_in_environments.py
+	@$(BIN)/python -m pytest tests/pipelines tests/packaging
+
+lint: $(BIN)/.ready ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
+	@root=$$($(BIN)/python -c 'from mainspring.pipelines.environments import import_root; print(import_root())') && \
+		cd $$root && MYPYPATH=$$root $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p mainspring
+
+compile: $(BIN)/.ready ## Write the compiled components and pipelines (CHECK=1: only check that they are current)
+	@$(BIN)/python -m mainspring.pipelines.compiling $(if $(CHECK),--check)
+
+clean: ## Stop this folder's endpoints and remove environments, example data and runs
+	@[ ! -x $(BIN)/mainspring ] || $(BIN)/mainspring endpoints stop --all || true
+	rm -rf .venv .venvs .mainspring .mainspring-demo data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -11,6 +11,7 @@ from typing import Any
 
 from kfp import components
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
 from mainspring.components.common.errors import UserError
 
 BUILT_IN = ("continuous_training",)
@@ -51,7 +52,8 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
 
     Args:
         spec: The pipeline.
-        given: Values by name; a string is read as the parameter's type: `true`, `3`, `0.5`, JSON, or a list with commas.
+        given: Values by name; a string is read as the parameter's type: `true`, `3`, `0.5`, JSON, or a list with
+            commas.
 
     Raises:
         UserError: A parameter is unknown or missing, or a value does not fit its type.
@@ -62,7 +64,7 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
             close = difflib.get_close_matches(name, list(parameters), n=1)
             hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(parameters))}"
             raise UserError(f"{spec.pipeline_info.name} has no parameter {name}; {hint}")
-    missing = [name for name, parameter in parameters.items() if name not in given and not _is_optional(parameter)]
+    missing = sorted(name for name, given_to in parameters.items() if name not in given and not _is_optional(given_to))
     if missing:
         raise UserError(f"{spec.pipeline_info.name} needs {', '.join(missing)}; give it as -p {missing[0]}=…")
     kinds = spec.root.input_definitions.DESCRIPTOR.fields_by_name["parameters"].message_type  # The map's entries.

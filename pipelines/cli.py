@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
+
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
-from rich.console import Console
 
 INTERRUPTED = 130
 ROOT = click.option(
@@ -95,19 +97,23 @@ def endpoints_list(root: Path | None, as_json: bool) -> None:
     from mainspring.components.deployment import local_target
 
     _use_root(root)
-    _print_rows([endpoint.as_json() for endpoint in local_target.list_endpoints()], as_json, "no endpoints")
+    _print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints")
 
 
 @endpoints.command("stop")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--all", "everything", is_flag=True, help="Stop every endpoint.")
 @ROOT
 @AS_JSON
-def endpoints_stop(name: str, root: Path | None, as_json: bool) -> None:
+def endpoints_stop(name: str | None, everything: bool, root: Path | None, as_json: bool) -> None:
     """Stop the endpoint NAME; its version and port are kept for `endpoints start`."""
     from mainspring.components.deployment import local_target
 
+    if bool(name) == everything:
+        raise click.UsageError("say which endpoint, or --all")
     _use_root(root)
-    _print_rows([local_target.stop(name).as_json()], as_json, "")
+    names = [endpoint.name for endpoint in local_target.list_endpoints()] if everything else [str(name)]
+    _print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints")
 
 
 @endpoints.command("start")
@@ -121,7 +127,7 @@ def endpoints_start(name: str, root: Path | None, as_json: bool) -> None:
 
     environments.ensure(["serving"], _say)
     _use_root(root)
-    _print_rows([local_target.start(name).as_json()], as_json, "")
+    _print_rows([asdict(local_target.start(name))], as_json, "")
 
 
 @cli.group()
@@ -134,10 +140,22 @@ def models() -> None:
 @AS_JSON
 def models_list(root: Path | None, as_json: bool) -> None:
     """List the published versions of every model, oldest first."""
-    from mainspring.pipelines import models as published
+    from mainspring.components.deployment import publish
 
     _use_root(root)
-    _print_rows(published.published_versions(), as_json, "no published models")
+    folder = publish.models_folder("")
+    versions = [version for name in publish.models(folder) for version in publish.versions(folder, name)]
+    rows = [
+        {
+            "name": version.name,
+            "version": version.version,
+            "created": version.created,
+            "replaces": version.replaces,
+            "uri": str(publish.version_folder(folder, version)),
+        }
+        for version in versions
+    ]
+    _print_rows(rows, as_json, "no published models")
 
 
 @cli.command()
@@ -148,9 +166,9 @@ def models_list(root: Path | None, as_json: bool) -> None:
 )
 def example(name: str, folder: Path, poisoned: int | None) -> None:
     """Write example data into FOLDER: the flights that left New York City in 2013, a Parquet file a month."""
-    from mainspring.pipelines import example_flights
+    from mainspring.pipelines.examples import flights
 
-    for path in example_flights.write_poisoned(folder, poisoned) if poisoned else example_flights.write_months(folder):
+    for path in flights.write_poisoned(folder, poisoned) if poisoned else flights.write_months(folder):
         click.echo(str(path))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kfp import compiler
+
 from mainspring import components
 from mainspring.components.common import storage
 from mainspring.components.common.images import REPOSITORY
@@ -23,7 +24,8 @@ def compiled(component: Any, registry: str = "") -> str:
 
     Args:
         component: What `@dsl.pipeline` or `@dsl.component` returned.
-        registry: Put before every image of Mainspring's, such as `registry.example.com/team`; empty: the images as named.
+        registry: Put before every image of Mainspring's, such as `registry.example.com/team`; empty: the images as
+            named.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"

@@ -1,7 +1,7 @@
 """Ingest, validate, train, evaluate, deploy: the loop's first five stages."""
 
-
 from kfp import dsl
+
 from mainspring.components import (
     deploy_model,
     evaluate_model,

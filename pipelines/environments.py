@@ -1,7 +1,8 @@
 """The components' environments on this machine: a virtual environment per image, built by uv from that image's lock.
 
-What runs on a laptop is what runs in the cluster: same lock, same KFP runtime. An environment is built once, and again only
-when its lock (or its Python) changes; its folder carries a mark that is written last, so a build that was cut short starts over.
+What runs on a laptop is what runs in the cluster: same lock, same KFP runtime. An environment is built once, and
+again only when its lock (or its Python) changes; its folder carries a mark that is written last, so a build that was
+cut short starts over.
 """
 
 from __future__ import annotations
@@ -108,7 +109,7 @@ def ensure(folders: Iterable[str], say: Callable[[str], None]) -> None:
 
 
 def import_root() -> Path:
-    """Returns a folder for PYTHONPATH through which a task imports `mainspring`, and nothing else of this interpreter."""
+    """Returns a folder for PYTHONPATH that gives a task `mainspring`, and nothing else of this interpreter."""
     digest = hashlib.sha256(f"{COMPONENTS}\0{PIPELINES}".encode()).hexdigest()[:12]
     package = base_folder() / f"import-{digest}" / "mainspring"
     package.mkdir(parents=True, exist_ok=True)

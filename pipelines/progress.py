@@ -8,17 +8,18 @@ import time
 from datetime import datetime
 from pathlib import Path
 
-from mainspring.components.common.manifests import REQUEST_FILE
-from mainspring.components.common.report import number_text
-from mainspring.pipelines.engines.kfp_seam import Step
-from mainspring.pipelines.engines.results import RunResult, TaskResult
-from mainspring.pipelines.engines.run_page import metrics_of, said_by
 from rich.console import Console
 from rich.live import Live
 from rich.markup import escape
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
+
+from mainspring.components.common.manifests import REQUEST_FILE
+from mainspring.components.common.report import number_text
+from mainspring.pipelines.engines.kfp_seam import Step
+from mainspring.pipelines.engines.results import RunResult, TaskResult
+from mainspring.pipelines.engines.run_page import metrics_of, said_by
 
 STATE_STYLES = {"succeeded": "green", "cached": "cyan", "failed": "bold red", "skipped": "dim", "running": "yellow"}
 

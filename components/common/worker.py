@@ -1,8 +1,9 @@
 """A waiting interpreter: imports what a task will need, then runs that one task when it is told to.
 
-The process engine starts one for each task to come, while earlier tasks work, so that the seconds that TensorFlow's import takes
-pass unnoticed. Run with `_KFP_RUNTIME=true` and the modules to import as arguments; the order comes as one JSON line on standard
-input. When the engine goes away, however it goes, standard input ends, and so does this process with all it started.
+The process engine starts one for each task to come, while earlier tasks work, so that the seconds that TensorFlow's
+import takes pass unnoticed. Run with `_KFP_RUNTIME=true` and the modules to import as arguments; the order comes as
+one JSON line on standard input. When the engine goes away, however it goes, standard input ends, and so does this
+process with all it started.
 """
 
 from __future__ import annotations

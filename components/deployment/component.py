@@ -15,8 +15,8 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
 
     Args:
         target: `local://<name>` or `kserve://<namespace>/<name>`.
-        examples_fingerprint: From `ingest_examples`. If the champion was trained on these very examples, they are compared with
-            the data before them, not with themselves: a repeated run gets the same baseline as the first.
+        examples_fingerprint: From `ingest_examples`. If the champion was trained on these very examples, they are
+            compared with the data before them, not with themselves: a repeated run gets the same baseline as the first.
         models_root: URI under which versions are published; empty: the local root's `models/`.
 
     Returns:
@@ -74,7 +74,8 @@ def refuse_run(stage: str, reasons: str, on_refusal: str = "fail") -> None:
     Args:
         stage: What was refused: `data` or `model`.
         reasons: The verdict's reasons, separated by newlines.
-        on_refusal: `fail`: this step fails and with it the run; `skip`: the run ends as succeeded, with nothing deployed.
+        on_refusal: `fail`: this step fails and with it the run; `skip`: the run ends as succeeded, with nothing
+            deployed.
     """
     from mainspring.components.deployment.refuse_run import refuse_run
 

@@ -1,0 +1,1 @@
+"""Data in: spans found, rows shaped by SQL, split by hash, written as examples."""

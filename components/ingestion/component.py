@@ -13,8 +13,8 @@ def resolve_spans(source: str, span: str = "latest", window: int = 1) -> NamedTu
 ):  # type: ignore[valid-type]
     """Finds the spans to read now, so that what depends on them is cached while the data stays the same.
 
-    Switch caching off for this step, and only for this one: a source that changed gives another fingerprint, and every later
-    step runs again.
+    Switch caching off for this step, and only for this one: a source that changed gives another fingerprint, and
+    every later step runs again.
 
     Args:
         source: Path or pattern of the source's files (CSV or Parquet), such as `data/flights-{SPAN}.parquet`.
@@ -46,8 +46,10 @@ def ingest_examples(
         source: Path or pattern of the source's files (CSV or Parquet), such as `data/flights-{SPAN}.parquet`.
         examples: `train/` and `eval/` with a Parquet file per span, and `manifest.json`.
         spans: `latest`, a span number (`7`), a range (`1-6`), a list (`1,3,5`) or `all`.
-        query: DuckDB SQL that makes the rows from the table `source`; applied to each span by itself. Empty: `FROM source`.
-        eval_fraction: Share of the rows that goes to eval, between 0 and 1. The same row falls on the same side in every run.
+        query: DuckDB SQL that makes the rows from the table `source`; applied to each span by itself.
+            Empty: `FROM source`.
+        eval_fraction: Share of the rows that goes to eval, between 0 and 1. The same row falls on the same side in
+            every run.
         split_columns: Columns whose values decide the side; empty: all columns.
         source_fingerprint: From `resolve_spans`: the run stops if the files have changed since.
 

@@ -57,8 +57,8 @@ def ingest_examples(
         manifest = _write_examples(chosen, source, query, eval_fraction, split_columns, folder)
         manifests.write(manifest, folder / manifests.EXAMPLES_MANIFEST)
     print(
-        f"examples of spans {in_words(chosen)}: {manifest.rows['train']:,} train and {manifest.rows['eval']:,} eval rows, "
-        f"{len(manifest.columns)} columns",
+        f"examples of spans {in_words(chosen)}: {manifest.rows['train']:,} train and {manifest.rows['eval']:,} eval "
+        f"rows, {len(manifest.columns)} columns",
         flush=True,
     )
     return Ingested(manifest.fingerprint, manifest.rows["train"], manifest.rows["eval"])
@@ -84,7 +84,7 @@ def _write_examples(
     conditions = {"train": f"__bucket >= {threshold}", "eval": f"__bucket < {threshold}"}
     for split in conditions:
         (folder / split).mkdir()
-    content = {split: (0, 0, 0) for split in conditions}
+    content = dict.fromkeys(conditions, (0, 0, 0))
     for span in spans:
         started = time.monotonic()
         count = rows.materialise(connection, span, query, columns, split_columns)

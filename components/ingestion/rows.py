@@ -91,7 +91,8 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
             kind, known = _plain_type(name, raw), merged.get(name, _UNKNOWN)
             if _UNKNOWN not in (kind, known) and ("string" in (kind, known)) and kind != known:
                 raise UserError(
-                    f"column {name} is {known} in span {first_seen[name]} but {kind} in span {span}; cast it in the query"
+                    f"column {name} is {known} in span {first_seen[name]} but {kind} in span {span}; "
+                    "cast it in the query"
                 )
             if kind != _UNKNOWN and known == _UNKNOWN:
                 merged[name], first_seen[name] = kind, span
@@ -103,7 +104,7 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
 def materialise(
     connection: duckdb.DuckDBPyConnection, span: Span, query: str, columns: dict[str, str], split_columns: Sequence[str]
 ) -> int:
-    """Makes the table `shaped`: the span's rows in the given columns and types, `__row_hash` and, for the split, `__bucket`.
+    """Makes the table `shaped`: the span's rows in the given columns and types, with their hash and split bucket.
 
     A column that this span lacks is null in all its rows: whether that may be is for validation to say.
 
@@ -136,14 +137,15 @@ def write_split(connection: duckdb.DuckDBPyConnection, condition: str, target: P
     Raises:
         UserError: The file cannot be written.
     """
+    kept = f"FROM shaped WHERE {condition}"
     try:
         connection.execute(
-            f"COPY (SELECT * EXCLUDE (__row_hash, __bucket) FROM shaped WHERE {condition}) TO {_literal(str(target))} (FORMAT parquet)"
+            f"COPY (SELECT * EXCLUDE (__row_hash, __bucket) {kept}) TO {_literal(str(target))} (FORMAT parquet)"
         )
     except duckdb.Error as error:
         raise UserError(f"{target}: cannot be written: {first_line(error)}") from error
     return connection.execute(
-        f"SELECT count(*), coalesce(sum(__row_hash::HUGEINT), 0), coalesce(bit_xor(__row_hash), 0) FROM shaped WHERE {condition}"
+        f"SELECT count(*), coalesce(sum(__row_hash::HUGEINT), 0), coalesce(bit_xor(__row_hash), 0) {kept}"
     ).fetchall()[0]
 
 

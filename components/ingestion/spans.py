@@ -1,4 +1,4 @@
-"""Spans: the numbered portions in which data arrives, found by a pattern with `{SPAN}` and chosen by a short grammar."""
+"""Spans: the numbered portions in which data arrives, found by a pattern with `{SPAN}`, chosen by a short grammar."""
 
 from __future__ import annotations
 
@@ -121,7 +121,8 @@ def _files_of(folder: Path) -> list[Path]:
 
 
 def _matches(pattern: str) -> list[Path]:
-    files = sorted(Path(name) for name in glob.glob(pattern.replace(SPAN, "*"), recursive=True))
+    names = glob.glob(pattern.replace(SPAN, "*"), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    files = sorted(Path(name) for name in names)
     files = [file for file in files if file.is_file()]
     for file in files:
         if not file.name.lower().endswith(SUFFIXES):

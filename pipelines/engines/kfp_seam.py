@@ -1,10 +1,11 @@
 """The one place that reaches into KFP's local orchestrator (2.17): which interpreter runs a task, and who watches.
 
-KFP has no public plug-in point for either. Three of its internals are used, each looked up here and nowhere else, and a test
-fails when a new KFP moves them:
+KFP has no public plug-in point for either. Three of its internals are used, each looked up here and nowhere else, and
+a test fails when a new KFP moves them:
 
 - `task_executor.execute_single_task` runs one task of a pipeline, cache and retries included: we watch it;
-- `SubprocessTaskHandler.run` runs a task's command in this interpreter: we run it in the interpreter of the task's image;
+- `SubprocessTaskHandler.run` runs a task's command in this interpreter: we run it in the interpreter of the task's
+  image;
 - `pipeline_orchestrator.run_local_pipeline` runs a compiled pipeline.
 """
 
@@ -101,7 +102,8 @@ def run_pipeline(
         arguments: Its parameters.
         pipeline_root: Folder for the tasks' outputs.
         cache_root: Folder of the cache; None: no caching.
-        run_command: Runs a task's command, given the task's name, and returns whether it succeeded; None if the image is
+        run_command: Runs a task's command, given the task's name, and returns whether it succeeded; None if the image
+            is
             not its own: KFP then runs the task in this interpreter, or in a fresh environment if it installs packages.
         watcher: Is told about every task.
 

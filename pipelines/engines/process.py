@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX
 from mainspring.pipelines import environments
@@ -112,7 +113,7 @@ def code_fingerprint() -> str:
 
 
 class _Watcher:
-    """Keeps the tasks' results, and starts workers ahead as soon as one task really runs that could have been cached."""
+    """Keeps the tasks' results, and starts workers ahead once a task really runs that could have been cached."""
 
     def __init__(self, steps: list[kfp_seam.Step], workers: Workers, progress: Progress) -> None:
         self._steps = {step.name: step for step in steps}

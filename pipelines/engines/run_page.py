@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 
+from markupsafe import Markup
+
 from mainspring.components.common import report
 from mainspring.pipelines.engines.results import RunResult, TaskResult
-from markupsafe import Markup
 
 
 def run_page(result: RunResult) -> str:
@@ -48,7 +49,9 @@ def metrics_of(result: RunResult) -> dict[str, dict[str, float]]:
 
 
 def _metrics(result: RunResult) -> Markup:
-    rows = [[title, name, value] for title, metrics in metrics_of(result).items() for name, value in metrics.items()]
+    rows: list[list[report.Cell]] = [
+        [title, name, value] for title, metrics in metrics_of(result).items() for name, value in metrics.items()
+    ]
     return report.table(["Stage", "Metric", "Value"], rows)
 
 

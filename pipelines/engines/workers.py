@@ -1,4 +1,4 @@
-"""Waiting interpreters for the tasks to come: started ahead, as many at once as there are processors, used once each."""
+"""Waiting interpreters for the tasks to come: started ahead, as many at once as processors, each used once."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ast
 import contextlib
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from mainspring.components.common.images import REPOSITORY
 from mainspring.components.common.worker import READY_VARIABLE
 from mainspring.pipelines import environments
 from mainspring.pipelines.engines.kfp_seam import Command, Step
@@ -128,9 +130,8 @@ class Workers:
 
 def folder_of(image: str) -> str | None:
     """Returns the component folder whose environment runs this image here; None for an image that is not ours."""
-    name = image.split("@")[0].rsplit(":", 1)[0].rsplit("/", 1)
-    repository, folder = name if len(name) == 2 else ("", name[0])
-    return folder if repository.endswith("mainspring") and folder in environments.FOLDERS else None
+    match = re.fullmatch(rf"(?:.*/)?{REPOSITORY}/([^/:@]+)(?::[^/@]+)?(?:@.+)?", image)
+    return match[1] if match and match[1] in environments.FOLDERS else None
 
 
 def imported_modules(source: str) -> list[str]:

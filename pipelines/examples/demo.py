@@ -1,0 +1,87 @@
+"""The story of a model kept fresh, on the flights of 2013: run it with `make demo`.
+
+January to June make a champion. July arrives, is validated against the champion's data and trained on, and the
+challenger takes over only if it is not worse. August arrives with a unit changed, an unknown carrier and a column
+gone: it is refused, with the reasons, while the champion keeps answering.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(".mainspring-demo")
+DATA = ROOT / "data"
+SCRIPT = str(Path(sys.executable).parent / "mainspring")
+QUERY = "SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL"
+
+
+def main() -> int:
+    """Plays the story from its beginning and returns the exit status: 0 if every chapter ended as told."""
+    _start_over()
+    as_told = [
+        _chapter("January to June make the champion.", span=6, expected="succeeded"),
+        _chapter(
+            "July arrives: validated against the champion's data, then a challenger.", span=7, expected="succeeded"
+        ),
+    ]
+    before = _ask()
+    _mainspring("example", "flights", str(DATA), "--poisoned", "8")
+    as_told.append(
+        _chapter("August arrives: kilometres for miles, an unknown carrier, a column gone.", span=8, expected="refused")
+    )
+    after = _ask()
+    _say("The champion keeps answering")
+    print(f"before: {before}\nafter:  {after}")
+    subprocess.run([SCRIPT, "endpoints", "list", "--root", str(ROOT)], check=True)
+    print(f"\nThe endpoint stays up; stop it with: {SCRIPT} endpoints stop flights --root {ROOT}")
+    return 0 if all(as_told) and before == after else 1
+
+
+def _start_over() -> None:
+    if ROOT.is_dir():
+        subprocess.run([SCRIPT, "endpoints", "stop", "flights", "--root", str(ROOT)], check=False, capture_output=True)
+        shutil.rmtree(ROOT)
+    _mainspring("example", "flights", str(DATA))
+
+
+def _chapter(title: str, span: int, expected: str) -> bool:
+    _say(title)
+    summary = ROOT / f"summary-{span}.json"
+    subprocess.run(
+        [
+            *(SCRIPT, "run", "continuous_training", "--root", str(ROOT), "--summary", str(summary)),
+            *("-p", f"source={DATA}/flights-2013-{{SPAN}}.parquet", "-p", f"query={QUERY}", "-p", "label=late"),
+            *("-p", "target=local://flights", "-p", f"span={span}", "-p", f"window={span}"),
+        ],
+        check=False,
+    )
+    status = json.loads(summary.read_text(encoding="utf-8"))["status"]
+    if status != expected:
+        print(f"This chapter should have ended as {expected}, but the run {status}.", file=sys.stderr)
+    return bool(status == expected)
+
+
+def _ask() -> Any:
+    """Returns what the endpoint says of the newest version's example request."""
+    listed = json.loads(_mainspring("endpoints", "list", "--json", "--root", str(ROOT)))
+    request = (Path(listed[0]["model"]) / "request.json").read_bytes()
+    with urllib.request.urlopen(urllib.request.Request(listed[0]["url"], request), timeout=10) as answer:
+        return json.load(answer)
+
+
+def _mainspring(*arguments: str) -> str:
+    return subprocess.run([SCRIPT, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def _say(title: str) -> None:
+    print(f"\n=== {title}\n", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Pipelines of a second or two, for the engine's tests. Their tasks run in the deployment environment, as ours do."""
+
+
+from kfp import dsl
+
+from mainspring.components.common.images import image
+
+LIGHT = image("deployment")
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def double(number: int) -> int:
+    """Doubles a number, and says where it runs."""
+    import sys
+
+    print(f"runs in {sys.prefix}")
+    return 2 * number
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def refuse(words: str) -> str:
+    """Fails as a component does whose input is wrong."""
+    from mainspring.components.common.errors import UserError
+
+    raise UserError(words)
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def break_down() -> str:
+    """Fails as a component does that has a bug."""
+    print("all was well until")
+    return {}["the bug"]
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def sleep(pid_file: str) -> int:
+    """Starts a process of its own, writes both ids to a file, and sleeps."""
+    import os
+    import subprocess
+    import time
+    from pathlib import Path
+
+    child = subprocess.Popen(["sleep", "600"])
+    path = Path(pid_file)
+    path.with_suffix(".part").write_text(f"{os.getpid()} {child.pid}")
+    path.with_suffix(".part").rename(path)
+    time.sleep(600)
+    return 0
+
+
+@dsl.component(base_image="python:3.11")
+def elsewhere(number: int) -> int:
+    """Is another team's component: its image is none of ours."""
+    return number + 1
+
+
+@dsl.pipeline(name="doubles")
+def doubles(number: int, only_if: int = 4) -> int:
+    """Doubles twice, and a third time if the second result is the expected one."""
+    first = double(number=number)
+    second = double(number=first.output).set_display_name("Double again")
+    with dsl.If(second.output == only_if):
+        double(number=second.output).set_display_name("Double once more")
+    return second.output
+
+
+@dsl.pipeline(name="refuses")
+def refuses(words: str):
+    """Fails with one line, before a task that is never reached."""
+    refused = refuse(words=words)
+    double(number=1).after(refused)
+
+
+@dsl.pipeline(name="breaks-down")
+def breaks_down():
+    """Fails with a traceback."""
+    break_down()
+
+
+@dsl.pipeline(name="sleeps")
+def sleeps(pid_file: str):
+    """Takes ten minutes."""
+    sleep(pid_file=pid_file)
+
+
+@dsl.pipeline(name="mixed")
+def mixed(numbers: list[int] = [1, 2]):  # noqa: B006
+    """Mixes our images with another's, in a loop."""
+    with dsl.ParallelFor(numbers) as number:
+        doubled = double(number=number)
+        elsewhere(number=doubled.output)
