@@ -49,7 +49,6 @@ _MULTICLASS = {
     LOWER: "SparseCategoricalCrossentropy",
 }
 _REGRESSION = {
-    HIGHER: "R2Score",
     LOWER: "LogCoshError MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson",
 }
 _ANY = {NEITHER: "ExampleCount"}

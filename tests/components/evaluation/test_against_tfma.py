@@ -1,0 +1,134 @@
+"""TFMA's own `analyze_raw_data` (Beam and all) is the oracle: the same numbers, overall and in every slice."""
+
+import copy
+
+import numpy as np
+import pandas as pd
+import pytest
+import tensorflow_model_analysis as tfma
+import toys
+from tensorflow_model_analysis.metrics import metric_types
+from tensorflow_model_analysis.proto import config_pb2
+from tensorflow_model_analysis.utils.keras_lib import tf_keras
+
+from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.evaluation import accumulators, catalogue, measuring, policy, slices
+
+ROWS = 300
+
+NEEDS_SETTINGS = {
+    "PrecisionAtRecall": {"recall": 0.5},
+    "RecallAtFalsePositiveRate": {"false_positive_rate": 0.2},
+    "RecallAtPrecision": {"precision": 0.6},
+    "SensitivityAtSpecificity": {"specificity": 0.5},
+    "SpecificityAtSensitivity": {"sensitivity": 0.5},
+    "ThresholdAtRecall": {"recall": 0.5},
+}
+
+
+def manifest(task, classes):
+    features = {"score": "numeric"}
+    return ModelManifest(task, "label", list(classes), features, {}, 1, "", "", "", "sha256:1", {})
+
+
+def every_metric(task):
+    return [
+        policy.Metric(name, NEEDS_SETTINGS.get(name, {}))
+        for name, metric in catalogue.METRICS.items()
+        if task in metric.tasks
+    ]
+
+
+def oracle(metrics, model, labels, predictions, carrier):
+    """Returns TFMA's values by slice value (None: overall) and metric."""
+    wanted = policy.Policy(tuple(metrics), (("carrier",),), 1, ())
+    config = copy.deepcopy(measuring.eval_config(wanted, model, [""]))
+    frame = pd.DataFrame({"label": labels, "prediction": list(predictions), "carrier": carrier})
+    result = tfma.analyze_raw_data(frame, config)
+    found = {}
+    for key, by_output in result.slicing_metrics:
+        found[dict(key).get("carrier")] = {
+            # An average over classes is called `macro_average: true\n_auc` there.
+            name.rpartition("\n")[2].removeprefix("_"): float(value["doubleValue"])
+            for name, value in by_output[""][""].items()
+        }
+    return found
+
+
+def ours(metrics, model, labels, predictions, carrier):
+    import pyarrow as pa
+
+    measure = measuring.measure_with(metrics, model)
+    column = {"carrier": pa.array(carrier).dictionary_encode()}
+    parts, _ = slices.slices_of(column, ["carrier"], 1)
+    return {None: measure(labels, predictions)} | {
+        part.values["carrier"]: measure(labels[part.indices], predictions[part.indices]) for part in parts
+    }
+
+
+def assert_equal(measured, expected):
+    assert measured.keys() == expected.keys()
+    compared = 0
+    for place, values in measured.items():
+        for name, value in values.items():
+            assert name in expected[place]
+            assert value == pytest.approx(expected[place][name], rel=1e-6, abs=1e-9, nan_ok=True), (place, name)
+            compared += np.isfinite(value)
+    assert compared > len(measured)
+
+
+def test_every_binary_metric_equals_tfmas_overall_and_by_slice():
+    columns = toys.binary_columns(ROWS)
+    predictions = columns["fair"].astype(np.float32)
+    # The histogram's own corners: exact bounds and a value on a threshold.
+    predictions[:4] = [0.0, 1.0, 0.5, 0.0001]
+    model = manifest(toys.BINARY, ["0", "1"])
+    labels, metrics = columns["y"].astype(np.float64), every_metric(toys.BINARY)
+    expected = oracle(metrics, model, labels, predictions, columns["carrier"])
+    assert_equal(ours(metrics, model, labels, predictions, columns["carrier"]), expected)
+
+
+def test_every_multiclass_metric_equals_tfmas_overall_and_by_slice():
+    random = np.random.default_rng(3)
+    labels = random.integers(0, 3, ROWS)
+    logits = random.normal(size=(ROWS, 3)) + np.eye(3)[labels]
+    predictions = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)).astype(np.float32)
+    carrier = [["UA", "AA"][i] for i in random.integers(0, 2, ROWS)]
+    model, metrics = manifest(toys.MULTICLASS, "abc"), every_metric(toys.MULTICLASS)
+    expected = oracle(metrics, model, labels, predictions, carrier)
+    assert_equal(ours(metrics, model, labels.astype(np.float64), predictions, carrier), expected)
+
+
+def test_every_regression_metric_equals_tfmas_overall_and_by_slice():
+    random = np.random.default_rng(4)
+    labels = random.gamma(2.0, 10.0, ROWS)
+    predictions = (labels + random.normal(size=ROWS)).clip(0.1).astype(np.float32)
+    labels[:3] = 0.0  # Percentage errors leave these out.
+    carrier = [["UA", "AA"][i] for i in random.integers(0, 2, ROWS)]
+    model, metrics = manifest(toys.REGRESSION, []), every_metric(toys.REGRESSION)
+    expected = oracle(metrics, model, labels, predictions, carrier)
+    assert_equal(ours(metrics, model, labels, predictions, carrier), expected)
+
+
+def test_a_combiner_that_is_not_vectorised_gives_the_same_by_rows():
+    columns = toys.binary_columns(ROWS)
+    labels, predictions = columns["y"].astype(np.float64), columns["fair"].astype(np.float32)
+    config = config_pb2.EvalConfig(model_specs=[config_pb2.ModelSpec(label_key="label")])
+    spec = measuring.metrics_specs([policy.Metric("AUC"), policy.Metric("MeanSquaredError")], manifest("", []))
+    for computation in tfma.metrics.metric_specs.to_computations(spec, eval_config=config):
+        if isinstance(computation, metric_types.MetricComputation):
+            combiner, key = computation.combiner, computation.keys[0]
+            whole = accumulators.fill(combiner, key, labels, predictions)
+            by_rows = accumulators.row_by_row(combiner, labels, predictions)
+            assert whole == by_rows or vars(whole) == pytest.approx(vars(by_rows))
+
+
+def test_the_catalogue_names_only_what_tfma_or_keras_have():
+    known = set(metric_types.registered_metrics()) | set(dir(tf_keras.metrics))
+    assert set(catalogue.METRICS) <= known
+
+
+def test_the_default_metrics_and_the_main_metric_suit_their_tasks():
+    for task, names in catalogue.DEFAULT_METRICS.items():
+        assert catalogue.MAIN_METRIC[task] in names
+        assert all(task in catalogue.METRICS[name].tasks for name in names)
