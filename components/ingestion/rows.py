@@ -13,6 +13,9 @@ from mainspring.components.ingestion.spans import Span
 WHOLE = "FROM source"
 """The query that keeps a span's rows as they are."""
 
+_MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
+"""What a CSV file writes for a missing value, as R, pandas and SQL do; one such word would turn a number column to text."""
+
 BUCKETS = 10_000
 """Steps in which the split can be set: an eval fraction is rounded to one hundredth of a percent."""
 
@@ -62,10 +65,11 @@ def shape(connection: duckdb.DuckDBPyConnection, span: Span, query: str) -> dict
     Raises:
         UserError: A file is unreadable, or the query is wrong.
     """
-    reader = "read_parquet" if span.files[0].name.lower().endswith(".parquet") else "read_csv"
+    is_parquet = span.files[0].name.lower().endswith(".parquet")
+    reader, options = ("read_parquet", "") if is_parquet else ("read_csv", f", nullstr = [{_MISSING_WORDS}]")
     files = ", ".join(_literal(str(file)) for file in span.files)
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS FROM {reader}([{files}], union_by_name = true)")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS FROM {reader}([{files}], union_by_name = true{options})")
     except duckdb.Error as error:
         raise UserError(f"{_named_in(error, span)}: cannot be read: {first_line(error)}") from error
     try:
