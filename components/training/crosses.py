@@ -17,7 +17,7 @@ import numpy as np
 
 from mainspring.components.common.manifests import BINARY, REGRESSION
 from mainspring.components.training.labels import LabelSpec
-from mainspring.components.training.preprocessing import Cross, coarse_ids
+from mainspring.components.training.preprocessing import Cross, cells_of
 
 MIN_ROWS = 5_000
 """Smaller tables get no crosses: a held-out third says too little."""
@@ -119,7 +119,7 @@ def _add_effect(cross: Cross, fit: _Rows, held_out: _Rows, steps: int) -> None:
     for _ in range(steps):
         _, step = _gain(cross, fit, None)
         for rows in (fit, held_out):
-            rows.scores[:] += step[_cells(cross, rows)]
+            rows.scores[:] += step[cells_of(cross, rows.ids)]
 
 
 def _pick_greedily(
@@ -154,18 +154,11 @@ def _gain(cross: Cross, fit: _Rows, held_out: _Rows | None) -> tuple[float, np.n
 
 
 def _sums(cross: Cross, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    cells = _cells(cross, rows)
+    cells = cells_of(cross, rows.ids)
     by_cell = [
         np.stack([np.bincount(cells, values, cross.cells) for values in slope.T], axis=1) for slope in rows.slopes()
     ]
     return by_cell[0], by_cell[1]
-
-
-def _cells(cross: Cross, rows: _Rows) -> np.ndarray:
-    cells = np.zeros(len(rows.ids), np.int64)
-    for column, coarse, size in zip(cross.columns, cross.coarse, cross.sizes, strict=True):
-        cells = cells * size + coarse_ids(rows.ids[:, column], coarse)
-    return cells
 
 
 def _factor(column: int, size: int, is_quantity: bool) -> Cross:

@@ -26,6 +26,8 @@ FEWEST_EPOCHS = 3
 MOST_EPOCHS = 40
 MIN_STEPS_OF_PATIENCE = 100
 """Patience is never shorter than this: an epoch of a small table says little."""
+CROSSES_FORGOTTEN = 0.1
+"""Share of rows that are trained without their crosses, so that the model can do without where a cell is unknown."""
 STEPS_PER_EXECUTION = 32
 EVAL_BATCH = 16_384
 
@@ -38,6 +40,8 @@ class Split:
     """`ids` and `numbers`, each [rows, columns]."""
     targets: np.ndarray
     """[rows]"""
+    crosses: int = 0
+    """How many of `ids`' last columns are crosses."""
 
     @property
     def rows(self) -> int:
@@ -146,6 +150,8 @@ def _batches(train: Split, schedule: Plan, seed: int) -> tf.data.Dataset:
     """Returns every epoch's batches: a full permutation of the rows each time, told by seed and epoch alone."""
     inputs = {name: tf.constant(array) for name, array in train.inputs.items()}
     targets = tf.constant(train.targets[:, None])
+    columns = train.inputs["ids"].shape[1]
+    is_cross = np.arange(columns) >= columns - train.crosses
 
     def epoch(number: tf.Tensor) -> tf.data.Dataset:
         order = tf.random.experimental.stateless_shuffle(tf.range(train.rows), seed=tf.stack([np.int64(seed), number]))
@@ -154,7 +160,13 @@ def _batches(train: Split, schedule: Plan, seed: int) -> tf.data.Dataset:
             rows = tf.reshape(
                 order[step * schedule.batch_size : (step + 1) * schedule.batch_size], [schedule.batch_size]
             )
-            return {name: tf.gather(tensor, rows) for name, tensor in inputs.items()}, tf.gather(targets, rows)
+            taken = {name: tf.gather(tensor, rows) for name, tensor in inputs.items()}
+            if train.crosses:
+                chance = tf.random.stateless_uniform(
+                    [schedule.batch_size, 1], seed=[np.int64(seed), number * schedule.steps_per_epoch + step]
+                )
+                taken["ids"] = tf.where((chance < CROSSES_FORGOTTEN) & is_cross, 0, taken["ids"])
+            return taken, tf.gather(targets, rows)
 
         return tf.data.Dataset.range(schedule.steps_per_epoch).map(batch)
 

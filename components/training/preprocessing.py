@@ -28,6 +28,8 @@ MAX_VOCABULARY = 20_000
 MIN_FREQUENCY = 5
 """Rarer categories count as unseen in tables of at least this many times `ROWS_PER_FREQUENCY` rows."""
 ROWS_PER_FREQUENCY = 1_000
+KNOWN_CELL_ROWS = 2
+"""A cross's cell with fewer rows in train is unknown."""
 MAX_DEVIATIONS = 10.0
 """Standardised values are cut off here, so that one absurd value cannot dominate."""
 
@@ -58,6 +60,9 @@ class Statistics:
     mean: np.ndarray
     """Per quantity, over its finite values."""
     deviation: np.ndarray
+    lowest: np.ndarray
+    """Per quantity, its smallest finite value in train."""
+    highest: np.ndarray
     edges: tuple[np.ndarray, ...]
     """Per quantity, the float32 borders between its bins."""
     vocabularies: tuple[tuple[str, ...], ...]
@@ -110,6 +115,8 @@ def describe(columns: RawColumns, features: Sequence[Feature]) -> Statistics:
         categorical=tuple(feature for feature in features if feature.kind == CATEGORICAL),
         mean=np.array([values.mean(dtype=np.float64) if len(values) else 0.0 for values in present], np.float32),
         deviation=np.array([value if value > 0 else 1.0 for value in deviations], np.float32),
+        lowest=np.array([values.min() if len(values) else 0.0 for values in present], np.float32),
+        highest=np.array([values.max() if len(values) else 0.0 for values in present], np.float32),
         edges=tuple(_bin_edges(values) for values in present),
         vocabularies=tuple(_vocabulary(column) for column in columns.categories),
     )
@@ -118,12 +125,15 @@ def describe(columns: RawColumns, features: Sequence[Feature]) -> Statistics:
 class Encoder(tf.Module):
     """The graph from raw features to ids and standardised numbers. A tf.Module: a SavedModel carries its tables."""
 
-    def __init__(self, statistics: Statistics, crosses: Sequence[Cross] = ()) -> None:
+    def __init__(
+        self, statistics: Statistics, crosses: Sequence[Cross] = (), train_ids: np.ndarray | None = None
+    ) -> None:
         """Builds the lookup tables.
 
         Args:
             statistics: From `describe`.
             crosses: From `select_crosses`.
+            train_ids: int32 [rows, features] of train, which tell the cells that training knows; needed with crosses.
         """
         super().__init__(name="encoder")
         self.statistics = statistics
@@ -133,6 +143,10 @@ class Encoder(tf.Module):
         self._edges = np.full((len(statistics.edges), width), np.inf, np.float32)
         for row, edges in enumerate(statistics.edges):
             self._edges[row, : len(edges)] = edges
+        self._known = np.ones(0, bool)
+        if crosses:
+            assert train_ids is not None
+            self._known = np.concatenate([_known_cells(cross, train_ids) for cross in crosses])
 
     @property
     def sizes(self) -> list[int]:
@@ -172,7 +186,7 @@ class Encoder(tf.Module):
             (filled - statistics.mean) / statistics.deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS
         )
         return {
-            "ids": tf.concat([ids, self._cross_ids(ids)], axis=1) if self.crosses else ids,
+            "ids": tf.concat([ids, self._cross_ids(ids, numbers)], axis=1) if self.crosses else ids,
             "numbers": tf.concat([standardised, tf.cast(~finite, tf.float32)], axis=1),
         }
 
@@ -186,15 +200,15 @@ class Encoder(tf.Module):
         encoded = tf.function(self.assemble)(tf.constant(columns.numbers), tf.constant(categories))
         return {name: tensor.numpy() for name, tensor in encoded.items()}
 
-    def with_crosses(self, encoded: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Adds the crosses' ids to what an encoder without crosses gave."""
-        if not self.crosses:
-            return encoded
-        crossed = self._cross_ids(tf.constant(encoded["ids"])).numpy()
-        return encoded | {"ids": np.concatenate([encoded["ids"], crossed], axis=1)}
+    def _cross_ids(self, ids: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
+        """Returns int32 [rows, crosses]: mixed-radix numbers of the crossed columns' (coarse) ids; 0: an unknown cell.
 
-    def _cross_ids(self, ids: tf.Tensor) -> tf.Tensor:
-        """Returns int32 [rows, crosses]: mixed-radix numbers of the crossed columns' (coarse) ids."""
+        A quantity outside its range in train makes the cell unknown: what held on the last known day says nothing of
+        the next one.
+        """
+        inside = (numbers >= self.statistics.lowest) & (numbers <= self.statistics.highest)
+        quantities = len(self.statistics.numeric)
+        ids = tf.concat([tf.where(inside, ids[:, :quantities], MISSING), ids[:, quantities:]], axis=1)
         factors = len(max((cross.columns for cross in self.crosses), key=len))
         pad = [(0, 1, 1)] * factors
         parts = [
@@ -206,12 +220,26 @@ class Encoder(tf.Module):
             # Rounded up, so that the id of a missing value stays its own; a padding factor has the one id 0.
             part_ids = (tf.gather(ids, column, axis=1) + (coarse - 1)) // coarse
             cells = cells * size + tf.minimum(part_ids, size - 1)
-        return cells
+        counts = np.array([cross.cells for cross in self.crosses])
+        starts = (np.cumsum(counts) - counts).astype(np.int32)
+        return tf.where(tf.gather(self._known, cells + starts), cells, MISSING)
 
 
 def coarse_ids(ids: np.ndarray, coarse: int) -> np.ndarray:
     """Returns ids with `coarse` neighbours made one, the missing value apart; what `Encoder` does in its graph."""
     return (ids + (coarse - 1)) // coarse
+
+
+def cells_of(cross: Cross, ids: np.ndarray) -> np.ndarray:
+    """Returns int64 [rows]: the cross's cells, whether known or not."""
+    cells = np.zeros(len(ids), np.int64)
+    for column, coarse, size in zip(cross.columns, cross.coarse, cross.sizes, strict=True):
+        cells = cells * size + coarse_ids(ids[:, column], coarse)
+    return cells
+
+
+def _known_cells(cross: Cross, train_ids: np.ndarray) -> np.ndarray:
+    return np.bincount(cells_of(cross, train_ids), minlength=cross.cells) >= KNOWN_CELL_ROWS
 
 
 def _bin_edges(values: np.ndarray) -> np.ndarray:

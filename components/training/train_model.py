@@ -181,9 +181,9 @@ def _encoded(inputs: _Inputs, settings: Hyperparameters) -> tuple[Encoder, dict[
     raw = {split: raw_columns(table, inputs.features) for split, table in inputs.tables.items()}
     wanted = {split: targets(table[inputs.label.name], inputs.label) for split, table in inputs.tables.items()}
     statistics = describe(raw["train"], inputs.features)
-    plain = {split: Encoder(statistics).encode(columns) for split, columns in raw.items()}
+    train_ids = Encoder(statistics).encode(raw["train"])["ids"]
     crosses = select_crosses(
-        plain["train"]["ids"],
+        train_ids,
         statistics.sizes,
         len(statistics.numeric),
         wanted["train"],
@@ -191,11 +191,10 @@ def _encoded(inputs: _Inputs, settings: Hyperparameters) -> tuple[Encoder, dict[
         settings.max_crosses,
         settings.seed,
     )
-    encoder = Encoder(statistics, crosses)
+    encoder = Encoder(statistics, crosses, train_ids)
     if crosses:
         print(f"crosses: {', '.join(encoder.names[len(statistics.names) :])}", flush=True)
-    encoded = {split: encoder.with_crosses(arrays) for split, arrays in plain.items()}
-    return encoder, {split: Split(encoded[split], wanted[split]) for split in raw}
+    return encoder, {split: Split(encoder.encode(raw[split]), wanted[split], len(crosses)) for split in raw}
 
 
 def _context(inputs: _Inputs, encoder: Encoder, settings: Hyperparameters) -> ModelContext:

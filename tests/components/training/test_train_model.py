@@ -80,8 +80,8 @@ def test_an_interaction_of_two_features_is_found_and_served(
     def rows(count: int, seed: int) -> Any:
         random = np.random.default_rng(seed)
         month, day = random.integers(1, 7, count), random.integers(1, 29, count)
-        stormy = np.random.default_rng(0).random((7, 29)) < 0.5
-        late = random.random(count) < np.where(stormy[month, day], 0.9, 0.1)
+        stormy = (month + day) % 2 == 0  # Neither month nor day alone says anything.
+        late = random.random(count) < np.where(stormy, 0.9, 0.1)
         noise = random.normal(size=count)
         return table_of(
             month=("int64", month.tolist()),
@@ -94,6 +94,8 @@ def test_an_interaction_of_two_features_is_found_and_served(
     crossed = train(examples, label="late", max_epochs=6)
     assert "crosses: month × day\n" in capsys.readouterr().out
     assert crossed.metrics["eval_auc"] > 0.85
+    known, unknown = (_spread_over_days(crossed, month) for month in (6.0, 9.0))
+    assert known > 0.6 > 0.25 > unknown  # A month that train does not have gets no other month's days.
     assert train(examples, label="late", max_epochs=6, max_crosses=0).metrics["eval_auc"] < 0.7
 
 
@@ -183,3 +185,11 @@ def _weights(made: Trained) -> dict[str, np.ndarray]:
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("weights/")]
     assert names
     return {name: reader.get_tensor(name) for name in names}
+
+
+def _spread_over_days(made: Trained, month: float) -> float:
+    """Returns how far the predictions for a month's days lie apart."""
+    days = tf.range(1.0, 29.0)
+    serve = tf.saved_model.load(str(made.folder)).signatures["serving_default"]
+    answer = serve(month=tf.fill([28], month), day=days, noise=tf.zeros([28]))["prediction"].numpy()
+    return float(answer.max() - answer.min())
