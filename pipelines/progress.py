@@ -32,10 +32,11 @@ def stage_table(results: list[TaskResult], running: dict[str, tuple[str, float]]
         running: Title and start (`time.monotonic`) of the tasks that run now, by name.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    table.add_column("stage", no_wrap=True)
-    table.add_column("state", no_wrap=True)
-    table.add_column("seconds", justify="right", no_wrap=True)
-    table.add_column("says", overflow="ellipsis", no_wrap=True)
+    titles = [result.title for result in results] + [title for title, _ in (running or {}).values()]
+    table.add_column("stage", no_wrap=True, min_width=max(map(len, titles), default=5))
+    table.add_column("state", no_wrap=True, min_width=len("succeeded"))
+    table.add_column("seconds", justify="right", no_wrap=True, min_width=len("seconds"))
+    table.add_column("says", overflow="fold")
     for result in results:
         if result.state != "skipped":
             table.add_row(

@@ -10,6 +10,10 @@ from mainspring.components.common import report
 from mainspring.pipelines.engines.results import RunResult, TaskResult
 
 
+LONGEST_WORD_SHOWN = 24
+"""Longer texts, such as URIs, fingerprints and reasons, stand in the summary and the reports, not in the table."""
+
+
 def run_page(result: RunResult) -> str:
     """Returns the run's page; its links are relative, so the run's root can be moved."""
     sentence = {
@@ -33,7 +37,7 @@ def said_by(task: TaskResult) -> str:
             continue
         if isinstance(value, bool):
             parts.append(name if value else f"not {name}")
-        elif name != "fingerprint" and not (isinstance(value, str) and value.startswith("sha256:")):
+        elif not isinstance(value, str) or len(value) <= LONGEST_WORD_SHOWN:
             parts.append(f"{name.replace('_', ' ')} {report.number_text(value)}")
     return ", ".join(parts)
 
