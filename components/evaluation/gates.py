@@ -91,7 +91,7 @@ def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judg
         judgements.append(_judge_bound(gate, measured, f"at least {_text(gate.min)}", gate.min, 1))
     if gate.max is not None:
         judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, -1))
-    if gate.max_loss is not None and CHAMPION in evidence.predictions:
+    if gate.is_comparison and CHAMPION in evidence.predictions:
         judgements.append(_judge_loss(gate, evidence, measured, metric.direction))
     return judgements
 
@@ -112,38 +112,57 @@ def _judge_bound(
 
 
 def _judge_loss(gate: Gate, evidence: Evidence, measured: Measured, direction: int) -> Judgement:
-    assert gate.max_loss is not None
     challenger = _value(measured, CHALLENGER, gate.metric)
     champion = _value(measured, CHAMPION, gate.metric)
     where = f"{gate.metric} ({described(measured.slice.values)})"
-    asked = (
-        f"at most {_text(gate.max_loss)} worse than the champion" if gate.max_loss else "not worse than the champion"
-    )
+    asked = _asked_loss(gate)
     if challenger is None or champion is None:
         whom = CHALLENGER if challenger is None else CHAMPION
         says = f"{where}: asked {asked}; cannot be computed for the {whom}"
         return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
     loss = (champion - challenger) * direction
-    margin = gate.max_loss - loss
-    interval = None
-    if gate.allow_noise and loss != 0:
-        indices = measured.slice.indices
-        interval = interval_of_difference(
-            evidence.measures[gate.metric],
-            gate.metric,
-            evidence.labels[indices],
-            evidence.predictions[CHALLENGER][indices],
-            evidence.predictions[CHAMPION][indices],
-        )
+    margin = _allowed_loss(gate, champion) - loss
+    interval = _interval(gate, evidence, measured) if loss != 0 else None
     is_noise = interval is not None and interval.low <= 0 <= interval.high
-    passed = margin >= 0 or is_noise
-    says = f"{where}: asked {asked}; {_text(challenger)} against {_text(champion)} {_outcome(passed, margin)}"
-    if interval is not None:
-        kind = "within noise" if is_noise else "beyond noise"
-        says += f" ({kind}: the difference is {_text(interval.low)} to {_text(interval.high)} at 95 % confidence)"
-    elif gate.allow_noise and not passed:
-        says += " (too few rows to tell noise from loss)"
+    passed = margin >= 0 or (gate.allow_noise and is_noise)
+    how = "equal" if loss == 0 else f"{'worse' if loss > 0 else 'better'} by {_text(abs(loss))}"
+    says = f"{where}: asked {asked}; {_text(challenger)} against {_text(champion)} is {how}: "
+    says += ("passes" if passed else "fails") + _noise_in_words(interval, is_noise, loss)
     return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, interval, passed, says)
+
+
+def _interval(gate: Gate, evidence: Evidence, measured: Measured) -> Interval | None:
+    indices = measured.slice.indices
+    return interval_of_difference(
+        evidence.measures[gate.metric],
+        gate.metric,
+        evidence.labels[indices],
+        evidence.predictions[CHALLENGER][indices],
+        evidence.predictions[CHAMPION][indices],
+    )
+
+
+def _noise_in_words(interval: Interval | None, is_noise: bool, loss: float) -> str:
+    if interval is None:
+        return " (too few rows to tell noise from loss)" if loss > 0 else ""
+    kind = "within noise" if is_noise else "beyond noise"
+    return f" ({kind}: the difference is {_text(interval.low)} to {_text(interval.high)} at 95 % confidence)"
+
+
+def _asked_loss(gate: Gate) -> str:
+    bounds = []
+    if gate.max_loss is not None:
+        bounds.append(_text(gate.max_loss))
+    if gate.max_relative_loss is not None:
+        bounds.append(f"{_text(gate.max_relative_loss * 100)} %")
+    if set(bounds) <= {"0", "0 %"}:
+        return "not worse than the champion"
+    return f"at most {' and '.join(bounds)} worse than the champion"
+
+
+def _allowed_loss(gate: Gate, champion: float) -> float:
+    shares = [] if gate.max_relative_loss is None else [gate.max_relative_loss * abs(champion)]
+    return min(shares if gate.max_loss is None else [gate.max_loss, *shares])
 
 
 def _value(measured: Measured, role: str, metric: str) -> float | None:
@@ -152,9 +171,7 @@ def _value(measured: Measured, role: str, metric: str) -> float | None:
 
 
 def _outcome(passed: bool, margin: float) -> str:
-    if not passed:
-        return f"fails by {_text(abs(margin))}"
-    return f"passes by {_text(margin)}" if margin >= 0 else f"passes, though worse by {_text(-margin)}"
+    return f"{'passes' if passed else 'fails'} by {_text(abs(margin))}"
 
 
 def _text(value: float) -> str:

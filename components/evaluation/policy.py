@@ -22,8 +22,24 @@ from mainspring.components.evaluation.catalogue import (
 DEFAULT_MIN_SLICE_ROWS = 100
 """Slices with fewer rows are not measured: a share of 100 rows is uncertain by ±10 percentage points as it is."""
 
+DEFAULT_RELATIVE_LOSS = 0.0025
+"""The share of the champion's main metric that a challenger may lose by default: what chance in training moves it by.
+
+Two trainings on 185,000 flights that differed by their seed alone were 0.16 % of AUC apart, on the same 46,000 rows,
+beyond those rows' own noise.
+"""
+
 POLICY_KEYS = ("metrics", "slices", "min_slice_rows", "gates")
-GATE_KEYS = ("metric", "slice", "min", "max", "max_loss", "allow_noise", "better_than_trivial")
+GATE_KEYS = (
+    "metric",
+    "slice",
+    "min",
+    "max",
+    "max_loss",
+    "max_relative_loss",
+    "allow_noise",
+    "better_than_trivial",
+)
 
 TRIVIAL_METRICS = frozenset(
     {
@@ -73,10 +89,17 @@ class Gate:
     max: float | None = None
     max_loss: float | None = None
     """By how much, in the metric's own unit, it may be worse than the champion."""
+    max_relative_loss: float | None = None
+    """By which share of the champion's value it may be worse; where both are given, both must hold."""
     allow_noise: bool = True
     """Whether a loss whose 95 % confidence interval reaches zero is no loss."""
     better_than_trivial: bool = False
     """Whether it must beat the predictor that looks at no feature."""
+
+    @property
+    def is_comparison(self) -> bool:
+        """Whether it asks something against the champion."""
+        return self.max_loss is not None or self.max_relative_loss is not None
 
     @property
     def is_absolute(self) -> bool:
@@ -136,7 +159,7 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         main = _find_or_add(MAIN_METRIC[model.task], model.task, metrics)
         gates.append(Gate(main.name, better_than_trivial=True))
     if "gates" not in content:
-        gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_loss=0.0))
+        gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
     _refuse_duplicates(metrics)
     return Policy(tuple(metrics), tuple(dict.fromkeys(slices)), _min_slice_rows(content), tuple(gates))
@@ -228,6 +251,7 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
         min=_number(item, "min", where),
         max=_number(item, "max", where),
         max_loss=_number(item, "max_loss", where),
+        max_relative_loss=_number(item, "max_relative_loss", where),
         allow_noise=_flag(item, "allow_noise", where, True),
         better_than_trivial=_flag(item, "better_than_trivial", where, False),
     )
@@ -236,14 +260,15 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
 
 
 def _refuse_meaningless(gate: Gate, metric: Metric, where: str) -> None:
-    if gate.max_loss is None and not gate.is_absolute:
-        raise UserError(f"{where}: asks nothing; give min, max, max_loss or better_than_trivial")
-    if gate.max_loss is not None and gate.max_loss < 0:
-        raise UserError(f"{where}: max_loss must not be negative, found {gate.max_loss}")
+    if not gate.is_comparison and not gate.is_absolute:
+        raise UserError(f"{where}: asks nothing; give min, max, max_loss, max_relative_loss or better_than_trivial")
+    for key, loss in (("max_loss", gate.max_loss), ("max_relative_loss", gate.max_relative_loss)):
+        if loss is not None and loss < 0:
+            raise UserError(f"{where}: {key} must not be negative, found {loss}")
+        if loss is not None and metric.direction == NEITHER:
+            raise UserError(f"{where}: neither higher nor lower is better, so {key} means nothing; give min and max")
     if gate.min is not None and gate.max is not None and gate.min > gate.max:
         raise UserError(f"{where}: min {gate.min} is above max {gate.max}")
-    if gate.max_loss is not None and metric.direction == NEITHER:
-        raise UserError(f"{where}: neither higher nor lower is better, so max_loss means nothing; give min and max")
     if gate.better_than_trivial and (metric.class_name not in TRIVIAL_METRICS or metric.settings.keys() - {"name"}):
         known = ", ".join(sorted(TRIVIAL_METRICS))
         raise UserError(f"{where}: the trivial predictor is known only for {known}, without settings; give min or max")

@@ -17,7 +17,7 @@ def manifest(task=BINARY):
 )
 def test_the_default_asks_to_beat_the_trivial_predictor_and_not_to_lose_to_the_champion(task, metric):
     policy = parse("", manifest(task), COLUMNS)
-    assert policy.gates == (Gate(metric, better_than_trivial=True), Gate(metric, max_loss=0.0))
+    assert policy.gates == (Gate(metric, better_than_trivial=True), Gate(metric, max_relative_loss=0.0025))
 
 
 def test_a_gates_metric_and_slice_are_measured_without_being_listed():
@@ -50,6 +50,7 @@ def test_a_metric_takes_settings_and_a_name():
         ("gates: [{metric: AUC, min: .nan}]", "expected a number"),
         ("gates: [{metric: AUC, min: .inf}]", "expected a number"),
         ("gates: [{metric: AUC, max_loss: -1}]", "must not be negative"),
+        ("gates: [{metric: AUC, max_relative_loss: -1}]", "must not be negative"),
         ("gates: [{metric: AUC, min: 0.9, max: 0.1}]", "above max"),
         ("gates: [{metric: Calibration, max_loss: 0.1}]", "max_loss means nothing"),
         ("gates: [{metric: Recall, better_than_trivial: true}]", "trivial predictor is known only for"),

@@ -44,7 +44,7 @@ def test_a_worse_challenger_is_refused_with_both_numbers(examples, models, evalu
     assert not result.blessed
     (gate,) = [gate for gate in result.content["gates"] if not gate["passed"]]
     assert gate["says"] in result.reasons
-    assert gate["margin"] == pytest.approx(gate["challenger"] - gate["champion"])
+    assert gate["margin"] == pytest.approx(gate["challenger"] - 0.9975 * gate["champion"])
     assert gate["interval"]["high"] < 0
     assert "beyond noise" in gate["says"]
 
@@ -62,6 +62,17 @@ def test_a_loss_within_noise_is_no_loss_unless_the_policy_says_so(tmp_path, mode
     assert evaluate(examples, pair[0], champion=pair[1]).blessed
     strict = "gates: [{metric: AUC, max_loss: 0, allow_noise: false}]"
     assert not evaluate(examples, pair[0], champion=pair[1], policy=strict).blessed
+
+
+def test_a_loss_beyond_noise_passes_as_far_as_the_policy_allows_it(examples, models, evaluate):
+    loss = evaluate(examples, models["good"]).logged["auc"] - evaluate(examples, models["fair"]).logged["auc"]
+    for bound, blessed in ((loss * 1.01, True), (loss * 0.99, False)):
+        policy = f"gates: [{{metric: AUC, max_loss: {bound}}}]"
+        assert evaluate(examples, models["fair"], champion=models["good"], policy=policy).blessed is blessed
+        policy = f"gates: [{{metric: AUC, max_loss: 1, max_relative_loss: {bound}}}]"
+        champion = evaluate(examples, models["good"]).logged["auc"]
+        passes = bound * champion >= loss
+        assert evaluate(examples, models["fair"], champion=models["good"], policy=policy).blessed is passes
 
 
 def test_too_few_rows_to_tell_noise_from_loss_give_no_allowance(tmp_path, models, evaluate):
