@@ -14,8 +14,7 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
-from mainspring.components.evaluation import policy as policies
-from mainspring.components.evaluation import standing
+from mainspring.components.evaluation import policy_yaml, standing
 from mainspring.components.evaluation.model_manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -63,7 +62,7 @@ def evaluate_model(
         metrics: Takes the challenger's overall metrics.
         report: File to write the page to.
         champion_uri: The published version to beat; empty if none is served.
-        policy: YAML, or the path of a YAML file; empty for the defaults (`policy.py`).
+        policy: YAML, or the path of a YAML file; empty for the defaults (`policy_yaml.py`).
 
     Returns:
         The verdict; blessed only if every gate was judged and passed.
@@ -71,7 +70,7 @@ def evaluate_model(
     Raises:
         UserError: The policy is wrong, or the examples or the challenger cannot be read.
     """
-    text = policies.read_text(policy)
+    text = policy_yaml.read_text(policy)
     examples_manifest = manifests.read(ExamplesManifest, Path(examples) / manifests.EXAMPLES_MANIFEST)
     manifest = read_manifest(Path(model))
     if manifest.label not in examples_manifest.columns:
@@ -112,7 +111,7 @@ def _evaluate(
     champion_uri: str,
     judged: dict[str, Any],
 ) -> Evaluated:
-    policy = policies.parse(judged["policy"], manifest, examples_manifest.columns)
+    policy = policy_yaml.parse(judged["policy"], manifest, examples_manifest.columns)
     preload()
     from google.protobuf import text_format
 

@@ -92,7 +92,7 @@ def _slices(slices: Sequence[Measured], manifest: ModelManifest) -> list[Section
         [described(measured.slice.values) for measured in drawn],
         {role: [_cell(measured.values[role][name]) for measured in drawn] for role in roles},
     )
-    names = list(slices[0].values[CHALLENGER])
+    names = [metric for metric in slices[0].values[CHALLENGER] if metric != result_name("ExampleCount")]
     headers = ["Slice", "Rows", *(f"{metric} ({role})" for metric in names for role in roles)]
     rows = [
         [

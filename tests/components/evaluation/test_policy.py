@@ -2,7 +2,8 @@ import pytest
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION, ModelManifest
-from mainspring.components.evaluation.policy import Gate, Metric, parse, read_text
+from mainspring.components.evaluation.policy import Gate, Metric
+from mainspring.components.evaluation.policy_yaml import parse, read_text
 
 COLUMNS = {"late": "int64", "carrier": "string", "origin": "string", "distance": "int64"}
 
