@@ -30,7 +30,7 @@ def continuous_training(
     schema_uri: str = "",
     exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
-    max_epochs: int = 20,
+    max_epochs: int = 0,
     module: str = "",
     evaluation_policy: str = "",
     models_root: str = "",

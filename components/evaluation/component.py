@@ -26,8 +26,9 @@ def evaluate_model(
         metrics: The overall metrics, for the Kubeflow UI.
         report: A self-contained page.
         champion_uri: The published version to beat; empty if none is served.
-        policy: What to measure and to ask, as YAML or the path of a YAML file; empty: the task's usual metrics overall, and
-            not worse than the champion.
+        policy: What to measure and to ask, as YAML or the path of a YAML file; empty: the task's usual metrics overall,
+            better than a trivial predictor, and not worse than the champion beyond what chance in the rows and in
+            training explains.
 
     Returns:
         blessed: True only if every gate was judged and passed.

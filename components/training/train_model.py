@@ -27,7 +27,7 @@ from mainspring.components.training.context import ModelContext, inputs_of, load
 from mainspring.components.training.crosses import select_crosses
 from mainspring.components.training.examples import read_split
 from mainspring.components.training.exporting import export
-from mainspring.components.training.features import Feature, read_schema, select_features
+from mainspring.components.training.features import CATEGORICAL, Feature, read_schema, select_features
 from mainspring.components.training.fitting import Epoch, Split, fit
 from mainspring.components.training.hyperparameters import Hyperparameters
 from mainspring.components.training.labels import LabelSpec, describe_label, labelled, targets
@@ -101,6 +101,7 @@ def train_model(
         export(network_, encoder, inputs.label, aside)
         manifest = dataclasses.replace(manifest, fingerprint=storage.fingerprint_of_files(aside))
         storage.write_atomically(aside / manifests.SCHEMA_FILE, inputs.schema_text)
+        storage.write_json(aside / manifests.REQUEST_FILE, {"instances": [_first_row(inputs)]})
         manifests.write(manifest, aside / manifests.MODEL_MANIFEST)
     exported = time.perf_counter()
 
@@ -195,6 +196,17 @@ def _encoded(inputs: _Inputs, settings: Hyperparameters) -> tuple[Encoder, dict[
     if crosses:
         print(f"crosses: {', '.join(encoder.names[len(statistics.names) :])}", flush=True)
     return encoder, {split: Split(encoder.encode(raw[split]), wanted[split], len(crosses)) for split in raw}
+
+
+def _first_row(inputs: _Inputs) -> dict[str, object]:
+    """Returns eval's first row as a V1 request states it: null where a value is missing or no number."""
+    row = inputs.tables["eval"].slice(0, 1).to_pylist()[0]
+    stated: dict[str, object] = {}
+    for feature in inputs.features:
+        value = row[feature.name]
+        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
+        stated[feature.name] = None if missing else str(value) if feature.kind == CATEGORICAL else value
+    return stated
 
 
 def _context(inputs: _Inputs, encoder: Encoder, settings: Hyperparameters) -> ModelContext:

@@ -9,7 +9,6 @@ from markupsafe import Markup
 from mainspring.components.common import report
 from mainspring.pipelines.engines.results import RunResult, TaskResult
 
-
 LONGEST_WORD_SHOWN = 24
 """Longer texts, such as URIs, fingerprints and reasons, stand in the summary and the reports, not in the table."""
 

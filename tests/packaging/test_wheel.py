@@ -23,7 +23,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (REPOSITORY / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             (source / name).write_bytes((REPOSITORY / name).read_bytes())
-    subprocess.run([sys.executable, "-m", "build", "--wheel", "--outdir", built, source], check=True, capture_output=True)
+    command = [sys.executable, "-m", "build", "--wheel", "--outdir", built, source]
+    subprocess.run(command, check=True, capture_output=True)
     return next(built.glob("*.whl"))
 
 

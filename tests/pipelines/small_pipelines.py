@@ -1,6 +1,5 @@
 """Pipelines of a second or two, for the engine's tests. Their tasks run in the deployment environment, as ours do."""
 
-
 from kfp import dsl
 
 from mainspring.components.common.images import image

@@ -105,7 +105,9 @@ def test_an_unchanged_run_is_answered_from_the_cache(loop: Loop, first: dict[str
     assert third["seconds"] < 8
 
 
-def test_the_next_month_makes_a_challenger_that_is_judged_against_the_champion(loop: Loop, first: dict[str, Any]) -> None:
+def test_the_next_month_makes_a_challenger_that_is_judged_against_the_champion(
+    loop: Loop, first: dict[str, Any]
+) -> None:
     port = loop.endpoint()["port"]
     summary = loop.run(4)
     assert summary["tasks"]["validate-examples"]["outputs"]["valid"] is True
@@ -149,7 +151,7 @@ def test_a_refusal_can_end_as_skipped(loop: Loop, first: dict[str, Any]) -> None
         ("span=13", "span 13 is not there; the source has 1-5"),
         ("query=SELEKT 1", "query: "),
         ("query=SELECT *, FROM source WHERE month = 13", "has no rows"),
-        ("label=lat", "lat is no column"),
+        ("label=lat", "label='lat' is not a column of the examples; close to it: late"),
         ("target=local://Not_A_Label", "Not_A_Label"),
         ("target=somewhere://x", "somewhere://x"),
         ("evaluation_policy=gatez: []", "gatez"),

@@ -50,7 +50,7 @@ def test_a_missing_compiler_is_said_before_anything_is_built(monkeypatch: pytest
     tools.mkdir()
     monkeypatch.setenv("PATH", _path_with(tools, os.path.realpath(sys.executable)))
     monkeypatch.setattr(environments, "_interpreter", lambda env: sys.executable)
-    with pytest.raises(UserError, match="needs a C\\+\\+ compiler"):
+    with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
         environments.ensure(["ingestion", "validation"], print)
     assert not (tmp_path / "environments").exists()
 
@@ -80,9 +80,8 @@ def test_a_build_that_was_cut_short_starts_over(monkeypatch: pytest.MonkeyPatch,
 
 def test_a_task_imports_mainspring_and_nothing_else_of_the_authoring_environment() -> None:
     python = environments.environment("deployment").python
-    code = "import mainspring.components.deployment.refuse_run, sys; print(any('rich' in p for p in sys.path)); import rich"
+    code = "import mainspring.components.deployment.refuse_run; import rich"
     done = subprocess.run(
         [str(python), "-c", code], env=environments.task_variables(), capture_output=True, text=True, check=False
     )
-    assert done.stdout.strip() == "False"
     assert "No module named 'rich'" in done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -31,6 +32,14 @@ def test_the_manifest_says_what_made_the_model(binary: Trained) -> None:
     assert manifest["metrics"]["eval_auc"] == binary.metrics["eval_auc"]
     assert manifest["versions"]["tensorflow"] == tf.__version__
     assert (binary.folder / "schema.pbtxt").read_text() == (binary.examples / "schema.pbtxt").read_text()
+
+
+def test_a_request_to_try_the_model_with_lies_beside_it(binary: Trained) -> None:
+    [row] = json.loads((binary.folder / "request.json").read_text())["instances"]
+    assert set(row) == {"size", "count", "colour"}
+    tensors = {name: tf.constant([value], tf.string if name == "colour" else tf.float32) for name, value in row.items()}
+    answer = tf.saved_model.load(str(binary.folder)).signatures["serving_default"](**tensors)
+    assert 0 <= float(answer["prediction"][0]) <= 1
 
 
 def test_the_report_shows_curves_features_and_hyperparameters(binary: Trained) -> None:
