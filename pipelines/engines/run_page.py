@@ -32,7 +32,7 @@ def said_by(task: TaskResult) -> str:
     """Returns what a task's parameter outputs say, in a few words."""
     parts = []
     for name, value in task.outputs.items():
-        if isinstance(value, dict) or value in ("", None):
+        if isinstance(value, dict) or value in ("", None) or name.endswith(("uri", "endpoint")):
             continue
         if isinstance(value, bool):
             parts.append(name if value else f"not {name}")

@@ -58,7 +58,8 @@ class Workers:
             self._taken.add(step)
             worker = self._waiting.pop(step, None)
         if worker is None or worker.poll() is not None:
-            worker, ready = self._start(step, command)
+            # Started for this very order, it imports nothing ahead: the task may need less than it could.
+            worker, ready = self._start(step, command.image, [])
             os.close(ready)
         order = {"source": command.source, "arguments": command.arguments, "variables": command.variables}
         assert worker.stdin is not None
@@ -96,15 +97,15 @@ class Workers:
                         return
                     if name in self._taken:
                         continue
-                    worker, ready = self._start(name, step)
+                    worker, ready = self._start(name, step.image, imported_modules(step.source))
                     self._waiting[name] = worker
                 importing.append(ready)
         finally:
             for descriptor in importing:
                 os.close(descriptor)
 
-    def _start(self, name: str, step: Step | Command) -> tuple[subprocess.Popen[str], int]:
-        folder = folder_of(step.image)
+    def _start(self, name: str, image: str, modules: list[str]) -> tuple[subprocess.Popen[str], int]:
+        folder = folder_of(image)
         assert folder is not None
         readable, writable = os.pipe()
         with (self._logs / f"{name}.log").open("ab") as log:
@@ -113,7 +114,7 @@ class Workers:
                     str(environments.environment(folder).python),
                     "-m",
                     "mainspring.components.common.worker",
-                    *imported_modules(step.source),
+                    *modules,
                 ],
                 stdin=subprocess.PIPE,
                 stdout=log,

@@ -8,11 +8,12 @@ LIGHT = image("deployment")
 
 
 @dsl.component(base_image=LIGHT, install_kfp_package=False)
-def double(number: int) -> int:
+def double(number: int, metrics: dsl.Output[dsl.Metrics]) -> int:
     """Doubles a number, and says where it runs."""
     import sys
 
     print(f"runs in {sys.prefix}")
+    metrics.log_metric("doubled", 2 * number)
     return 2 * number
 
 
@@ -57,10 +58,10 @@ def elsewhere(number: int) -> int:
 def doubles(number: int, only_if: int = 4) -> int:
     """Doubles twice, and a third time if the second result is the expected one."""
     first = double(number=number)
-    second = double(number=first.output).set_display_name("Double again")
-    with dsl.If(second.output == only_if):
-        double(number=second.output).set_display_name("Double once more")
-    return second.output
+    second = double(number=first.outputs["Output"]).set_display_name("Double again")
+    with dsl.If(second.outputs["Output"] == only_if):
+        double(number=second.outputs["Output"]).set_display_name("Double once more")
+    return second.outputs["Output"]
 
 
 @dsl.pipeline(name="refuses")
@@ -87,4 +88,4 @@ def mixed(numbers: list[int] = [1, 2]):  # noqa: B006
     """Mixes our images with another's, in a loop."""
     with dsl.ParallelFor(numbers) as number:
         doubled = double(number=number)
-        elsewhere(number=doubled.output)
+        elsewhere(number=doubled.outputs["Output"])

@@ -58,7 +58,7 @@ def test_a_missing_compiler_is_said_before_anything_is_built(monkeypatch: pytest
 def test_a_missing_python_is_said_before_anything_is_built(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(environments.ENVIRONMENTS_VARIABLE, str(tmp_path / "environments"))
     monkeypatch.setattr(environments, "environment", lambda folder: _impossible(folder, tmp_path))
-    with pytest.raises(UserError, match="needs Python ==2.7.1, which this machine lacks"):
+    with pytest.raises(UserError, match=r"needs Python ==2\.7\.1, which this machine lacks"):
         environments.ensure(["training"], print)
     assert not (tmp_path / "environments").exists()
 
