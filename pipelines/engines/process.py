@@ -20,7 +20,7 @@ from mainspring.components.common.errors import ERROR_PREFIX
 from mainspring.pipelines import environments
 from mainspring.pipelines.engines import kfp_seam
 from mainspring.pipelines.engines.results import RunResult, TaskResult, plain_outputs
-from mainspring.pipelines.engines.run_page import run_page
+from mainspring.pipelines.engines.run_page import write_run_page
 from mainspring.pipelines.engines.workers import Workers, folder_of
 
 REFUSING = "refuse-run"
@@ -72,11 +72,11 @@ def run_here(
     cache = root / "cache" / code_fingerprint() if caching else None
     workers = Workers(steps, logs, {storage.ROOT_VARIABLE: str(root)})
     watcher = _Watcher(steps, workers, progress)
-    if cache is None or not cache.is_dir():
-        workers.start_ahead()
     started = time.monotonic()
-    progress.begin(steps)
     try:
+        if cache is None or not cache.is_dir():
+            workers.start_ahead()
+        progress.begin(steps)
         with _terminate_as_interrupt(), _orchestrator_output_in(logs / "orchestrator.log"):
             succeeded = kfp_seam.run_pipeline(
                 spec,
@@ -99,7 +99,7 @@ def run_here(
         report=folder / "report.html",
         error=error,
     )
-    storage.write_atomically(result.report, run_page(result))
+    write_run_page(result)
     return result
 
 

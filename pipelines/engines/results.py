@@ -19,7 +19,7 @@ class TaskResult:
     """`succeeded`, `cached` (answered by an earlier run), `failed` or `skipped` (never reached)."""
     seconds: float
     outputs: dict[str, Any]
-    """Parameters as values, artifacts as `{"uri": …, "metadata": …}`."""
+    """Parameters as values, artifacts as `{"uri": …, "type": …, "metadata": …}`."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,13 @@ class RunResult:
 
 
 def plain_outputs(outputs: dict[str, Any]) -> dict[str, Any]:
-    """Returns a task's outputs as plain JSON values: an artifact becomes its URI and metadata."""
+    """Returns a task's outputs as plain JSON values: an artifact becomes its URI, type and metadata."""
     return {name: _plain(value) for name, value in outputs.items()}
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dsl.Artifact):
-        return {"uri": value.uri, "metadata": dict(value.metadata)}
+        return {"uri": value.uri, "type": value.schema_title, "metadata": dict(value.metadata)}
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return value

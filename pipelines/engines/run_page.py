@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
-import os
+import shutil
+from pathlib import Path
 
+from kfp import dsl
 from markupsafe import Markup
 
-from mainspring.components.common import report
+from mainspring.components.common import report, storage
 from mainspring.pipelines.engines.results import RunResult, TaskResult
 
 LONGEST_WORD_SHOWN = 24
 """Longer texts, such as URIs, fingerprints and reasons, stand in the summary and the reports, not in the table."""
 
 
-def run_page(result: RunResult) -> str:
-    """Returns the run's page; its links are relative, so the run's root can be moved."""
+def write_run_page(result: RunResult) -> None:
+    """Writes the run's page, with a copy of each page that a task wrote beside it: the folder can be moved or sent."""
+    pages = {task.name: _copied_pages(task, result.folder) for task in result.tasks}
+    storage.write_atomically(result.report, run_page(result, pages))
+
+
+def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
+    """Returns the run's page.
+
+    Args:
+        result: How the run went.
+        pages: The tasks' pages by task, as files in the run's folder.
+    """
     sentence = {
         "succeeded": f"The run succeeded in {result.seconds:.1f} s.",
         "skipped": "Data or model did not pass; the run ended without a deployment, as it was told to.",
     }.get(result.status, result.error)
     stages = report.table(
         ["Stage", "State", "Seconds", "Says", "Report"],
-        [[task.title, task.state, round(task.seconds, 1), said_by(task), _link(task, result)] for task in result.tasks],
+        [
+            [task.title, task.state, round(task.seconds, 1), said_by(task), _links(pages[task.name])]
+            for task in result.tasks
+        ],
     )
     return report.page(
         result.pipeline, (result.is_success, sentence), [("Stages", stages), ("Metrics", _metrics(result))]
@@ -58,8 +74,14 @@ def _metrics(result: RunResult) -> Markup:
     return report.table(["Stage", "Metric", "Value"], rows)
 
 
-def _link(task: TaskResult, result: RunResult) -> Markup | str:
-    page = task.outputs.get("report")
-    if not isinstance(page, dict):
-        return ""
-    return Markup('<a href="{}">open</a>').format(os.path.relpath(page["uri"], result.folder))
+def _links(pages: list[Path]) -> Markup:
+    return Markup(" ").join(Markup('<a href="{}">open</a>').format(page.name) for page in pages)
+
+
+def _copied_pages(task: TaskResult, folder: Path) -> list[Path]:
+    copies = []
+    for name, artifact in task.outputs.items():
+        is_page = isinstance(artifact, dict) and artifact.get("type") == dsl.HTML.schema_title
+        if is_page and Path(artifact["uri"]).is_file():
+            copies.append(Path(shutil.copyfile(artifact["uri"], folder / f"{task.name}-{name}.html")))
+    return copies
