@@ -35,7 +35,8 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
 
 def key_values(values: Mapping[str, Cell]) -> Markup:
     """Returns a two-column table without a header."""
-    return table([], [[key, value] for key, value in values.items()])
+    texts = {key: value if isinstance(value, Markup | bool) else number_text(value) for key, value in values.items()}
+    return table([], [[key, text] for key, text in texts.items()])
 
 
 def listing(items: Sequence[str | Markup]) -> Markup:

@@ -63,7 +63,7 @@ def metrics_of(result: RunResult) -> dict[str, dict[str, float]]:
     for task in result.tasks:
         logged = task.outputs.get("metrics")
         if isinstance(logged, dict) and logged.get("metadata"):
-            found[task.title] = logged["metadata"]
+            found[task.title] = dict(sorted(logged["metadata"].items()))
     return found
 
 
