@@ -17,6 +17,8 @@ from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 
 INTERRUPTED = 130
+ENDPOINT = ("name", "state", "version", "url", "problem")
+"""What `endpoints` shows of an endpoint; `--json` shows all of it."""
 ROOT = click.option(
     "--root",
     type=click.Path(file_okay=False, path_type=Path),
@@ -97,7 +99,7 @@ def endpoints_list(root: Path | None, as_json: bool) -> None:
     from mainspring.components.deployment import local_target
 
     _use_root(root)
-    _print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints")
+    _print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints", ENDPOINT)
 
 
 @endpoints.command("stop")
@@ -113,7 +115,7 @@ def endpoints_stop(name: str | None, everything: bool, root: Path | None, as_jso
         raise click.UsageError("say which endpoint, or --all")
     _use_root(root)
     names = [endpoint.name for endpoint in local_target.list_endpoints()] if everything else [str(name)]
-    _print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints")
+    _print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints", ENDPOINT)
 
 
 @endpoints.command("start")
@@ -127,7 +129,7 @@ def endpoints_start(name: str, root: Path | None, as_json: bool) -> None:
 
     environments.ensure(["serving"], _say)
     _use_root(root)
-    _print_rows([asdict(local_target.start(name))], as_json, "")
+    _print_rows([asdict(local_target.start(name))], as_json, "", ENDPOINT)
 
 
 @cli.group()
@@ -155,7 +157,7 @@ def models_list(root: Path | None, as_json: bool) -> None:
         }
         for version in versions
     ]
-    _print_rows(rows, as_json, "no published models")
+    _print_rows(rows, as_json, "no published models", ("name", "version", "created", "replaces"))
 
 
 @cli.command()
@@ -246,20 +248,18 @@ def _split_parameters(parameters: tuple[str, ...]) -> dict[str, str]:
     return split
 
 
-def _print_rows(rows: list[dict[str, Any]], as_json: bool, none: str) -> None:
+def _print_rows(rows: list[dict[str, Any]], as_json: bool, none: str, columns: tuple[str, ...]) -> None:
+    """Prints everything as JSON, or the given columns as a table that is never folded."""
     if as_json:
         click.echo(json.dumps(rows, indent=2))
-    elif not rows:
+        return
+    if not rows:
         click.echo(none)
-    else:
-        from rich.table import Table
-
-        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-        for column in rows[0]:
-            table.add_column(column.replace("_", " "), overflow="fold")
-        for row in rows:
-            table.add_row(*("" if value is None else str(value) for value in row.values()))
-        Console().print(table)
+        return
+    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
+    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

@@ -170,7 +170,7 @@ def _what_went_wrong(results: list[TaskResult], logs: Path) -> str:
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
     if said:
-        return f"{failed.title}: {said[-1]}"
+        return said[-1] if failed.name.startswith(REFUSING) else f"{failed.title}: {said[-1]}"
     return "\n".join([f"{failed.title} failed; the end of {path}:", *lines[-LOG_LINES_SHOWN:]])
 
 

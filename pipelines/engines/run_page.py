@@ -35,8 +35,9 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
     stages = report.table(
         ["Stage", "State", "Seconds", "Says", "Report"],
         [
-            [task.title, task.state, round(task.seconds, 1), said_by(task), _links(pages[task.name])]
+            [task.title, task.state, f"{task.seconds:.1f}", said_by(task), _links(pages[task.name])]
             for task in result.tasks
+            if task.state != "skipped"
         ],
     )
     return report.page(
