@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +16,7 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion import rows
 from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files, in_words, select_spans
+from mainspring.components.ingestion.splitting import EVAL, TRAIN, Content, by_hash, write_splits
 
 
 class Ingested(NamedTuple):
@@ -53,7 +57,7 @@ def ingest_examples(
         raise UserError(f"{source}: the files have changed since their spans were resolved; run again")
 
     target = Path(examples)
-    with storage.publishing_directory(target) as folder:
+    with storage.publishing_directory(target) as folder, _write_errors_named(target):
         manifest = _write_examples(chosen, source, query, eval_fraction, split_columns, folder)
         manifests.write(manifest, folder / manifests.EXAMPLES_MANIFEST)
     print(
@@ -62,6 +66,18 @@ def ingest_examples(
         flush=True,
     )
     return Ingested(manifest.fingerprint, manifest.rows["train"], manifest.rows["eval"])
+
+
+@contextlib.contextmanager
+def _write_errors_named(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise UserError(
+                f"{target}: a file may not grow so large here (ulimit -f); nothing was published"
+            ) from error
+        raise
 
 
 def _write_examples(
@@ -73,32 +89,33 @@ def _write_examples(
     folder: Path,
 ) -> manifests.ExamplesManifest:
     files = [file for span in spans for file in span.files]
-    connection = rows.connect(files, folder)
-    query = rows.check_query(connection, query)
-    columns = rows.merge_columns({span.name: rows.shape(connection, span, query) for span in spans})
-    unknown = [name for name in split_columns if name not in columns]
-    if unknown:
-        raise UserError(f"split_columns: {', '.join(unknown)} is no column; there are {', '.join(columns)}")
-
-    threshold = round(eval_fraction * rows.BUCKETS)
-    conditions = {"train": f"__bucket >= {threshold}", "eval": f"__bucket < {threshold}"}
-    for split in conditions:
-        (folder / split).mkdir()
-    content = dict.fromkeys(conditions, (0, 0, 0))
-    for span in spans:
-        started = time.monotonic()
-        count = rows.materialise(connection, span, query, columns, split_columns)
-        if not count:
-            raise UserError(
-                f"{source}: span {span.name} has no rows{' that the query keeps' if query != rows.WHOLE else ''}"
+    with tempfile.TemporaryDirectory(prefix=".scratch.", dir=folder) as scratch:
+        connection = rows.connect(files, Path(scratch))
+        query = rows.check_query(connection, query)
+        columns = rows.merge_columns({span.name: rows.shape(connection, span, query) for span in spans})
+        unknown = [name for name in split_columns if name not in columns]
+        if unknown:
+            raise UserError(f"split_columns: {', '.join(unknown)} is no column; there are {', '.join(columns)}")
+        content = dict.fromkeys((TRAIN, EVAL), Content())
+        for split in content:
+            (folder / split).mkdir()
+        for span in spans:
+            started = time.monotonic()
+            written = write_splits(
+                rows.stream(connection, span, query, columns),
+                columns,
+                by_hash(eval_fraction, split_columns),
+                {split: folder / split / f"{span.name}.parquet" for split in content},
             )
-        for split, condition in conditions.items():
-            written = rows.write_split(connection, condition, folder / split / f"{span.name}.parquet")
-            content[split] = _together(content[split], written)
-        print(f"span {span.name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
-    connection.close()
+            count = sum(part.rows for part in written.values())
+            if not count:
+                kept = " that the query keeps" if query != rows.WHOLE else ""
+                raise UserError(f"{source}: span {span.name} has no rows{kept}")
+            content = {split: content[split] + part for split, part in written.items()}
+            print(f"span {span.name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
+        connection.close()
     return manifests.ExamplesManifest(
-        rows={split: count for split, (count, _, _) in content.items()},
+        rows={split: part.rows for split, part in content.items()},
         columns=columns,
         spans=[span.name for span in spans],
         fingerprint=_fingerprint(columns, content),
@@ -109,15 +126,11 @@ def _write_examples(
             ],
         },
         query=query,
-        versions=manifests.code_versions("duckdb"),
+        versions=manifests.code_versions("duckdb", "numpy", "pyarrow"),
     )
 
 
-def _together(left: tuple[int, int, int], right: tuple[int, int, int]) -> tuple[int, int, int]:
-    return left[0] + right[0], left[1] + right[1], left[2] ^ right[2]
-
-
-def _fingerprint(columns: dict[str, str], content: dict[str, tuple[int, int, int]]) -> str:
-    """Hashes the columns and, by split, how many rows there are and the sum and exclusive or of their hashes."""
-    text = json.dumps([columns, {split: [str(part) for part in parts] for split, parts in content.items()}])
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+def _fingerprint(columns: dict[str, str], content: dict[str, Content]) -> str:
+    """Hashes the columns (in any order) and, by split, how many rows there are, and their hashes' sum and parity."""
+    parts = {split: [part.rows, str(part.total), str(part.parity)] for split, part in content.items()}
+    return f"sha256:{hashlib.sha256(json.dumps([columns, parts], sort_keys=True).encode()).hexdigest()}"

@@ -1,14 +1,18 @@
-"""Rows out of files, by DuckDB: a span's files as the table `source`, shaped by the user's query, typed, hashed."""
+"""Rows out of files, by DuckDB: a span's files as the table `source`, shaped by the user's query, typed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.spans import Span
+from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"
 """The query that keeps a span's rows as they are."""
@@ -16,13 +20,14 @@ WHOLE = "FROM source"
 _MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
 """What a CSV file writes for a missing value, as R, pandas and SQL do; one such word would turn a number column to text."""
 
-BUCKETS = 10_000
-"""Steps in which the split can be set: an eval fraction is rounded to one hundredth of a percent."""
+MEMORY = "1GB"
+"""What DuckDB may hold; a query that sorts or groups more goes through the disk."""
 
 _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "BOOLEAN"}
 _DOUBLES = {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT", "DECIMAL"}
 _STRINGS = {"VARCHAR", "UUID", "TIME", "INTERVAL", "ENUM"}
 _MOMENTS = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+_PLAIN = _INTEGERS | _DOUBLES | _STRINGS | _MOMENTS
 _UNKNOWN = "unknown"
 """The type of a column that is null in all rows of a span."""
 
@@ -33,10 +38,11 @@ def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnectio
     The user's SQL runs in it: it must not read other files, write, install extensions or change these settings.
     """
     connection = duckdb.connect()
-    files = ", ".join(_literal(str(path)) for path in readable)
+    files = ", ".join(_literal(name) for path in readable for name in {str(path): 0, _escaped(path): 0})
     connection.execute(f"SET allowed_paths = [{files}]")
     connection.execute(f"SET allowed_directories = [{_literal(str(scratch))}]")
-    connection.execute(f"SET temp_directory = {_literal(str(scratch / '.spill'))}")
+    connection.execute(f"SET temp_directory = {_literal(str(scratch / 'spill'))}")
+    connection.execute(f"SET memory_limit = '{MEMORY}'")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
@@ -45,7 +51,7 @@ def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnectio
 
 
 def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
-    """Returns the query without a closing semicolon.
+    """Returns the query, or the one that keeps the rows as they are.
 
     Raises:
         UserError: It does not parse, or is anything but one SELECT.
@@ -56,7 +62,7 @@ def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
         raise UserError(f"query: {first_line(error)}") from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise UserError("query: must be one SELECT (or FROM …) over the table `source`")
-    return (query or WHOLE).strip().rstrip(";")
+    return query or WHOLE
 
 
 def shape(connection: duckdb.DuckDBPyConnection, span: Span, query: str) -> dict[str, str]:
@@ -65,18 +71,50 @@ def shape(connection: duckdb.DuckDBPyConnection, span: Span, query: str) -> dict
     Raises:
         UserError: A file is unreadable, or the query is wrong.
     """
-    is_parquet = span.files[0].name.lower().endswith(".parquet")
-    reader, options = ("read_parquet", "") if is_parquet else ("read_csv", f", nullstr = [{_MISSING_WORDS}]")
-    files = ", ".join(_literal(str(file)) for file in span.files)
+    if len(span.files) > 1:
+        merge_columns({str(file): _columns(connection, file) for file in span.files})
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS FROM {reader}([{files}], union_by_name = true{options})")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS {_reading(span.files)}")
     except duckdb.Error as error:
-        raise UserError(f"{_named_in(error, span)}: cannot be read: {first_line(error)}") from error
+        where = _named_in(error, span) or f"span {span.name}"
+        raise UserError(f"{where}: cannot be read: {first_line(error)}") from error
     try:
         described = connection.execute(f"DESCRIBE {query}").fetchall()
     except duckdb.Error as error:
         raise UserError(f"query: on span {span.name}: {first_line(error)}") from error
+    _refuse_alike([name for name, *_ in described], f"query: the rows of span {span.name} have")
     return {name: str(kind) for name, kind, *_ in described}
+
+
+def _columns(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
+    try:
+        described = connection.execute(f"DESCRIBE {_reading([file])}").fetchall()
+    except duckdb.Error as error:
+        raise UserError(f"{file}: cannot be read: {first_line(error)}") from error
+    return {name: str(kind) for name, kind, *_ in described if kind in _PLAIN}
+
+
+def _reading(files: Sequence[Path]) -> str:
+    is_parquet = files[0].name.lower().endswith(".parquet")
+    reader, options = ("read_parquet", "") if is_parquet else ("read_csv", f", nullstr = [{_MISSING_WORDS}]")
+    names = ", ".join(_literal(_escaped(file)) for file in files)
+    return f"FROM {reader}([{names}], union_by_name = true{options})"
+
+
+def _escaped(path: Path) -> str:
+    """Returns the name with its own brackets, stars and question marks taken for what they are."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _refuse_alike(names: Sequence[str], what: str) -> None:
+    by_lower: dict[str, str] = {}
+    for name in names:
+        if name.lower() in by_lower:
+            raise UserError(
+                f"{what} both a column {by_lower[name.lower()]} and a column {name}: names must differ in more than "
+                "case; rename one of them in the query"
+            )
+        by_lower[name.lower()] = name
 
 
 def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
@@ -102,55 +140,36 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
                 merged[name], first_seen[name] = kind, span
             else:
                 merged[name] = "double" if {kind, known} == {"int64", "double"} else known
+    _refuse_alike(list(merged), "the spans have")
     return {name: "string" if kind == _UNKNOWN else kind for name, kind in merged.items()}
 
 
-def materialise(
-    connection: duckdb.DuckDBPyConnection, span: Span, query: str, columns: dict[str, str], split_columns: Sequence[str]
-) -> int:
-    """Makes the table `shaped`: the span's rows in the given columns and types, with their hash and split bucket.
+def stream(
+    connection: duckdb.DuckDBPyConnection, span: Span, query: str, columns: Mapping[str, str]
+) -> Iterator[pa.RecordBatch]:
+    """Yields the span's rows in the given columns and types, in the order in which the query gives them.
 
     A column that this span lacks is null in all its rows: whether that may be is for validation to say.
-
-    Returns:
-        The number of rows.
 
     Raises:
         UserError: A file is unreadable, or a value cannot be converted.
     """
     present = shape(connection, span, query)
-    typed = [f"{_typed(name, present.get(name), kind)} AS {_quoted(name)}" for name, kind in columns.items()]
-    row_hash = _hash_of(list(columns))
-    bucket = f"{_hash_of(list(split_columns)) if split_columns else '__row_hash'} % {BUCKETS}"
+    typed = ", ".join(f"{_typed(name, present.get(name), kind)} AS {_quoted(name)}" for name, kind in columns.items())
+    with _errors_named(span, query):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW shaped AS {query}")
+        relation = connection.sql(f"SELECT {typed} FROM shaped")
+        yield from relation.to_arrow_reader(ROW_GROUP)
+
+
+@contextlib.contextmanager
+def _errors_named(span: Span, query: str) -> Iterator[None]:
+    """Turns DuckDB's errors into one line that names the file, or the query, or the span."""
     try:
-        connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE shaped AS SELECT *, {bucket} AS __bucket FROM "
-            f"(SELECT *, {row_hash} AS __row_hash FROM (SELECT {', '.join(typed)} FROM ({query})))"
-        )
-        return connection.execute("SELECT count(*) FROM shaped").fetchall()[0][0]
-    except duckdb.Error as error:
-        raise UserError(f"{_named_in(error, span)}: {first_line(error)}") from error
-
-
-def write_split(connection: duckdb.DuckDBPyConnection, condition: str, target: Path) -> tuple[int, int, int]:
-    """Writes the rows of `shaped` that meet the condition to a Parquet file.
-
-    Returns:
-        The number of rows, and the sum and the exclusive or of their hashes: equal for equal rows in any order.
-
-    Raises:
-        UserError: The file cannot be written.
-    """
-    kept = f"FROM shaped WHERE {condition}"
-    try:
-        connection.execute(
-            f"COPY (SELECT * EXCLUDE (__row_hash, __bucket) {kept}) TO {_literal(str(target))} (FORMAT parquet)"
-        )
-    except duckdb.Error as error:
-        raise UserError(f"{target}: cannot be written: {first_line(error)}") from error
-    return connection.execute(
-        f"SELECT count(*), coalesce(sum(__row_hash::HUGEINT), 0), coalesce(bit_xor(__row_hash), 0) {kept}"
-    ).fetchall()[0]
+        yield
+    except (duckdb.Error, pa.ArrowInvalid) as error:  # Arrow reports what goes wrong while rows stream.
+        whole = f"span {span.name}" if query == WHOLE else f"query: on span {span.name}"
+        raise UserError(f"{_named_in(error, span) or whole}: {first_line(error)}") from error
 
 
 def first_line(error: Exception) -> str:
@@ -180,14 +199,8 @@ def _typed(name: str, raw: str | None, kind: str) -> str:
     return f"{_quoted(name)}::{target}"
 
 
-def _hash_of(columns: list[str]) -> str:
-    values = ", ".join(f"coalesce({_quoted(name)}::VARCHAR, chr(30))" for name in columns)
-    return f"md5_number_lower(concat_ws(chr(31), {values}))"
-
-
 def _named_in(error: Exception, span: Span) -> str:
-    text = str(error)
-    return next((str(file) for file in span.files if str(file) in text), f"span {span.name}")
+    return next((str(file) for file in span.files if str(file) in str(error)), "")
 
 
 def _literal(text: str) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import glob
 import hashlib
 import re
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from mainspring.components.common import storage
@@ -16,6 +18,9 @@ ALL = "all"
 LATEST = "latest"
 SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
 """The endings of files that can be read."""
+
+MOST_NAMED = 5
+"""So many missing spans an error names."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +47,7 @@ def find_spans(source: str) -> list[Span]:
         raise UserError("source is empty; give a path or a pattern such as data/flights-{SPAN}.parquet")
     if pattern.count(SPAN) > 1:
         raise UserError(f"{source}: {SPAN} may stand only once in a pattern")
-    files = _files_of(Path(pattern)) if Path(pattern).is_dir() else _matches(pattern)
+    files = _files(pattern)
     if not files:
         raise UserError(f"{source}: no file matches; {_nearest(pattern)}")
     if SPAN not in pattern:
@@ -74,14 +79,18 @@ def select_spans(spans: list[Span], selection: str, window: int = 1) -> list[Spa
         return spans
     if selection == LATEST:
         return spans[-window:]
-    wanted = _numbers(selection)
+    ranges = _ranges(selection)
     present = {int(span.name): span for span in spans}
-    missing = [str(number) for number in wanted if number not in present]
+    missing = [number for first, last in ranges for number in islice(_absent(first, last, present), MOST_NAMED + 1)]
     if missing:
-        raise UserError(f"span {', '.join(missing)} is not there; the source has {in_words(spans)}")
-    if len(wanted) == 1:
-        return [span for span in spans if int(span.name) <= wanted[0]][-window:]
-    return [present[number] for number in wanted]
+        named = ", ".join(map(str, missing[:MOST_NAMED]))
+        raise UserError(
+            f"span {named}{' and more' if len(missing) > MOST_NAMED else ''} is not there; "
+            f"the source has {in_words(spans)}"
+        )
+    if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
+        return [span for span in spans if int(span.name) <= ranges[0][0]][-window:]
+    return [span for span in spans if any(first <= int(span.name) <= last for first, last in ranges)]
 
 
 def in_words(spans: list[Span]) -> str:
@@ -106,14 +115,26 @@ def fingerprint_files(spans: list[Span]) -> str:
     return f"sha256:{digest.hexdigest()}"
 
 
-def _numbers(selection: str) -> list[int]:
-    numbers: set[int] = set()
+def _ranges(selection: str) -> list[tuple[int, int]]:
+    ranges: list[tuple[int, int]] = []
     for part in selection.split(","):
-        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part)
         if not match or int(match[2] or match[1]) < int(match[1]):
             raise UserError(f"span {selection!r} is not understood; say latest, all, 7, 1-6 or 1,3-5")
-        numbers.update(range(int(match[1]), int(match[2] or match[1]) + 1))
-    return sorted(numbers)
+        ranges.append((int(match[1]), int(match[2] or match[1])))
+    return ranges
+
+
+def _absent(first: int, last: int, present: Container[int]) -> Iterator[int]:
+    return (number for number in range(first, last + 1) if number not in present)
+
+
+def _files(pattern: str) -> list[Path]:
+    if Path(pattern).is_dir():
+        return _files_of(Path(pattern))
+    if Path(pattern).is_file():  # Its name may hold brackets or stars.
+        return _readable([Path(pattern)])
+    return _matches(pattern)
 
 
 def _files_of(folder: Path) -> list[Path]:
@@ -122,8 +143,10 @@ def _files_of(folder: Path) -> list[Path]:
 
 def _matches(pattern: str) -> list[Path]:
     names = glob.glob(pattern.replace(SPAN, "*"), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    files = sorted(Path(name) for name in names)
-    files = [file for file in files if file.is_file()]
+    return _readable([file for file in sorted(Path(name) for name in names) if file.is_file()])
+
+
+def _readable(files: list[Path]) -> list[Path]:
     for file in files:
         if not file.name.lower().endswith(SUFFIXES):
             raise UserError(f"{file}: cannot be read by its ending; the endings known are {', '.join(SUFFIXES)}")
@@ -133,8 +156,13 @@ def _matches(pattern: str) -> list[Path]:
 def _as_regex(pattern: str) -> str:
     """Translates the pattern so that `{SPAN}` captures digits; the wildcards are those of `glob`."""
     pieces = re.split(r"(\{SPAN\}|\*\*/|\*|\?|\[[^\]]*\])", pattern)
-    known = {SPAN: r"(?P<span>\d+)", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(piece, piece if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+    known = {SPAN: r"(?P<span>[0-9]+)", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
+    return "".join(known.get(piece, _class(piece) if piece.startswith("[") else re.escape(piece)) for piece in pieces)
+
+
+def _class(piece: str) -> str:
+    inner = piece[1:-1].replace("\\", r"\\")
+    return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
 
 
 def _nearest(pattern: str) -> str:
