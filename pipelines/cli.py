@@ -132,6 +132,26 @@ def endpoints_start(name: str, root: Path | None, as_json: bool) -> None:
     _print_rows([asdict(local_target.start(name))], as_json, "", ENDPOINT)
 
 
+@cli.command()
+@click.argument("target")
+@click.option("--to", type=click.IntRange(min=1), metavar="VERSION", help="[default: the version served before]")
+@click.option("--reason", default="", help="Recorded, and shown when a run would deploy the withdrawn version again.")
+@ROOT
+@AS_JSON
+def rollback(target: str, to: int | None, reason: str, root: Path | None, as_json: bool) -> None:
+    """Serve an earlier version at TARGET again, and withdraw what was served since.
+
+    Runs refuse to deploy a withdrawn version, or a model trained from the same data and settings,
+    until --to names it.
+    """
+    from mainspring.components.deployment.rollback_model import rollback_model
+    from mainspring.pipelines import environments
+
+    environments.ensure(["serving"], _say)
+    _use_root(root)
+    _print_rows([rollback_model(target, to or 0, reason)._asdict()], as_json, "")
+
+
 @cli.group()
 def models() -> None:
     """Show the published model versions."""
@@ -146,7 +166,11 @@ def models_list(root: Path | None, as_json: bool) -> None:
 
     _use_root(root)
     folder = publish.models_folder("")
-    versions = [version for name in publish.models(folder) for version in publish.versions(folder, name)]
+    versions = [
+        version
+        for name in publish.models(folder)
+        for version in sorted(publish.versions(folder, name), key=lambda version: version.version)
+    ]
     rows = [
         {
             "name": version.name,
