@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test lint compile lock clean
+.PHONY: help setup run demo test bench lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ demo: setup ## The story: a champion, a challenger on the next month, a poisoned
 test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
 	@$(BIN)/python tests/run_in_environments.py
 	@$(BIN)/python -m pytest tests/pipelines tests/packaging
+
+bench: setup ## Measure the loop on the flights, beside what is wanted of it
+	@$(BIN)/python -m tests.benchmarks.loop_bench
 
 lint: $(BIN)/.ready ## Check style and types
 	@$(BIN)/ruff check .
