@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import pyarrow.compute as pc
 from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.validation import drift, words
+from mainspring.components.validation import drift, kinds, samples, words
+from mainspring.components.validation.policy import Policy
 from mainspring.components.validation.schemas import UsedSchema
 from mainspring.components.validation.span_statistics import by_name, common, value_counts
-
-PRESENCE = "presence"
-"""One column's anomalies of this kind are one reason, however many of TFDV's rules they break."""
-
-PRESENCE_TYPES = {
-    "SCHEMA_MISSING_COLUMN",
-    "FEATURE_TYPE_NOT_PRESENT",
-    "FEATURE_TYPE_LOW_FRACTION_PRESENT",
-    "FEATURE_TYPE_LOW_NUMBER_PRESENT",
-    "FEATURE_TYPE_NO_VALUES",
-    "INVALID_FEATURE_SHAPE",
-    "COMPARATOR_TREATMENT_DATA_MISSING",
-}
 
 DATASET = ""
 """The feature of findings that are about the rows as a whole."""
@@ -51,11 +42,17 @@ class Finding:
 
     feature: str
     kind: str
-    """TFDV's type of anomaly in lower case, `presence`, or one of ours."""
+    """As in `kinds`."""
     scope: str
     error: bool
     """Whether it refuses the examples; otherwise it is only mentioned."""
     sentence: str
+    severity: str = kinds.ERROR
+    """`error`, `warning` or `ignore`: the kind's own, until the policy has been asked."""
+    note: str = ""
+    """What the policy says about it."""
+    rows: Sequence[samples.Sample] = ()
+    """Some of the rows that show it."""
 
 
 @dataclass
@@ -65,21 +62,48 @@ class Judgement:
     findings: list[Finding] = field(default_factory=list)
     anomalies: anomalies_pb2.Anomalies = field(default_factory=anomalies_pb2.Anomalies)
     drifts: list[drift.Drift] = field(default_factory=list)
+    skews: list[drift.Drift] = field(default_factory=list)
     made: dict[str, bool] = field(default_factory=dict)
     """Whether each check passed, by its name."""
+    policy: Policy = field(default_factory=Policy)
+    today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date())
+    """The day, in UTC, by which allowances expire."""
 
     def reasons(self) -> list[str]:
         """Returns the sentences of all errors, one for each column and kind."""
         return [finding.sentence for finding in self.findings if finding.error]
 
-    def add(self, check: str, findings: Sequence[Finding]) -> None:
-        """Takes in a check's findings; a column's second finding of the same kind says nothing new."""
-        self.made[check] = self.made.get(check, True) and not any(finding.error for finding in findings)
-        known = {(finding.feature, finding.kind) for finding in self.findings}
-        for finding in findings:
-            if (finding.feature, finding.kind) not in known:
+    def of_severity(self, severity: str) -> list[Finding]:
+        """Returns the findings of a severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    def add(self, check: str, findings: Sequence[Finding]) -> list[Finding]:
+        """Takes in a check's findings, as severe as the policy says; returns them so.
+
+        A column's second finding of the same kind says nothing new, nor does a second one about the same rows.
+        """
+        decided = [self._decided(finding) for finding in findings]
+        self.made[check] = self.made.get(check, True) and not any(finding.error for finding in decided)
+        known = {_identity(finding) for finding in self.findings}
+        for finding in decided:
+            if _identity(finding) not in known:
                 self.findings.append(finding)
-                known.add((finding.feature, finding.kind))
+                known.add(_identity(finding))
+        return decided
+
+    def _decided(self, finding: Finding) -> Finding:
+        decision = self.policy.decide(finding.kind, finding.feature, finding.severity, self.today)
+        error = decision.severity == kinds.ERROR
+        sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
+        return dataclasses.replace(
+            finding, error=error, severity=decision.severity, note=decision.note, sentence=sentence
+        )
+
+
+def own_finding(feature: str, kind: str, scope: str, sentence: str, rows: Sequence[samples.Sample] = ()) -> Finding:
+    """Returns a finding of ours, as severe as its kind is by itself."""
+    severity = kinds.OURS.get(kind, kinds.ERROR)
+    return Finding(feature, kind, scope, severity == kinds.ERROR, sentence, severity, rows=rows)
 
 
 def against_schema(
@@ -95,12 +119,12 @@ def against_schema(
     if found.HasField("dataset_anomaly_info"):
         info = found.dataset_anomaly_info
         findings += [_finding(scope, schema, info, reason, found, previous) for reason in info.reason]
-    shifts = [finding for finding in findings if finding.kind.startswith("comparator_")]
+    shifts = [finding for finding in findings if finding.kind == kinds.DRIFT or finding.kind.startswith("comparator_")]
     judgement.add(f"schema: {scope.name}", [finding for finding in findings if finding not in shifts])
     if previous is not None:
         judgement.add("drift", shifts)
         judgement.drifts = drift.measured(found)
-    _merge(judgement.anomalies, found)
+    _merge(judgement, found)
 
 
 def enough_rows(judgement: Judgement, scopes: Sequence[Scope], min_rows: int) -> None:
@@ -109,12 +133,11 @@ def enough_rows(judgement: Judgement, scopes: Sequence[Scope], min_rows: int) ->
     for scope in scopes:
         if scope.name == "train" and scope.rows < min_rows:
             sentence = f"train: {words.count(scope.rows, 'row')}; at least {min_rows:,} are needed (min_rows)"
+            findings.append(own_finding(DATASET, kinds.TOO_FEW_ROWS, scope.name, sentence))
         elif scope.rows == 0:
             sentence = f"{scope.words}: no rows; it cannot be judged"
-        else:
-            continue
-        findings.append(Finding(DATASET, f"rows_{scope.name}", scope.name, True, sentence))
-    _add_own(judgement, "rows", findings)
+            findings.append(own_finding(DATASET, kinds.CANNOT_JUDGE, scope.name, sentence))
+    add_own(judgement, "rows", findings)
 
 
 def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -> None:
@@ -124,7 +147,7 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
         feature = by_name(scope.statistics).get(label)
         if feature is None:
             sentence = f"{label}: not a column of the examples any more; it is the label"
-            findings.append(Finding(label, PRESENCE, scope.name, True, sentence))
+            findings.append(own_finding(label, kinds.PRESENCE, scope.name, sentence))
             continue
         missing = common(feature).num_missing
         if missing:
@@ -133,12 +156,13 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
                 f"{label}: missing in {share} of {scope.words}; it is the label: "
                 "leave out the rows without it in the query"
             )
-            findings.append(Finding(label, PRESENCE, scope.name, True, sentence))
+            rows = samples.where(scope.files, label, pc.is_null)
+            findings.append(own_finding(label, kinds.PRESENCE, scope.name, sentence, rows))
         only = _only_value(feature)
         if scope.name == "train" and only is not None:
             sentence = f"{label}: the same value ({only}) in every row of train; it is the label: nothing to learn"
-            findings.append(Finding(label, "label_constant", scope.name, True, sentence))
-    _add_own(judgement, "label", findings)
+            findings.append(own_finding(label, kinds.LABEL_CONSTANT, scope.name, sentence))
+    add_own(judgement, "label", findings)
 
 
 def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: UsedSchema) -> None:
@@ -150,13 +174,13 @@ def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: U
         for name, feature in by_name(scope.statistics).items():
             if not common(feature).num_non_missing:
                 sentence = f"{name}: missing in all rows of train; leave the column out in the query"
-                findings.append(Finding(name, PRESENCE, scope.name, True, sentence))
-    _add_own(judgement, "columns", findings)
+                findings.append(own_finding(name, kinds.PRESENCE, scope.name, sentence))
+    add_own(judgement, "columns", findings)
 
 
-def cannot_judge_drift(judgement: Judgement, reason: str) -> None:
-    """Refuses the examples because the comparison with the baseline could not be made."""
-    _add_own(judgement, "drift", [Finding(DATASET, "baseline", "newest", True, reason)])
+def cannot_judge(judgement: Judgement, check: str, reason: str) -> None:
+    """Refuses the examples because a check could not be made."""
+    add_own(judgement, check, [own_finding(DATASET, kinds.CANNOT_JUDGE, check, reason)])
 
 
 def _finding(
@@ -167,11 +191,19 @@ def _finding(
     found: anomalies_pb2.Anomalies,
     previous: DatasetFeatureStatisticsList | None,
 ) -> Finding:
-    kind = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+    name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+    kind = kinds.of_tfdv(name, kinds.DRIFT)
     feature = info.path.step[0] if info.path.step else DATASET
-    sentence = words.of_anomaly(kind, reason, feature, scope, schema, found, previous)
-    error = info.severity != anomalies_pb2.AnomalyInfo.WARNING
-    return Finding(feature, PRESENCE if kind in PRESENCE_TYPES else kind.lower(), scope.name, error, sentence)
+    sentence = words.of_anomaly(name, reason, feature, scope, schema, found, previous)
+    severity = kinds.WARNING if info.severity == anomalies_pb2.AnomalyInfo.WARNING else kinds.ERROR
+    expected = next((known for known in schema.proto.feature if known.name == feature), None)
+    domain = words.domain(schema.proto, expected).value if expected is not None else ()
+    rows = samples.of_anomaly(kind, feature, scope.files, expected, domain)
+    return Finding(feature, kind, scope.name, severity == kinds.ERROR, sentence, severity, rows=rows)
+
+
+def _identity(finding: Finding) -> tuple[str, str, str]:
+    return finding.feature, finding.kind, finding.scope if finding.feature == DATASET else ""
 
 
 def _only_value(feature: object) -> str | None:
@@ -185,27 +217,31 @@ def _only_value(feature: object) -> str | None:
     return f"{numbers.min:g}" if numbers.min == numbers.max else None
 
 
-def _add_own(judgement: Judgement, check: str, findings: Sequence[Finding]) -> None:
+def add_own(judgement: Judgement, check: str, findings: Sequence[Finding]) -> None:
     """Adds findings that TFDV did not make, to its proto as well, as custom validations."""
-    judgement.add(check, findings)
-    for finding in findings:
+    for finding in judgement.add(check, findings):
         if finding.feature == DATASET:
             info = judgement.anomalies.dataset_anomaly_info
         else:
             info = judgement.anomalies.anomaly_info[finding.feature]
             info.path.step[:] = [finding.feature]
-        info.severity = anomalies_pb2.AnomalyInfo.ERROR
+        severity = anomalies_pb2.AnomalyInfo.ERROR if finding.error else anomalies_pb2.AnomalyInfo.WARNING
+        info.severity = max(info.severity, severity)
         reason = info.reason.add(type=anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION)
         reason.short_description = finding.kind.replace("_", " ").capitalize()
         reason.description = finding.sentence
         _describe(info)
 
 
-def _merge(into: anomalies_pb2.Anomalies, found: anomalies_pb2.Anomalies) -> None:
+def _merge(judgement: Judgement, found: anomalies_pb2.Anomalies) -> None:
+    """Adds TFDV's anomalies as they are, but no more severe than the policy finds them."""
+    into = judgement.anomalies
+    errors = {finding.feature for finding in judgement.findings if finding.error}
     for key, info in found.anomaly_info.items():
         target = into.anomaly_info[key]
         target.path.CopyFrom(info.path)
-        target.severity = max(target.severity, info.severity)
+        is_error = not info.path.step or info.path.step[0] in errors
+        target.severity = max(target.severity, info.severity if is_error else anomalies_pb2.AnomalyInfo.WARNING)
         target.reason.extend(reason for reason in info.reason if reason not in target.reason)
         _describe(target)
     into.drift_skew_info.extend(found.drift_skew_info)

@@ -18,6 +18,7 @@ def validate_examples(
     schema_uri: str = "",
     baseline_uri: str = "",
     min_rows: int = 100,
+    policy: str = "",
 ) -> NamedTuple("Validated", valid=bool, reasons=str):  # type: ignore[valid-type]
     """Computes statistics per split, validates them against a schema and a baseline, and says whether to go on.
 
@@ -32,6 +33,8 @@ def validate_examples(
         baseline_uri: A published model version (or a folder with `schema.pbtxt` and `statistics/`) whose data these
             examples are compared with for drift.
         min_rows: Fewer rows than this in train, or none in eval, is an anomaly.
+        policy: Severity by anomaly and feature, what is allowed until when and why, and limits, as YAML or the path of
+            a .yaml file; empty: every anomaly but repeated rows is an error.
 
     Returns:
         valid: True only if every check was made and none failed.
@@ -49,4 +52,5 @@ def validate_examples(
         schema_uri=schema_uri,
         baseline_uri=baseline_uri,
         min_rows=min_rows,
+        policy=policy,
     )

@@ -15,7 +15,15 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
-from mainspring.components.validation import checks, drift, schemas, span_statistics, validation_report
+from mainspring.components.validation import (
+    checks,
+    drift,
+    kinds,
+    policy_yaml,
+    schemas,
+    span_statistics,
+    validation_report,
+)
 from mainspring.components.validation.checks import Judgement, Scope
 from mainspring.components.validation.schemas import UsedSchema
 from mainspring.components.validation.span_statistics import Accumulator
@@ -66,6 +74,7 @@ def validate_examples(
     schema_uri: str = "",
     baseline_uri: str = "",
     min_rows: int = 100,
+    policy: str = "",
 ) -> Validated:
     """Validates examples against a schema and a baseline; writes statistics, schema, anomalies and a report.
 
@@ -79,6 +88,7 @@ def validate_examples(
         schema_uri: A curated schema: the file, or a folder with `schema.pbtxt`. Empty: the baseline's, else inferred.
         baseline_uri: Folder with `schema.pbtxt` and `statistics/`: what drift is measured against. Empty: no check.
         min_rows: Fewer rows in train are refused.
+        policy: Severities, allowances and limits as YAML, or the path of a .yaml file; empty: the defaults.
 
     Raises:
         UserError: The examples or the schema cannot be read, or the label is unknown.
@@ -88,11 +98,14 @@ def validate_examples(
     manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
     loaded = _given_schema(schema_uri, baseline_uri)
     _refuse_unknown_label(label, manifest, loaded)
+    columns = [*manifest.columns, *(feature.name for feature in (loaded.proto.feature if loaded else ()))]
+    checked = policy_yaml.parse(policy, columns)
     measured = _measure(folder, manifest)
     used = loaded or _infer(measured, manifest, label)
     print(f"Schema: {used.source}, {len(used.proto.feature)} features.", flush=True)
     baseline, unreadable = _baseline_statistics(baseline_uri)
-    judgement = _judge(measured, used, label, int(min_rows), baseline, unreadable)
+    judgement = Judgement(policy=checked)
+    _judge(judgement, measured, used, label, int(min_rows), baseline, unreadable)
     reasons = judgement.reasons()
     print(f"Verdict after {time.monotonic() - started:.1f} s: {'valid' if not reasons else 'refused'}.", flush=True)
     for reason in reasons:
@@ -187,14 +200,15 @@ def _baseline_statistics(baseline_uri: str) -> tuple[DatasetFeatureStatisticsLis
 
 
 def _judge(
+    judgement: Judgement,
     measured: Measured,
     schema: UsedSchema,
     label: str,
     min_rows: int,
     baseline: DatasetFeatureStatisticsList | None,
     unreadable: str,
-) -> Judgement:
-    judgement, newest = Judgement(), measured.newest
+) -> None:
+    newest = measured.newest
     checks.enough_rows(judgement, measured.scopes, min_rows)
     checks.label_is_usable(judgement, measured.scopes, label)
     for scope in measured.scopes:
@@ -202,8 +216,7 @@ def _judge(
             checks.against_schema(judgement, scope, schema, baseline if scope is newest else None)
     checks.columns_have_values(judgement, measured.scopes, schema)
     if unreadable:
-        checks.cannot_judge_drift(judgement, unreadable)
-    return judgement
+        checks.cannot_judge(judgement, "drift", unreadable)
 
 
 def _publish_statistics(scopes: list[Scope], target: Path) -> None:
@@ -225,6 +238,7 @@ def _content(
         "valid": not reasons,
         "reasons": reasons,
         "checks": [{"check": check, "passed": passed} for check, passed in judgement.made.items()],
+        "warnings": [finding.sentence for finding in judgement.of_severity(kinds.WARNING)],
         "findings": [dataclasses.asdict(finding) for finding in judgement.findings],
         "drift": [dataclasses.asdict(found) for found in judgement.drifts],
         "rows": {NEWEST: rows["train"], **rows},

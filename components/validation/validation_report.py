@@ -10,8 +10,8 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common import report
-from mainspring.components.validation import words
-from mainspring.components.validation.checks import Judgement, Scope
+from mainspring.components.validation import kinds, words
+from mainspring.components.validation.checks import Finding, Judgement, Scope
 from mainspring.components.validation.schemas import UsedSchema
 from mainspring.components.validation.span_statistics import by_name, common, missing_share, value_counts
 
@@ -36,7 +36,7 @@ def page(
     sources = {"given": "given", "baseline": "taken over from the baseline", "inferred": "inferred from train"}
     facts: dict[str, report.Cell] = {f"Rows of {scope.words}": scope.rows for scope in scopes}
     facts |= {"Schema": sources[schema.source], "Baseline": baseline_uri or "none: drift was not judged"}
-    sections: list[tuple[str, Markup | str]] = [("Reasons", report.listing(reasons))] if reasons else []
+    sections: list[tuple[str, Markup | str]] = _findings(judgement)
     sections += [
         ("What was judged", report.key_values(facts)),
         ("Checks", report.table(["Check", "Passed"], list(judgement.made.items()))),
@@ -44,6 +44,33 @@ def page(
     ]
     sections += _pictures(scopes, judgement, baseline)
     return report.page("Validation of the examples", (not reasons, verdict), sections)
+
+
+def _findings(judgement: Judgement) -> list[tuple[str, Markup | str]]:
+    """Returns a section per severity, with the rows that show each anomaly."""
+    sections: list[tuple[str, Markup | str]] = []
+    for severity, heading in ((kinds.ERROR, "Reasons"), (kinds.WARNING, "Warnings"), (kinds.IGNORE, "Passed over")):
+        items = [_finding(finding) for finding in judgement.of_severity(severity)]
+        if items:
+            sections.append((heading, report.listing(items)))
+    return sections
+
+
+def _finding(finding: Finding) -> Markup:
+    note = f": {finding.note}" if finding.note and not finding.error else ""
+    text = Markup("{}{}").format(finding.sentence, note)
+    if not finding.rows:
+        return text
+    columns = list(dict.fromkeys(name for row in finding.rows for name in row["values"]))
+    rows = [
+        [f"{row['file']}, row {row['row']:,}", *(_value(row["values"].get(name)) for name in columns)]
+        for row in finding.rows
+    ]
+    return text + report.table(["Such as", *columns], rows)
+
+
+def _value(value: Any) -> str:
+    return "—" if value is None else str(value)
 
 
 def _columns(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatureStatisticsList | None) -> Markup:

@@ -86,9 +86,15 @@ def percent(share: float) -> str:
     return f"{float(text):g} %" if float(text) < 100 or share == 1 else "> 99.9 %"
 
 
+def domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> schema_pb2.StringDomain:
+    """Returns the text values that a feature may have, its own or those that it shares; empty if there are none."""
+    if feature.HasField("string_domain"):
+        return feature.string_domain
+    return next((one for one in schema.string_domain if one.name == feature.domain), schema_pb2.StringDomain())
+
+
 def _unknown_values(feature: str, scope: Scope, schema: UsedSchema, expected: schema_pb2.Feature) -> str:
-    domain = expected.string_domain if expected.HasField("string_domain") else _domain(schema.proto, expected)
-    unknown = _rows_by_unknown_value(scope.files, feature, domain.value)
+    unknown = _rows_by_unknown_value(scope.files, feature, domain(schema.proto, expected).value)
     named = ", ".join(f'"{value}"' for value in list(unknown)[:VALUES_NAMED])
     more = f" and {count(len(unknown) - VALUES_NAMED, 'other value')}" if len(unknown) > VALUES_NAMED else ""
     rows = sum(unknown.values())
@@ -99,10 +105,6 @@ def _unknown_values(feature: str, scope: Scope, schema: UsedSchema, expected: sc
         share = rows / sum(span_statistics.rows(file) for file in scope.files)
         where = f" ({percent(share)} of {scope.words}, at most {percent(limit)} allowed)"
     return f"{feature}: {count(rows, 'row')}{where} {verb} that the schema does not know: {named}{more}"
-
-
-def _domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> schema_pb2.StringDomain:
-    return next((domain for domain in schema.string_domain if domain.name == feature.domain), schema_pb2.StringDomain())
 
 
 def _rows_by_unknown_value(files: Sequence[Path], column: str, known: Sequence[str]) -> dict[str, int]:

@@ -1,0 +1,157 @@
+"""The validation policy's YAML, read and checked before any data is."""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+
+from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.validation import kinds
+from mainspring.components.validation.policy import Allowance, Limits, Policy, Rule
+
+POLICY_KEYS = ("severity", "allow", "limits")
+RULE_KEYS = ("anomaly", "feature", "severity")
+ALLOWANCE_KEYS = ("anomaly", "feature", "reason", "expires")
+LIMIT_KEYS = tuple(field.name for field in fields(Limits))
+FACTORS = ("max_row_factor", "max_label_odds_factor")
+
+
+def parse(policy: str, columns: Iterable[str]) -> Policy:
+    """Returns the checked policy.
+
+    Args:
+        policy: YAML, or the path of a .yaml file; empty for the defaults.
+        columns: The columns of examples and schema, which features are names of.
+
+    Raises:
+        UserError: The text is no YAML, or names an unknown key, anomaly or column, or lacks something.
+    """
+    content = _load(_read(policy))
+    known = list(dict.fromkeys(columns))
+    rules = [_rule(item, known) for item in _mappings(content, "severity", RULE_KEYS)]
+    for number, rule in enumerate(rules):
+        if any((rule.anomaly, rule.feature) == (other.anomaly, other.feature) for other in rules[:number]):
+            about = " ".join(filter(None, (rule.anomaly, rule.feature))) or "everything"
+            raise UserError(f"policy: severity: two rules for {about}; keep one of them")
+    allowances = [_allowance(item, known) for item in _mappings(content, "allow", ALLOWANCE_KEYS)]
+    return Policy(tuple(rules), tuple(allowances), _limits(content))
+
+
+def _read(policy: str) -> str:
+    text = policy.strip()
+    if "\n" in text or not text.endswith((".yaml", ".yml")):
+        return text
+    path = storage.as_path(text)
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UserError(f"policy: {path}: cannot be read: {error}") from error
+
+
+def _load(text: str) -> dict[str, Any]:
+    import yaml
+
+    try:
+        content = yaml.safe_load(text) if text else {}
+    except (yaml.YAMLError, ValueError) as error:  # A date such as 2026-02-30 is a ValueError.
+        raise UserError(f"policy: not YAML: {error}") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        known = ", ".join(POLICY_KEYS)
+        raise UserError(f"policy: expected a mapping with {known}, or the path of a .yaml file: {text!r}")
+    _refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
+    return content
+
+
+def _mappings(content: Mapping[str, Any], key: str, keys: tuple[str, ...]) -> list[dict[str, Any]]:
+    value = content.get(key)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        raise UserError(f"policy: {key}: expected a list of mappings with {', '.join(keys)}; found {value!r}")
+    for item in value:
+        _refuse_unknown(item, keys, f"policy: {key}: unknown key")
+    return value
+
+
+def _rule(item: Mapping[str, Any], columns: list[str]) -> Rule:
+    severity = item.get("severity")
+    if severity not in kinds.SEVERITIES:
+        found = "is missing" if severity is None else f"{severity!r} is none"
+        raise UserError(f"policy: severity: the severity {found}; one of {', '.join(kinds.SEVERITIES)} is needed")
+    return Rule(severity, _anomaly(item, "severity"), _feature(item, "severity", columns))
+
+
+def _allowance(item: Mapping[str, Any], columns: list[str]) -> Allowance:
+    anomaly, feature = _anomaly(item, "allow"), _feature(item, "allow", columns)
+    about = " ".join(filter(None, (anomaly, feature)))
+    if not about:
+        raise UserError(f"policy: allow: {dict(item)!r} names neither an anomaly nor a feature; that would allow all")
+    reason, expires = item.get("reason"), item.get("expires")
+    if not isinstance(reason, str) or not reason.strip():
+        raise UserError(f"policy: allow: {about}: give a reason, in words")
+    try:
+        expires = datetime.date.fromisoformat(expires) if isinstance(expires, str) else expires
+    except ValueError:
+        expires = None
+    if not isinstance(expires, datetime.date) or isinstance(expires, datetime.datetime):
+        found = item.get("expires")
+        raise UserError(f"policy: allow: {about}: expires: expected a date such as 2026-12-31, found {found!r}")
+    return Allowance(anomaly, feature, " ".join(reason.split()), expires)
+
+
+def _anomaly(item: Mapping[str, Any], where: str) -> str:
+    name = item.get("anomaly")
+    if name is None:
+        return ""
+    tfdv = {known.lower(): known for known in anomalies_pb2.AnomalyInfo.Type.keys()}  # noqa: SIM118 - protobuf's enum
+    if isinstance(name, str) and name.lower() in tfdv:
+        return kinds.of_tfdv(tfdv[name.lower()], kinds.DRIFT)
+    if name not in kinds.OURS:
+        known = [*kinds.OURS, *tfdv]
+        raise UserError(f"policy: {where}: unknown anomaly {name!r}{_suggestion(name, known, list(kinds.OURS))}")
+    return str(name)
+
+
+def _feature(item: Mapping[str, Any], where: str, columns: list[str]) -> str:
+    name = item.get("feature")
+    if name is None:
+        return ""
+    if name not in columns:
+        raise UserError(f"policy: {where}: {name!r} is no column of examples or schema{_suggestion(name, columns)}")
+    return str(name)
+
+
+def _limits(content: Mapping[str, Any]) -> Limits:
+    given = content.get("limits")
+    if given is None:
+        return Limits()
+    if not isinstance(given, dict):
+        raise UserError(f"policy: limits: expected a mapping with {', '.join(LIMIT_KEYS)}; found {given!r}")
+    _refuse_unknown(given, LIMIT_KEYS, "policy: limits: unknown key")
+    for key, value in given.items():
+        low, high, words = (1.0, float("inf"), "of 1 or more") if key in FACTORS else (0.0, 1.0, "from 0 to 1")
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not low <= value <= high or value == float("inf"):
+            raise UserError(f"policy: limits: {key}: expected a number {words}, found {value!r}")
+    return Limits(**{key: float(value) for key, value in given.items()})
+
+
+def _refuse_unknown(content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
+    for key in content:
+        if key not in known:
+            raise UserError(f"{what} {key!r}{_suggestion(key, known)}")
+
+
+def _suggestion(name: Any, known: Iterable[str], listed: Iterable[str] = ()) -> str:
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    shown = ", ".join(listed or by_lower.values())
+    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known are {shown}"

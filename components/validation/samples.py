@@ -1,0 +1,120 @@
+"""A few of the rows that an anomaly is about, read back from the Parquet files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from tensorflow_metadata.proto.v0 import schema_pb2
+
+from mainspring.components.validation import kinds
+
+ROWS_SHOWN = 3
+COLUMNS_SHOWN = 12
+"""The anomaly's own column and this many others at most."""
+CHARACTERS_SHOWN = 60
+
+Sample = dict[str, Any]
+"""`file` (such as `train/5.parquet`), `row` (counted from 1) and `values` by column."""
+
+Mask = Callable[[pa.Array], pa.Array]
+"""Returns which values of an array are meant, as booleans."""
+
+
+def where(files: Sequence[Path], column: str, mask: Mask) -> list[Sample]:
+    """Returns the first rows whose value of `column` is meant by `mask`; none if no file has the column."""
+    found: list[Sample] = []
+    for path in files:
+        if column not in pq.read_schema(path).names:
+            continue
+        values = pq.read_table(path, columns=[column])[column].combine_chunks()
+        values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
+        numbers = np.flatnonzero(pc.fill_null(mask(values), False).to_numpy(zero_copy_only=False))
+        found += at(path, numbers[: ROWS_SHOWN - len(found)].tolist(), column)
+        if len(found) == ROWS_SHOWN:
+            break
+    return found
+
+
+def at(path: Path, numbers: Sequence[int], first_column: str = "") -> list[Sample]:
+    """Returns the rows of a file with these numbers (counted from 0), reading only the row groups that hold them."""
+    file, found, start = pq.ParquetFile(path), [], 0
+    names = [name for name in file.schema_arrow.names if name != first_column][:COLUMNS_SHOWN]
+    names = [first_column, *names] if first_column in file.schema_arrow.names else names
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        here = [number for number in numbers if start <= number < start + size]
+        if here:
+            table = file.read_row_group(group, columns=names).select(names)
+            for number in here:
+                row = table.slice(number - start, 1).to_pylist()[0]
+                values = {name: _shown(value) for name, value in row.items()}
+                found.append({"file": f"{path.parent.name}/{path.name}", "row": number + 1, "values": values})
+        start += size
+    return found
+
+
+def of_anomaly(
+    kind: str, feature: str, files: Sequence[Path], expected: schema_pb2.Feature | None, domain: Sequence[str]
+) -> list[Sample]:
+    """Returns rows that show an anomaly of TFDV's, where single rows can show it.
+
+    Args:
+        kind: As in `kinds`.
+        feature: The column.
+        files: Where to look.
+        expected: The feature in the schema.
+        domain: The text values that the schema knows.
+    """
+    if kind == kinds.PRESENCE:
+        return where(files, feature, pc.is_null)
+    if kind == kinds.UNKNOWN_VALUES:
+        return where(files, feature, lambda values: unknown(values, domain))
+    if kind == kinds.NON_FINITE:
+        return where(files, feature, non_finite)
+    if kind == "out_of_range" and expected is not None:
+        return where(files, feature, lambda values: _outside(values, expected))
+    if kind in ("data_type", "new_column"):
+        return where(files, feature, pc.is_valid)
+    return []
+
+
+def unknown(values: pa.Array, domain: Sequence[str]) -> pa.Array:
+    """Returns which values are there and not in the domain."""
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_in(values, pa.array(domain, values.type))))
+
+
+def non_finite(values: pa.Array) -> pa.Array:
+    """Returns which values are NaN or infinite; none of a column that is not of type double."""
+    if not pa.types.is_floating(values.type):
+        return pa.array(np.zeros(len(values), bool))
+    return pc.and_(pc.is_valid(values), pc.invert(pc.is_finite(values)))
+
+
+def _outside(values: pa.Array, expected: schema_pb2.Feature) -> pa.Array:
+    if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
+        return pc.is_valid(values)
+    low, high = -math.inf, math.inf
+    for name in ("int_domain", "float_domain"):
+        if expected.HasField(name):
+            bounds = getattr(expected, name)
+            low = bounds.min if bounds.HasField("min") else low
+            high = bounds.max if bounds.HasField("max") else high
+    if expected.HasField("bool_domain"):
+        low, high = 0, 1
+    numbers = pc.cast(values, pa.float64(), safe=False)
+    return pc.or_(pc.less(numbers, float(low)), pc.greater(numbers, float(high)))
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str) and len(value) > CHARACTERS_SHOWN:
+        return f"{value[:CHARACTERS_SHOWN]}… ({len(value):,} characters)"
+    return value
