@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from mainspring.components.deployment.component import deploy_model as deploy_model
     from mainspring.components.deployment.component import refuse_run as refuse_run
     from mainspring.components.deployment.component import resolve_champion as resolve_champion
+    from mainspring.components.deployment.component import rollback_model as rollback_model
     from mainspring.components.evaluation.component import evaluate_model as evaluate_model
     from mainspring.components.ingestion.component import ingest_examples as ingest_examples
     from mainspring.components.ingestion.component import resolve_spans as resolve_spans
@@ -26,6 +27,7 @@ COMPONENTS = {
     "evaluate_model": "evaluation",
     "resolve_champion": "deployment",
     "deploy_model": "deployment",
+    "rollback_model": "deployment",
     "refuse_run": "deployment",
 }
 """The folder of each public component."""

@@ -144,12 +144,12 @@ def rollback(target: str, to: int | None, reason: str, root: Path | None, as_jso
     Runs refuse to deploy a withdrawn version, or a model trained from the same data and settings,
     until --to names it.
     """
-    from mainspring.components.deployment.rollback_model import rollback_model
+    from mainspring.components.deployment.rollback_model import RolledBack, rollback_model
     from mainspring.pipelines import environments
 
     environments.ensure(["serving"], _say)
     _use_root(root)
-    _print_rows([rollback_model(target, to or 0, reason)._asdict()], as_json, "")
+    _print_rows([rollback_model(target, to or 0, reason)._asdict()], as_json, "", RolledBack._fields)
 
 
 @cli.group()

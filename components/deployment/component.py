@@ -41,6 +41,7 @@ def deploy_model(
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
     A model that is the newest version already is not published again; it is only made sure that the target serves it.
+    A model that was rolled back at the target, or one trained from the very same data and settings, is refused.
 
     Args:
         model: From `train_model`.
@@ -65,6 +66,32 @@ def deploy_model(
         baseline_uri=baseline_uri,
         models_root=models_root,
     )
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def rollback_model(target: str, version: int = 0, reason: str = "") -> NamedTuple(
+    "RolledBack", version=int, version_uri=str, endpoint=str, replaced=int
+):  # type: ignore[valid-type]
+    """Serves an earlier version again, with a deployment's care. Switch caching off for this step.
+
+    The versions that were served since are withdrawn: `deploy_model` refuses them at this target, so that an unchanged
+    run does not put them back.
+
+    Args:
+        target: `local://<name>`.
+        version: The version to serve; 0: the one that was served before the current one. A withdrawn version may be
+            named as well: it is served, and no longer withdrawn.
+        reason: Recorded, and shown when a withdrawn model is refused.
+
+    Returns:
+        version: The version that is served now.
+        version_uri: Where it is published.
+        endpoint: The URL that answers predictions.
+        replaced: The version that was served before.
+    """
+    from mainspring.components.deployment.rollback_model import rollback_model
+
+    return rollback_model(target=target, version=version, reason=reason)
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.deployment import local_target, model_servers, publish, targets
+from mainspring.components.deployment import local_target, model_servers, publish, takeovers, targets
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -40,12 +40,15 @@ def deploy_model(
         models_root: Where versions are published; empty: the local root's `models/`.
 
     Raises:
-        UserError: The model is not blessed, cannot be published or cannot be served. Whatever was served still is.
+        UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
+            served. Whatever was served still is.
     """
     name = targets.parse_local(target).name
     refuse_unless_blessed(Path(model), Path(evaluation))
     root = publish.models_folder(models_root)
     served = local_target.champion(name)
+    manifest = publish.check_layout(Path(model))
+    takeovers.refuse_withdrawn(target, manifest, local_target.withdrawn(name), served[1] if served else "")
     version = publish.publish(
         Path(model),
         Path(statistics),

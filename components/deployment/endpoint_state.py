@@ -16,6 +16,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import loopback
 from mainspring.components.deployment.processes import POLL_SECONDS, Process
+from mainspring.components.deployment.takeovers import Takeover, Withdrawal
 
 STATE_FILE = "endpoint.json"
 LOCK_SECONDS = 300.0
@@ -52,6 +53,10 @@ class State:
     front: Process | None = None
     servers: tuple[Server, ...] = ()
     """Every model server that was started and not yet seen to end: none is forgotten when a deployment is killed."""
+    history: tuple[Takeover, ...] = ()
+    """The versions that were served, the current one last."""
+    withdrawn: tuple[Withdrawal, ...] = ()
+    """The versions that were rolled back: deployments refuse them."""
 
     @property
     def url(self) -> str:
@@ -82,7 +87,10 @@ def read(name: str) -> State | None:
     try:
         servers = tuple(Server(**{**server, "process": Process(**server["process"])}) for server in content["servers"])
         front = Process(**content["front"]) if content["front"] else None
-        return State(**{**content, "front": front, "servers": servers})
+        history = tuple(Takeover(**takeover) for takeover in content.get("history", ()))
+        withdrawn = tuple(Withdrawal(**withdrawal) for withdrawal in content.get("withdrawn", ()))
+        known = {"front": front, "servers": servers, "history": history, "withdrawn": withdrawn}
+        return State(**{**content, **known})
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: not an endpoint's state ({error}); remove its folder and deploy again") from error
 

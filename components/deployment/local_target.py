@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import Literal
 
+from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, loopback, model_servers, processes, routing
+from mainspring.components.deployment import endpoint_state, loopback, model_servers, processes, routing, takeovers
 from mainspring.components.deployment.endpoint_state import Server, State
 from mainspring.components.deployment.processes import Probationer
 
@@ -62,6 +62,45 @@ def deploy(name: str, version: int, uri: str) -> str:
             print(f"{_title(state)} serves version {version} already", flush=True)
             return state.url
         return _bring_up(state, version, uri).url
+
+
+def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
+    """Serves an earlier version again, with a deployment's care, and withdraws what was served since.
+
+    Args:
+        name: The endpoint's name.
+        to: The version to serve; 0: the one that was served before the current one.
+        reason: Recorded with the withdrawal.
+
+    Raises:
+        UserError: There is no such version, or it cannot be served. Whatever was served still is.
+    """
+    _existing(name)
+    processes.serving_python()
+    with endpoint_state.locked(name):
+        state = _tidy(_existing(name))
+        chosen = takeovers.destination(_title(state), state.history, state.withdrawn, to)
+        if not (storage.as_path(chosen.uri) / manifests.VERSION_MANIFEST).is_file():
+            raise UserError(
+                f"{_title(state)}: version {chosen.version} is gone from {chosen.uri}; name another one with --to"
+            )
+        before = state.withdrawn
+        withdrawn = takeovers.passed_over(state.history, before, chosen, reason or "no reason was given")
+        # Before the switch: were we killed after it, an unchanged run would deploy the withdrawn version again.
+        state = endpoint_state.write(replace(state, withdrawn=withdrawn))
+        try:
+            if state.uri != chosen.uri or _problem(state):
+                state = _bring_up(state, chosen.version, chosen.uri)
+        except BaseException:
+            endpoint_state.write(replace(_existing(name), withdrawn=before))
+            raise
+        return _endpoint(state)
+
+
+def withdrawn(name: str) -> tuple[takeovers.Withdrawal, ...]:
+    """Returns the versions that were rolled back at an endpoint; none if there is no such endpoint."""
+    state = endpoint_state.read(name)
+    return state.withdrawn if state else ()
 
 
 def start(name: str) -> Endpoint:
@@ -135,9 +174,13 @@ def _record(state: State, server: Server) -> State:
     other = state.uri != server.uri
     replaced = f" in place of {state.version}" if state.version and other else ""
     print(f"{_title(state)} serves version {server.version}{replaced}", flush=True)
-    now = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    since = now if other or not state.since else state.since
-    return endpoint_state.write(replace(state, version=server.version, uri=server.uri, since=since))
+    since = takeovers.now() if other or not state.since else state.since
+    history = takeovers.appended(_history(state), server.version, server.uri, since)
+    return endpoint_state.write(replace(state, version=server.version, uri=server.uri, since=since, history=history))
+
+
+def _history(state: State) -> tuple[takeovers.Takeover, ...]:
+    return takeovers.appended(state.history, state.version, state.uri, state.since)
 
 
 def _retire_others(state: State, server: Server) -> State:
@@ -216,7 +259,9 @@ def _served(state: State) -> State:
     """Corrects version and URI by what the front says: a deployment may be killed before it could write them down."""
     routes = sorted(routing.read(state), key=lambda route: route.percent)
     server = next((server for server in state.servers if routes and server.port == routes[-1].port), None)
-    return state if server is None else replace(state, version=server.version, uri=server.uri)
+    if server is not None:
+        state = replace(state, version=server.version, uri=server.uri)
+    return replace(state, history=_history(state))
 
 
 def _problem(state: State) -> str:

@@ -46,7 +46,7 @@ def publish(
         replaces: The version that is served now; 0 if none is.
 
     Returns:
-        The version's manifest; the newest version's if that holds this very model.
+        The version's manifest; that of the newest or of the served version if it holds this very model.
 
     Raises:
         UserError: The model's folder is incomplete, or the root cannot be written.
@@ -56,9 +56,12 @@ def publish(
     with _lock(folder):
         for orphan in folder.glob(".[0-9]*.*"):  # A killed publisher's; nobody else writes while we hold the lock.
             shutil.rmtree(orphan, ignore_errors=True)
-        newest = next(iter(versions(root, name)), None)
-        if newest is not None and newest.model_fingerprint == manifest.fingerprint:
-            return newest
+        published = versions(root, name)
+        # The served version is older than the newest after a rollback.
+        candidates = [*published[:1], *(known for known in published if known.version == replaces)]
+        for known in candidates:
+            if known.model_fingerprint == manifest.fingerprint:
+                return known
         number = max(_numbers(folder), default=0) + 1
         with storage.publishing_directory(folder / str(number)) as aside:
             _copy(model, aside)

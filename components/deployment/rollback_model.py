@@ -1,0 +1,39 @@
+"""Gives the traffic back to a version that was served before."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mainspring.components.deployment import local_target, model_servers, targets
+
+
+class RolledBack(NamedTuple):
+    """What is served now, and what was before."""
+
+    version: int
+    version_uri: str
+    endpoint: str
+    replaced: int
+
+
+def preload() -> None:
+    """Starts a model server's imports while earlier stages work; the engine calls this in a waiting interpreter."""
+    model_servers.preload()
+
+
+def rollback_model(target: str, version: int = 0, reason: str = "") -> RolledBack:
+    """Serves an earlier version again, checked as in a deployment, and withdraws the versions that were served since.
+
+    Args:
+        target: `local://<name>`.
+        version: The version to serve; 0: the one that was served before the current one. A withdrawn version can be
+            named as well: it is served again, and no longer withdrawn.
+        reason: Recorded, and shown when a withdrawn model is refused.
+
+    Raises:
+        UserError: There is no such version, or it cannot be served. Whatever was served still is.
+    """
+    name = targets.parse_local(target).name
+    before = local_target.champion(name)
+    endpoint = local_target.rollback(name, int(version), reason)
+    return RolledBack(endpoint.version, endpoint.model, endpoint.url, before[0] if before else 0)
