@@ -116,7 +116,7 @@ def _evaluate(
     from google.protobuf import text_format
 
     from mainspring.components.evaluation import evaluation as evaluating
-    from mainspring.components.evaluation import measuring, page
+    from mainspring.components.evaluation import evaluation_json, measuring, page
 
     result = evaluating.evaluate(examples, examples_manifest, model, manifest, champion_uri, policy)
     content = {
@@ -124,7 +124,7 @@ def _evaluate(
         "champion_uri": champion_uri,
         "task": manifest.task,
         "label": manifest.label,
-        **evaluating.as_json(result),
+        **evaluation_json.as_json(result),
     }
     html = page.page(result, manifest, champion_uri)
     roles = ["challenger", "champion"] if champion_uri else ["challenger"]

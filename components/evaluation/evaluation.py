@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,20 @@ import numpy as np
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
-from mainspring.components.evaluation import gates, measuring, scoring, slices
+from mainspring.components.evaluation import gates, measuring, noise, scoring, slices, worst_slices
+from mainspring.components.evaluation.catalogue import MAIN_METRIC
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Evidence, Judgement, Measured
+from mainspring.components.evaluation.measuring import Measure
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
-from mainspring.components.evaluation.policy import Policy
+from mainspring.components.evaluation.policy import Metric, Policy
 from mainspring.components.evaluation.scoring import LoadedModel, ScoredRows
+from mainspring.components.evaluation.worst_slices import Search
+
+SLICES_WITH_INTERVALS = 60
+"""Slices beyond these are measured without an interval of their main metric, which costs twenty times as much."""
+
+SEARCHED_BUCKETS = 4
+"""Into which the search for the worst slices cuts numbers that the policy does not cut otherwise."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +42,10 @@ class Evaluation:
     skipped_slices: dict[str, int] = field(default_factory=dict)
     """By features, how many slices had too few rows."""
     judgements: list[Judgement] = field(default_factory=list)
+    worst: Search | None = None
+    """The slices where the challenger does worst."""
+    worst_measured: list[Measured] = field(default_factory=list)
+    """Those slices, measured."""
 
     @property
     def blessed(self) -> bool:
@@ -88,16 +100,33 @@ def _judge(
     print(f"measuring {len(policy.metrics)} metrics", flush=True)
     measure = measuring.measure_with(policy.metrics, manifest)
 
-    def measured(part: slices.Slice) -> Measured:
-        labels = scored.labels[part.indices]
-        return Measured(part, {role: measure(labels, values[part.indices]) for role, values in usable.items()})
+    main = _main_metric(policy, manifest)
+    measure_main = measuring.measure_with([main], manifest)
 
-    overall = measured(slices.Slice({}, np.arange(len(scored))))
-    found, skipped = [], {}
+    def measured(part: slices.Slice, measure_intervals: Measure | None = None) -> Measured:
+        labels = scored.labels[part.indices]
+        values = {role: measure(labels, predicted[part.indices]) for role, predicted in usable.items()}
+        if measure_intervals is None:
+            return Measured(part, values)
+        told = {
+            role: noise.intervals(measure_intervals, labels, predicted[part.indices], values[role])
+            for role, predicted in usable.items()
+        }
+        return Measured(part, values, told)
+
+    overall = measured(slices.Slice({}, np.arange(len(scored))), measure)
+    found: list[Measured] = []
+    skipped = {}
     for features in policy.slices:
         parts, others = slices.slices_of(scored.slices, features, policy.min_slice_rows)
-        found += [measured(part) for part in parts]
+        found += [
+            measured(part, measure_main if len(found) + number < SLICES_WITH_INTERVALS else None)
+            for number, part in enumerate(parts)
+        ]
         skipped[" × ".join(features)] = others
+    worst, bad = _worst(scored, usable[CHALLENGER], manifest, policy), []
+    if worst:
+        bad = [measured(slices.rows_of(scored.slices, one.values), measure_main) for one in worst.found]
     print(f"measured {len(found)} slices; judging {len(policy.gates)} gates", flush=True)
     asked = {gate.metric for gate in policy.gates}
     measures = {name: measuring.measure_with([policy.metric(name)], manifest) for name in asked}
@@ -105,7 +134,31 @@ def _judge(
     if not judgements:
         reasons = [*reasons, "no gate was judged"]
     failed = [judgement.says for judgement in judgements if not judgement.passed]
-    return Evaluation([*reasons, *failed], len(scored), scored.unlabelled, scored, overall, found, skipped, judgements)
+    return Evaluation(
+        [*reasons, *failed],
+        len(scored),
+        scored.unlabelled,
+        scored,
+        overall,
+        found,
+        skipped,
+        judgements,
+        worst,
+        bad,
+    )
+
+
+def _worst(scored: ScoredRows, predictions: Any, manifest: ModelManifest, policy: Policy) -> Search | None:
+    if not policy.worst_slices:
+        return None
+    losses = worst_slices.row_losses(scored.labels, predictions, manifest.task)
+    return worst_slices.search(scored.slices, losses, policy.min_slice_rows, policy.worst_slices)
+
+
+def _main_metric(policy: Policy, manifest: ModelManifest) -> Metric:
+    """Returns the task's main metric, or the policy's first where it does not ask for that."""
+    usual = [metric for metric in policy.metrics if metric.class_name == MAIN_METRIC[manifest.task]]
+    return (usual or list(policy.metrics))[0]
 
 
 def _load_champion(uri: str, challenger: ModelManifest, examples: ExamplesManifest) -> LoadedModel:
@@ -118,14 +171,21 @@ def _load_champion(uri: str, challenger: ModelManifest, examples: ExamplesManife
 
 
 def _score(folder: Path, models: dict[str, LoadedModel], policy: Policy) -> tuple[ScoredRows, str | None]:
-    features = sorted({feature for crossed in policy.slices for feature in crossed})
+    features = {feature for crossed in policy.slices for feature in crossed}
+    buckets = dict(policy.buckets)
+    if policy.worst_slices:
+        kinds = models[CHALLENGER].manifest.features
+        # A number that is sliced by as it is stays as it is; the search cuts the others.
+        numbers = [name for name, kind in kinds.items() if kind == "numeric" and name not in features]
+        buckets = {**dict.fromkeys(numbers, SEARCHED_BUCKETS), **buckets}
+        features |= set(kinds)
     try:
-        return scoring.score(folder, models, features), None
+        return scoring.score(folder, models, sorted(features), buckets), None
     except scoring.ModelFailure as error:
         if error.role != CHAMPION:
             raise
         del models[CHAMPION]
-        return scoring.score(folder, models, features), f"the champion cannot be measured: {error}"
+        return scoring.score(folder, models, sorted(features), buckets), f"the champion cannot be measured: {error}"
 
 
 def _faults(scored: ScoredRows, models: Mapping[str, LoadedModel]) -> list[str]:
@@ -149,34 +209,3 @@ def _faults(scored: ScoredRows, models: Mapping[str, LoadedModel]) -> list[str]:
             f"label {manifest.label}: all {len(scored):,} eval rows hold one {what}, so nothing can be told apart"
         )
     return found
-
-
-def as_json(evaluation: Evaluation) -> dict[str, Any]:
-    """Returns the parts of `evaluation.json` that were measured or decided; NaN and infinity become null."""
-    overall = evaluation.overall.values if evaluation.overall else {}
-    return {
-        "blessed": evaluation.blessed,
-        "reasons": evaluation.reasons,
-        "rows": evaluation.rows,
-        "unlabelled_rows": evaluation.unlabelled,
-        "metrics": {role: _finite(overall[role]) if role in overall else None for role in (CHALLENGER, CHAMPION)},
-        "slices": [
-            {
-                "slice": dict(measured.slice.values),
-                "rows": len(measured.slice.indices),
-                **{
-                    role: _finite(measured.values[role]) if role in measured.values else None
-                    for role in (CHALLENGER, CHAMPION)
-                },
-            }
-            for measured in evaluation.slices
-        ],
-        "skipped_slices": evaluation.skipped_slices,
-        "gates": [_finite(asdict(judgement)) for judgement in evaluation.judgements],
-    }
-
-
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value for key, value in values.items()
-    }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import HIGHER
@@ -46,6 +46,8 @@ class Measured:
     slice: Slice
     values: Mapping[str, Mapping[str, float]]
     """By role and metric's name."""
+    intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
+    """By role and metric's name, at 95 %; only those that were asked for and can be told."""
 
 
 @dataclass(frozen=True)

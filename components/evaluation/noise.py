@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,3 +62,26 @@ def interval_of_difference(
     if not math.isfinite(whole) or not math.isfinite(error):
         return None
     return Interval(whole - T_95 * error, whole + T_95 * error)
+
+
+def intervals(
+    measure: Measure, labels: Labels, predictions: Predictions, whole: Mapping[str, float]
+) -> dict[str, Interval]:
+    """Returns the interval of each metric's own value, by the same jackknife; only those that can be told.
+
+    Args:
+        measure: Computes the metrics.
+        labels: [rows].
+        predictions: On these rows.
+        whole: The metrics' values over all these rows.
+    """
+    if len(labels) < MIN_ROWS:
+        return {}
+    parts = [measure(labels[kept], predictions[kept]) for kept in random_parts(len(labels), GROUPS, SEED)]
+    found = {}
+    for name in parts[0]:
+        values = np.array([part[name] for part in parts])
+        error = math.sqrt((GROUPS - 1) / GROUPS * float(np.square(values - values.mean()).sum()))
+        if math.isfinite(error) and math.isfinite(whole[name]):
+            found[name] = Interval(whole[name] - T_95 * error, whole[name] + T_95 * error)
+    return found

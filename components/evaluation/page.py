@@ -11,21 +11,19 @@ from markupsafe import Markup
 
 from mainspring.components.common import report
 from mainspring.components.common.manifests import BINARY, REGRESSION, ModelManifest
-from mainspring.components.evaluation import accumulators
+from mainspring.components.evaluation import accumulators, slice_picture
 from mainspring.components.evaluation.catalogue import MAIN_METRIC, result_name
 from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Judgement, Measured
 from mainspring.components.evaluation.scoring import ScoredRows
 from mainspring.components.evaluation.slices import described
+from mainspring.components.evaluation.worst_slices import Search
 
 CURVE_POINTS = 201
 """Thresholds at which the ROC curve is drawn."""
 
 CALIBRATION_BINS = 10
 """Bins of equally many rows."""
-
-DRAWN_SLICES = 40
-"""Slices in the picture; the table has them all."""
 
 Section = tuple[str, Markup | str]
 
@@ -38,7 +36,9 @@ def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> 
     if evaluation.overall:
         sections.append(("Metrics", _metrics(evaluation.overall)))
     if evaluation.slices:
-        sections += _slices(evaluation.slices, manifest)
+        sections += _slices(evaluation.slices, evaluation.overall, manifest)
+    if evaluation.worst:
+        sections.append(("Worst slices", _worst(evaluation, evaluation.worst, manifest)))
     if evaluation.scored is not None and evaluation.overall:
         sections += _curves(evaluation.scored, evaluation.overall, manifest)
     sections.append(("What was compared", _provenance(evaluation, manifest, champion_uri)))
@@ -70,28 +70,20 @@ def _gates(judgements: Sequence[Judgement]) -> Markup:
 
 
 def _metrics(overall: Measured) -> Markup:
-    return report.table(["Metric", "Challenger", "Champion", "Difference"], [*_compared(overall)])
-
-
-def _compared(measured: Measured) -> list[list[report.Cell]]:
-    champion = measured.values.get(CHAMPION, {})
+    champion = CHAMPION in overall.values
     rows: list[list[report.Cell]] = []
-    for name, value in measured.values[CHALLENGER].items():
-        other = champion.get(name, math.nan)
-        rows.append([name, _cell(value), _cell(other), _cell(value - other)])
-    return rows
+    for name, value in overall.values[CHALLENGER].items():
+        row: list[report.Cell] = [name, _with_interval(overall, CHALLENGER, name)]
+        if champion:
+            row += [_with_interval(overall, CHAMPION, name), _cell(value - overall.values[CHAMPION][name])]
+        rows.append(row)
+    headers = ["Metric", "Challenger (95 % interval)", "Champion (95 % interval)", "Difference"]
+    return report.table(headers if champion else headers[:2], rows)
 
 
-def _slices(slices: Sequence[Measured], manifest: ModelManifest) -> list[Section]:
-    name = result_name(MAIN_METRIC[manifest.task])
-    if name not in slices[0].values[CHALLENGER]:
-        name = next(iter(slices[0].values[CHALLENGER]))
+def _slices(slices: Sequence[Measured], overall: Measured | None, manifest: ModelManifest) -> list[Section]:
+    name = _main_name(slices[0], manifest)
     roles = [role for role in (CHALLENGER, CHAMPION) if role in slices[0].values]
-    drawn = slices[:DRAWN_SLICES]
-    picture = report.bar_chart(
-        [described(measured.slice.values) for measured in drawn],
-        {role: [_cell(measured.values[role][name]) for measured in drawn] for role in roles},
-    )
     names = [metric for metric in slices[0].values[CHALLENGER] if metric != result_name("ExampleCount")]
     headers = ["Slice", "Rows", *(f"{metric} ({role})" for metric in names for role in roles)]
     rows = [
@@ -102,7 +94,39 @@ def _slices(slices: Sequence[Measured], manifest: ModelManifest) -> list[Section
         ]
         for measured in slices
     ]
-    return [(f"Slices: {name}", picture), ("Slices: all metrics", report.table(headers, rows))]
+    return [
+        (f"Slices: {name}, with 95 % intervals", slice_picture.picture(slices, name, overall)),
+        ("Slices: all metrics", report.table(headers, rows)),
+    ]
+
+
+def _main_name(measured: Measured, manifest: ModelManifest) -> str:
+    name = result_name(MAIN_METRIC[manifest.task])
+    return name if name in measured.values[CHALLENGER] else next(iter(measured.values[CHALLENGER]))
+
+
+def _worst(evaluation: Evaluation, search: Search, manifest: ModelManifest) -> Markup | str:
+    tried = f"{search.tried:,} slices (values of every feature, and pairs) were tried"
+    if not search.found:
+        return f"{tried}; on none is the loss higher than elsewhere by more than chance explains."
+    loss = "mean squared error" if manifest.task == REGRESSION else "mean cross-entropy"
+    name = _main_name(evaluation.worst_measured[0], manifest)
+    rows: list[list[report.Cell]] = []
+    for bad, measured in zip(search.found, evaluation.worst_measured, strict=True):
+        roles = [role for role in (CHALLENGER, CHAMPION) if role in measured.values]
+        values: list[report.Cell] = [_with_interval(measured, role, name) for role in roles]
+        rows.append([described(bad.values), bad.rows, bad.loss, bad.loss_elsewhere, bad.effect, bad.p_value, *values])
+    headers = ["Slice", "Rows", loss, "elsewhere", "Effect (sd)", "p, adjusted", f"{name} (challenger)"]
+    headers += [f"{name} (champion)"] * (len(rows[0]) - len(headers))
+    text = Markup("<p>{}; these are worse than all other rows beyond chance (5 % over all of them together).</p>")
+    return text.format(tried) + report.table(headers, rows)
+
+
+def _with_interval(measured: Measured, role: str, name: str) -> str:
+    value, interval = measured.values[role][name], measured.intervals.get(role, {}).get(name)
+    if interval is None:
+        return report.number_text(_cell(value))
+    return f"{report.number_text(value)} ({report.number_text(interval.low)} to {report.number_text(interval.high)})"
 
 
 def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> list[Section]:

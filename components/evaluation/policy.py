@@ -24,6 +24,12 @@ TRIVIAL_METRICS = frozenset(
 """Metrics for which the trivial predictor's value is known: see `trivial.py`."""
 
 
+Buckets = int | tuple[float, ...]
+"""How a number is cut: into so many buckets of about equally many rows, or at these inner edges, ascending."""
+
+DEFAULT_WORST_SLICES = 10
+
+
 @dataclass(frozen=True)
 class Metric:
     """One metric to compute."""
@@ -82,6 +88,10 @@ class Policy:
     slices: tuple[tuple[str, ...], ...]
     min_slice_rows: int
     gates: tuple[Gate, ...]
+    buckets: Mapping[str, Buckets] = field(default_factory=dict)
+    """How numeric columns are cut before they are sliced by."""
+    worst_slices: int = DEFAULT_WORST_SLICES
+    """How many of the worst slices to search for and show; 0 for no search."""
 
     def metric(self, name: str) -> Metric:
         """Returns the metric reported as `name`."""

@@ -11,7 +11,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, METRICS, NEITHER, result_name
-from mainspring.components.evaluation.policy import TRIVIAL_METRICS, Gate, Metric, Policy
+from mainspring.components.evaluation.policy import DEFAULT_WORST_SLICES, TRIVIAL_METRICS, Buckets, Gate, Metric, Policy
 
 DEFAULT_MIN_SLICE_ROWS = 100
 """Slices with fewer rows are not measured: a share of 100 rows is uncertain by ±10 percentage points as it is."""
@@ -23,7 +23,9 @@ Two trainings on 130,000 flights that differed by their seed alone were 0.16 % o
 beyond those rows' own noise.
 """
 
-POLICY_KEYS = ("metrics", "slices", "min_slice_rows", "gates")
+MAX_BUCKETS = 100
+
+POLICY_KEYS = ("metrics", "slices", "buckets", "min_slice_rows", "worst_slices", "gates")
 GATE_KEYS = (
     "metric",
     "slice",
@@ -77,7 +79,14 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
     _refuse_duplicates(metrics)
-    return Policy(tuple(metrics), tuple(dict.fromkeys(slices)), _min_slice_rows(content), tuple(gates))
+    return Policy(
+        metrics=tuple(metrics),
+        slices=tuple(dict.fromkeys(slices)),
+        min_slice_rows=_count(content, "min_slice_rows", DEFAULT_MIN_SLICE_ROWS, 1),
+        gates=tuple(gates),
+        buckets=_buckets(content, columns, model.label),
+        worst_slices=_count(content, "worst_slices", DEFAULT_WORST_SLICES, 0),
+    )
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -205,11 +214,35 @@ def _refuse_duplicates(metrics: list[Metric]) -> None:
             raise UserError(f"policy: metrics: {name} occurs twice; give one of them a name of its own, {{name: …}}")
 
 
-def _min_slice_rows(content: Mapping[str, Any]) -> int:
-    value = content.get("min_slice_rows", DEFAULT_MIN_SLICE_ROWS)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(f"policy: min_slice_rows: expected a whole number above 0, found {value!r}")
+def _count(content: Mapping[str, Any], key: str, default: int, least: int) -> int:
+    value = content.get(key, default)
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise UserError(f"policy: {key}: expected a whole number above {least - 1}, found {value!r}")
     return value
+
+
+def _buckets(content: Mapping[str, Any], columns: Iterable[str], label: str) -> dict[str, Buckets]:
+    items = content.get("buckets") or {}
+    if not isinstance(items, dict):
+        raise UserError(f"policy: buckets: expected a mapping such as {{distance: 4}}, found {items!r}")
+    return {_features(name, "buckets", columns, label)[0]: _cut(name, value) for name, value in items.items()}
+
+
+def _cut(name: str, value: Any) -> Buckets:
+    if isinstance(value, int) and not isinstance(value, bool) and 2 <= value <= MAX_BUCKETS:
+        return value
+    edges = [_number({"edge": edge}, "edge", f"policy: buckets: {name}") for edge in value] if _is_list(value) else []
+    numbers = [edge for edge in edges if edge is not None]
+    if not numbers or numbers != sorted(set(numbers)) or len(numbers) < len(edges):
+        raise UserError(
+            f"policy: buckets: {name}: expected 2 to {MAX_BUCKETS} buckets or a list of ascending edges, "
+            f"found {value!r}"
+        )
+    return tuple(numbers)
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) < MAX_BUCKETS
 
 
 def _number(item: Mapping[str, Any], key: str, where: str) -> float | None:

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, MULTICLASS, ModelManifest
 from mainspring.components.evaluation import rows
+from mainspring.components.evaluation.policy import Buckets
+from mainspring.components.evaluation.slice_columns import Numbers, SliceColumn, Values
 
 SIGNATURE = "serving_default"
 OUTPUT = "prediction"
@@ -51,8 +53,8 @@ class ScoredRows:
     """[rows]: the value in regression, else the class' index."""
     predictions: Mapping[str, NDArray[np.float32]]
     """By role (`challenger`, `champion`): [rows], or [rows, classes] in multiclass classification."""
-    slices: Mapping[str, pa.DictionaryArray]
-    """By feature, its value in each row as text, null where missing."""
+    slices: Mapping[str, SliceColumn]
+    """By feature, its value in each row."""
     unlabelled: int
     """Rows left out because their label is missing."""
     seconds: float
@@ -85,13 +87,19 @@ def load(folder: Path, manifest: ModelManifest) -> LoadedModel:
     return LoadedModel(manifest, signature, saved_model)
 
 
-def score(folder: Path, models: Mapping[str, LoadedModel], slice_features: Sequence[str]) -> ScoredRows:
+def score(
+    folder: Path,
+    models: Mapping[str, LoadedModel],
+    slice_features: Sequence[str],
+    buckets: Mapping[str, Buckets] | None = None,
+) -> ScoredRows:
     """Runs all models over the rows of `folder`; each row is read once.
 
     Args:
         folder: The split's folder of Parquet files.
         models: By role; the first one's manifest says how to read the label.
         slice_features: Columns to keep for slicing.
+        buckets: How to cut those of them that are numbers.
 
     Raises:
         ModelFailure: A model cannot predict the rows.
@@ -102,7 +110,10 @@ def score(folder: Path, models: Mapping[str, LoadedModel], slice_features: Seque
     columns = {manifest.label, *slice_features}.union(*(model.manifest.features for model in models.values()))
     labels: list[NDArray[np.float64]] = []
     predictions: dict[str, list[NDArray[np.float32]]] = {role: [] for role in models}
-    slices: dict[str, list[pa.Array]] = {feature: [] for feature in slice_features}
+    slices: dict[str, Values | Numbers] = {
+        feature: Numbers(feature, buckets[feature]) if buckets and feature in buckets else Values()
+        for feature in slice_features
+    }
     unlabelled = 0
     for batch in rows.read_batches(folder, sorted(columns)):
         batch_labels = rows.label_numbers(batch.column(manifest.label), manifest)
@@ -115,15 +126,12 @@ def score(folder: Path, models: Mapping[str, LoadedModel], slice_features: Seque
         labels.append(batch_labels)
         for role, predicted in predict(models, batch).items():
             predictions[role].append(predicted)
-        for feature, parts in slices.items():
-            parts.append(rows.texts(batch.column(feature)))
+        for feature, gathered in slices.items():
+            gathered.add(batch.column(feature))
     return ScoredRows(
         labels=np.concatenate(labels) if labels else np.empty(0),
         predictions={role: np.concatenate(parts) for role, parts in predictions.items() if parts},
-        slices={
-            feature: pa.chunked_array(parts, pa.string()).combine_chunks().dictionary_encode()
-            for feature, parts in slices.items()
-        },
+        slices={feature: gathered.column() for feature, gathered in slices.items()},
         unlabelled=unlabelled,
         seconds=time.perf_counter() - start,
     )

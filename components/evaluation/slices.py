@@ -1,4 +1,4 @@
-"""Slices: the rows that share a value of a feature, or of several features together."""
+"""Slices: the rows that share a value of a feature, a bucket of a number, or several of them together."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-MISSING = ""
-"""How a missing value is written in a slice."""
+from mainspring.components.evaluation.slice_columns import SliceColumn
 
 
 @dataclass(frozen=True)
@@ -23,43 +21,43 @@ class Slice:
     """Positions of its rows."""
 
 
-def slices_of(
-    columns: Mapping[str, pa.DictionaryArray], features: Sequence[str], min_rows: int
-) -> tuple[list[Slice], int]:
-    """Returns the slices with at least `min_rows` rows, by value, and how many others there are.
+def slices_of(columns: Mapping[str, SliceColumn], features: Sequence[str], min_rows: int) -> tuple[list[Slice], int]:
+    """Returns the slices with at least `min_rows` rows, in the columns' order, and how many others there are.
 
     Args:
         columns: By feature, its value in each row.
         features: One feature, or several to cross.
         min_rows: Smallest number of rows worth measuring.
     """
-    codes, names = _codes(columns[features[0]])
-    values = [(name,) for name in names]
+    first = columns[features[0]]
+    codes, values = first.codes.astype(np.int64), [(name,) for name in first.names]
     for feature in features[1:]:
-        more, more_names = _codes(columns[feature])
+        more = columns[feature]
         # Renumbered at each step: the product of many dictionaries' sizes would not fit an int64.
-        used, codes = np.unique(codes * len(more_names) + more, return_inverse=True)
-        values = [(*values[code // len(more_names)], more_names[code % len(more_names)]) for code in used]
+        used, codes = np.unique(codes * len(more.names) + more.codes, return_inverse=True)
+        values = [(*values[code // len(more.names)], more.names[code % len(more.names)]) for code in used]
     order = np.argsort(codes, kind="stable")
     counts = np.bincount(codes, minlength=len(values))
     ends = np.cumsum(counts)
-    kept = sorted((value, code) for code, value in enumerate(values) if counts[code] >= min_rows)
     found = [
         Slice(dict(zip(features, value, strict=True)), order[ends[code] - counts[code] : ends[code]])
-        for value, code in kept
+        for code, value in enumerate(values)
+        if counts[code] >= min_rows
     ]
     return found, int(np.count_nonzero(counts)) - len(found)
+
+
+def rows_of(columns: Mapping[str, SliceColumn], values: Mapping[str, str]) -> Slice:
+    """Returns the slice with these values."""
+    mask = np.logical_and.reduce(
+        [columns[feature].codes == columns[feature].names.index(value) for feature, value in values.items()]
+    )
+    return Slice(dict(values), np.flatnonzero(mask))
 
 
 def described(values: Mapping[str, str]) -> str:
     """Returns a slice in words, such as `carrier UA, origin EWR`; all rows are `overall`."""
     return ", ".join(f"{feature} {value or '(missing)'}" for feature, value in values.items()) or "overall"
-
-
-def _codes(column: pa.DictionaryArray) -> tuple[NDArray[np.int64], list[str]]:
-    names = [MISSING if name is None else name for name in column.dictionary.to_pylist()]
-    codes = column.indices.fill_null(len(names)).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, [*names, MISSING]
 
 
 def random_parts(rows: int, parts: int, seed: int) -> Iterator[NDArray[np.bool_]]:

@@ -12,7 +12,7 @@ from tensorflow_model_analysis.proto import config_pb2
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.evaluation import accumulators, catalogue, measuring, policy, slices
+from mainspring.components.evaluation import accumulators, catalogue, measuring, policy, slice_columns, slices
 
 ROWS = 300
 
@@ -59,8 +59,9 @@ def ours(metrics, model, labels, predictions, carrier):
     import pyarrow as pa
 
     measure = measuring.measure_with(metrics, model)
-    column = {"carrier": pa.array(carrier).dictionary_encode()}
-    parts, _ = slices.slices_of(column, ["carrier"], 1)
+    gathered = slice_columns.Values()
+    gathered.add(pa.array(carrier))
+    parts, _ = slices.slices_of({"carrier": gathered.column()}, ["carrier"], 1)
     return {None: measure(labels, predictions)} | {
         part.values["carrier"]: measure(labels[part.indices], predictions[part.indices]) for part in parts
     }

@@ -22,7 +22,17 @@ class Recorder:
         self.logged[name] = value
 
 
-def write_model(folder, features, *, task=BINARY, label="y", classes=("0", "1"), fingerprint="sha256:1", broken=None):
+def write_model(
+    folder,
+    features,
+    *,
+    task=BINARY,
+    label="y",
+    classes=("0", "1"),
+    fingerprint="sha256:1",
+    broken=None,
+    texts=("carrier",),
+):
     """Writes a model that predicts its numeric features' own values: one feature, or one for each class."""
 
     class PassThrough(tf.Module):
@@ -30,17 +40,17 @@ def write_model(folder, features, *, task=BINARY, label="y", classes=("0", "1"),
         def serve(self, **inputs):
             columns = [inputs[name] for name in features]
             # A text feature takes part, so that its feed is tested; it changes nothing.
-            ignored = 0.0 * tf.cast(tf.strings.length(inputs["carrier"]), tf.float32)
+            ignored = 0.0 * tf.add_n([tf.cast(tf.strings.length(inputs[name]), tf.float32) for name in texts])
             prediction = tf.stack(columns, axis=1) if task == MULTICLASS else columns[0] + ignored
             return {"score" if broken == "output" else "prediction": prediction}
 
     specs = {name: tf.TensorSpec([None], tf.float32, name=name) for name in features}
-    specs["carrier"] = tf.TensorSpec([None], tf.string, name="carrier")
+    specs |= {name: tf.TensorSpec([None], tf.string, name=name) for name in texts}
     module = PassThrough()
     tf.saved_model.save(
         module, str(folder), signatures={"serving_default": module.serve.get_concrete_function(**specs)}
     )
-    kinds = dict.fromkeys(features, "numeric") | {"carrier": "categorical"}
+    kinds = dict.fromkeys(features, "numeric") | dict.fromkeys(texts, "categorical")
     write_manifest(folder, kinds, task=task, label=label, classes=classes, fingerprint=fingerprint)
     return folder
 
