@@ -8,17 +8,22 @@ import urllib.request
 from pathlib import Path
 
 from .conftest import Mainspring, summary_of
+from .test_readme import block_with
 
 
-def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, root: Path) -> None:
+def penguins() -> Path:
+    """Returns the CSV file that the package palmerpenguins carries."""
     package = importlib.util.find_spec("palmerpenguins")
     assert package is not None
     assert package.origin is not None
-    source = next(Path(package.origin).parent.rglob("penguins.csv"))
+    return next(Path(package.origin).parent.rglob("penguins.csv"))
+
+
+def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, root: Path) -> None:
     summary = root / "summary.json"
     done = mainspring(
         *("run", "continuous_training", "--root", root, "--summary", summary),
-        *("-p", f"source={source}", "-p", "label=species", "-p", "target=local://penguins", "-p", "exclude=year"),
+        *("-p", f"source={penguins()}", "-p", "label=species", "-p", "target=local://penguins", "-p", "exclude=year"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tasks = summary_of(summary)["tasks"]
@@ -30,3 +35,20 @@ def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, roo
     )
     with urllib.request.urlopen(request, timeout=10) as answer:
         assert json.load(answer)["predictions"][0]["label"] == "Gentoo"
+
+
+def test_a_module_of_a_few_lines_as_the_readme_shows_it_is_trained_instead(
+    mainspring: Mainspring, root: Path, tmp_path: Path
+) -> None:
+    module = tmp_path / "our_model.py"
+    module.write_text(block_with("def build_model"), encoding="utf-8")
+    summary = root / "summary-module.json"
+    done = mainspring(
+        *("run", "continuous_training", "--root", root, "--summary", summary),
+        *("-p", f"source={penguins()}", "-p", "label=species", "-p", "target=local://ours", "-p", "exclude=year"),
+        *("-p", f"module={module}"),
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    outputs = summary_of(summary)["tasks"]["deploy-model"]["outputs"]
+    manifest = json.loads((Path(outputs["version_uri"]) / "manifest.json").read_text())
+    assert manifest["hyperparameters"]["module"] == str(module)
