@@ -8,26 +8,48 @@ from mainspring.components.common.images import image
 
 
 @dsl.component(base_image=image("ingestion"), install_kfp_package=False)
-def resolve_spans(source: str, span: str = "latest", window: int = 1) -> NamedTuple(
-    "Resolved", spans=str, fingerprint=str
-):  # type: ignore[valid-type]
+def resolve_spans(
+    source: str,
+    span: str = "latest",
+    window: int = 1,
+    scheduled_time: str = "",
+    exclude: str = "",
+    min_spans: int = 1,
+    on_too_few: str = "fail",
+) -> NamedTuple("Resolved", spans=str, fingerprint=str):  # type: ignore[valid-type]
     """Finds the spans to read now, so that what depends on them is cached while the data stays the same.
 
     Switch caching off for this step, and only for this one: a source that changed gives another fingerprint, and
     every later step runs again.
 
     Args:
-        source: Path or pattern of the source's files (CSV or Parquet), such as `data/flights-{SPAN}.parquet`.
-        span: `latest`, a span number (`7`), a range (`1-6`), a list (`1,3,5`) or `all`.
-        window: With `latest` or a number: that span and the ones before it, this many in all.
+        source: Path or pattern of the source's files, such as `data/flights-{SPAN}.parquet` or
+            `data/{YYYY}/{MM}/{DD}/*.csv.gz`. In braces may stand a number, SPAN, or a date, YYYY MM DD HH, and
+            VERSION: of each span's versions the highest is read.
+        span: `latest`, a span (`7`, `2026-11-30`), a range (`1-6`, `2026-11-01..2026-11-30`), a list of these or `all`.
+        window: With `latest` or one span: that span and the ones before it, this many in all.
+        scheduled_time: With `latest` and spans by date: when the run was due (ISO 8601). The newest span is then the
+            last period that had ended by then, so that a late or repeated run reads what it was meant to read.
+        exclude: Spans and ranges to leave out.
+        min_spans: So many spans must be there at least.
+        on_too_few: `fail`, or `skip` to give no spans where there are fewer.
 
     Returns:
-        spans: The spans found, such as `1-6`; `all` if the source has no `{SPAN}`.
+        spans: The spans found, such as `1-6`; `all` if the source's pattern has no span; empty if there are too few and
+            that is to be skipped.
         fingerprint: Changes when a file of these spans is added, removed or rewritten.
     """
     from mainspring.components.ingestion.resolve_spans import resolve_spans
 
-    return resolve_spans(source=source, span=span, window=window)
+    return resolve_spans(
+        source=source,
+        span=span,
+        window=window,
+        scheduled_time=scheduled_time,
+        exclude=exclude,
+        min_spans=min_spans,
+        on_too_few=on_too_few,
+    )
 
 
 @dsl.component(base_image=image("ingestion"), install_kfp_package=False)
@@ -39,19 +61,30 @@ def ingest_examples(
     eval_fraction: float = 0.2,
     split_columns: List[str] = [],  # noqa: B006 (KFP compiles it; nobody can change it)
     source_fingerprint: str = "",
+    time_column: str = "",
+    tables: List[str] = [],  # noqa: B006
+    file_format: str = "auto",
+    csv_columns: List[str] = [],  # noqa: B006
+    encoding: str = "utf-8",
 ) -> NamedTuple("Ingested", fingerprint=str, train_rows=int, eval_rows=int):  # type: ignore[valid-type]
     """Reads the source's spans, shapes the rows by SQL, splits them and writes the examples artifact.
 
     Args:
-        source: Path or pattern of the source's files (CSV or Parquet), such as `data/flights-{SPAN}.parquet`.
+        source: Path or pattern of the source's files, as in `resolve_spans`. Where SPLIT stands in braces, the files'
+            own `train` or `eval` decides the side.
         examples: `train/` and `eval/` with a Parquet file per span, and `manifest.json`.
-        spans: `latest`, a span number (`7`), a range (`1-6`), a list (`1,3,5`) or `all`.
-        query: DuckDB SQL that makes the rows from the table `source`; applied to each span by itself.
+        spans: As `resolve_spans` gives them; also `latest`, or anything that its `span` may be.
+        query: DuckDB SQL that makes the rows from the table `source` and the `tables`; applied to each span by itself.
             Empty: `FROM source`.
         eval_fraction: Share of the rows that goes to eval, between 0 and 1. The same row falls on the same side in
             every run.
         split_columns: Columns whose values decide the side; empty: all columns.
         source_fingerprint: From `resolve_spans`: the run stops if the files have changed since.
+        time_column: The newest rows by this column, a number or a time, go to eval: train on older, evaluate on newer.
+        tables: Further tables for the query, each as `name=path or pattern`, such as `weather=data/weather.csv`.
+        file_format: `parquet`, `csv`, `jsonl`, or `auto`: by the files' endings (.gz too).
+        csv_columns: Names for CSV files without a header; empty: the first line is the header.
+        encoding: Of CSV and JSON files, such as `latin-1`.
 
     Returns:
         fingerprint: Of the examples' content: equal for equal rows, whatever the files' layout.
@@ -68,4 +101,9 @@ def ingest_examples(
         eval_fraction=eval_fraction,
         split_columns=split_columns,
         source_fingerprint=source_fingerprint,
+        time_column=time_column,
+        tables=tables,
+        file_format=file_format,
+        csv_columns=csv_columns,
+        encoding=encoding,
     )

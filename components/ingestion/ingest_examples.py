@@ -1,4 +1,4 @@
-"""Examples out of spans: shaped by SQL, split by hash, written as Parquet with a manifest."""
+"""Examples out of spans: shaped by SQL, split, written as Parquet with a manifest."""
 
 from __future__ import annotations
 
@@ -6,17 +6,32 @@ import contextlib
 import errno
 import hashlib
 import json
+import re
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion import rows
-from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files, in_words, select_spans
-from mainspring.components.ingestion.splitting import EVAL, TRAIN, Content, by_hash, write_splits
+from mainspring.components.ingestion.selecting import in_words, select_spans
+from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
+from mainspring.components.ingestion.splitting import (
+    EVAL,
+    TRAIN,
+    Content,
+    Sides,
+    all_to,
+    by_hash,
+    by_time,
+    write_splits,
+)
+from mainspring.components.ingestion.staging import AUTO, UTF_8, stage
 
 
 class Ingested(NamedTuple):
@@ -27,6 +42,19 @@ class Ingested(NamedTuple):
     eval_rows: int
 
 
+@dataclass(frozen=True)
+class Options:
+    """How rows are read, shaped and split; as in `ingest_examples`."""
+
+    query: str
+    eval_fraction: float
+    split_columns: tuple[str, ...]
+    time_column: str
+    file_format: str
+    csv_columns: tuple[str, ...]
+    encoding: str
+
+
 def ingest_examples(
     source: str,
     examples: str,
@@ -35,30 +63,50 @@ def ingest_examples(
     eval_fraction: float = 0.2,
     split_columns: Sequence[str] = (),
     source_fingerprint: str = "",
+    time_column: str = "",
+    tables: Sequence[str] = (),
+    file_format: str = AUTO,
+    csv_columns: Sequence[str] = (),
+    encoding: str = UTF_8,
 ) -> Ingested:
     """Reads the spans and writes the examples artifact, all of it or nothing.
 
     Args:
-        source: A file, a folder, or a pattern with `{SPAN}`.
+        source: A file, a folder, or a pattern with `spans.PLACEHOLDERS`; with `{SPLIT}` the source gives the split.
         examples: The folder to write.
-        spans: A selection as in `spans.select_spans`.
-        query: One SELECT over the table `source`, applied to each span by itself; empty: all columns and rows.
+        spans: A selection as in `selecting.select_spans`.
+        query: One SELECT over the table `source` and the `tables`, applied to each span by itself; empty: all columns
+            and rows.
         eval_fraction: Share of the rows that goes to eval, in (0, 1).
         split_columns: Columns whose values decide the side; empty: all.
         source_fingerprint: What the files' fingerprint must be; empty: anything.
+        time_column: The newest rows by this column go to eval, instead of those chosen by hash.
+        tables: Further tables for the query, each as `name=path or pattern`.
+        file_format: `parquet`, `csv`, `jsonl`, or `auto`: by the files' endings.
+        csv_columns: Names for CSV files without a header; empty: the first line is the header.
+        encoding: Of CSV and JSON files.
 
     Raises:
         UserError: Wrong parameters, files or SQL; a span without rows; files that changed since they were resolved.
     """
     if not 0 < eval_fraction < 1:
         raise UserError(f"eval_fraction is {eval_fraction}; it must lie between 0 and 1, both excluded")
+    given = "{SPLIT}" in source
+    if sum((given, bool(time_column), bool(split_columns))) > 1:
+        raise UserError("give one of split_columns, time_column and {SPLIT} in source: each decides the split")
+    if not spans:
+        raise UserError("spans is empty: there is nothing to ingest (resolve_spans found too few, and was to skip)")
     chosen = select_spans(find_spans(source), spans)
     if source_fingerprint and fingerprint_files(chosen) != source_fingerprint:
         raise UserError(f"{source}: the files have changed since their spans were resolved; run again")
 
+    options = Options(
+        query, eval_fraction, tuple(split_columns), time_column, file_format, tuple(csv_columns), encoding
+    )
+    joined = dict(map(_named_table, tables))
     target = Path(examples)
     with storage.publishing_directory(target) as folder, _write_errors_named(target):
-        manifest = _write_examples(chosen, source, query, eval_fraction, split_columns, folder)
+        manifest = _write_examples(chosen, source, joined, options, folder)
         manifests.write(manifest, folder / manifests.EXAMPLES_MANIFEST)
     print(
         f"examples of spans {in_words(chosen)}: {manifest.rows['train']:,} train and {manifest.rows['eval']:,} eval "
@@ -66,6 +114,14 @@ def ingest_examples(
         flush=True,
     )
     return Ingested(manifest.fingerprint, manifest.rows["train"], manifest.rows["eval"])
+
+
+def _named_table(item: str) -> tuple[str, Span]:
+    name, separator, pattern = item.partition("=")
+    if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()) or name.strip() == "source":
+        raise UserError(f"tables: {item!r} is not understood; say name=path, such as weather=data/weather.csv")
+    found = find_spans(pattern.strip())
+    return name.strip(), Span(name.strip(), tuple(file for span in found for file in span.files))
 
 
 @contextlib.contextmanager
@@ -81,53 +137,102 @@ def _write_errors_named(target: Path) -> Iterator[None]:
 
 
 def _write_examples(
-    spans: Sequence[Span],
-    source: str,
-    query: str,
-    eval_fraction: float,
-    split_columns: Sequence[str],
-    folder: Path,
+    spans: Sequence[Span], source: str, joined: dict[str, Span], options: Options, folder: Path
 ) -> manifests.ExamplesManifest:
-    files = [file for span in spans for file in span.files]
     with tempfile.TemporaryDirectory(prefix=".scratch.", dir=folder) as scratch:
-        connection = rows.connect(files, Path(scratch))
-        query = rows.check_query(connection, query)
-        columns = rows.merge_columns({span.name: rows.shape(connection, span, query) for span in spans})
-        unknown = [name for name in split_columns if name not in columns]
-        if unknown:
-            raise UserError(f"split_columns: {', '.join(unknown)} is no column; there are {', '.join(columns)}")
-        content = dict.fromkeys((TRAIN, EVAL), Content())
-        for split in content:
-            (folder / split).mkdir()
-        for span in spans:
-            started = time.monotonic()
-            written = write_splits(
-                rows.stream(connection, span, query, columns),
-                columns,
-                by_hash(eval_fraction, split_columns),
-                {split: folder / split / f"{span.name}.parquet" for split in content},
-            )
-            count = sum(part.rows for part in written.values())
-            if not count:
-                kept = " that the query keeps" if query != rows.WHOLE else ""
-                raise UserError(f"{source}: span {span.name} has no rows{kept}")
-            content = {split: content[split] + part for split, part in written.items()}
-            print(f"span {span.name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
-        connection.close()
+        portions = {
+            span.name: _stage_sides(span, source, options, Path(scratch) / f"span-{number}")
+            for number, span in enumerate(spans)
+        }
+        tables = [_stage(table, options, Path(scratch) / f"table-{name}") for name, table in joined.items()]
+        every = [portion for sides in portions.values() for portion in sides.values()]
+        connection = rows.connect([file for portion in [*every, *tables] for file in portion.files], Path(scratch))
+        for table in tables:
+            rows.add_table(connection, table, table.name)
+        with contextlib.closing(connection):
+            columns, content = _write_portions(connection, portions, source, options, folder)
     return manifests.ExamplesManifest(
         rows={split: part.rows for split, part in content.items()},
         columns=columns,
         spans=[span.name for span in spans],
         fingerprint=_fingerprint(columns, content),
-        source={
-            "uri": source,
-            "files": [
-                {"uri": str(file), "bytes": file.stat().st_size, "modified": file.stat().st_mtime} for file in files
-            ],
-        },
-        query=query,
+        source={"uri": source, "files": _files_in_manifest(spans), "tables": _files_in_manifest(joined.values())},
+        query=options.query,
         versions=manifests.code_versions("duckdb", "numpy", "pyarrow"),
     )
+
+
+def _stage_sides(span: Span, source: str, options: Options, scratch: Path) -> dict[str, rows.Portion]:
+    """Returns the span's files as one portion under the empty name, or as given by the source, a portion per split."""
+    sides = {file.side: [other for other in span.files if other.side == file.side] for file in span.files}
+    missing = [split for split in (TRAIN, EVAL) if split not in sides]
+    if "" not in sides and missing:
+        raise UserError(f"{source}: span {span.name} has no files for {missing[0]} where {{SPLIT}} stands")
+    return {side: _stage(Span(span.name, tuple(files)), options, scratch / side) for side, files in sides.items()}
+
+
+def _stage(span: Span, options: Options, scratch: Path) -> rows.Portion:
+    scratch.mkdir(parents=True)
+    return stage(span.name, span.files, scratch, options.file_format, options.csv_columns, options.encoding)
+
+
+def _write_portions(
+    connection: duckdb.DuckDBPyConnection,
+    portions: dict[str, dict[str, rows.Portion]],
+    source: str,
+    options: Options,
+    folder: Path,
+) -> tuple[dict[str, str], dict[str, Content]]:
+    query = rows.check_query(connection, options.query)
+    every = {
+        f"{name} ({side})" if side else name: portion
+        for name, sides in portions.items()
+        for side, portion in sides.items()
+    }
+    columns = rows.merge_columns({name: rows.shape(connection, portion, query) for name, portion in every.items()})
+    sides = _sides(connection, list(every.values()), query, columns, options)
+    content = dict.fromkeys((TRAIN, EVAL), Content())
+    for split in content:
+        (folder / split).mkdir()
+    for name, of_side in portions.items():
+        started = time.monotonic()
+        targets = {split: folder / split / f"{name}.parquet" for split in content}
+        written: dict[str, Content] = {}
+        for side, portion in of_side.items():
+            batches = rows.stream(connection, portion, query, columns)
+            of_targets = {side: targets[side]} if side else targets
+            written |= write_splits(batches, columns, all_to(side) if side else sides, of_targets)
+        count = sum(part.rows for part in written.values())
+        if not count:
+            kept = " that the query keeps" if query != rows.WHOLE else ""
+            raise UserError(f"{source}: span {name} has no rows{kept}")
+        content = {split: content[split] + part for split, part in written.items()}
+        print(f"span {name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
+    return columns, content
+
+
+def _sides(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[rows.Portion],
+    query: str,
+    columns: dict[str, str],
+    options: Options,
+) -> Sides:
+    time_columns = [options.time_column] if options.time_column else []
+    for parameter, names in (("split_columns", options.split_columns), ("time_column", time_columns)):
+        if unknown := [name for name in names if name not in columns]:
+            raise UserError(f"{parameter}: {', '.join(unknown)} is no column; there are {', '.join(columns)}")
+    if not options.time_column:
+        return by_hash(options.eval_fraction, options.split_columns)
+    cut = rows.time_cut(connection, portions, query, columns, options.time_column, options.eval_fraction)
+    print(f"eval is what has {options.time_column} {cut} or later", flush=True)
+    return by_time(options.time_column, cut)
+
+
+def _files_in_manifest(spans: Iterable[Span]) -> list[dict[str, str | int]]:
+    return [
+        {"uri": file.uri, "bytes": file.size, "generation": file.generation} for span in spans for file in span.files
+    ]
 
 
 def _fingerprint(columns: dict[str, str], content: dict[str, Content]) -> str:

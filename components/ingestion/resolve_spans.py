@@ -2,20 +2,58 @@
 
 from __future__ import annotations
 
-from mainspring.components.ingestion.spans import find_spans, fingerprint_files, in_words, select_spans
+from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.selecting import LATEST, in_words, select_spans, span_of_schedule, without
+from mainspring.components.ingestion.spans import find_spans, fingerprint_files
+
+FAIL, SKIP = "fail", "skip"
 
 
-def resolve_spans(source: str, span: str, window: int) -> tuple[str, str]:
+def resolve_spans(
+    source: str,
+    span: str,
+    window: int,
+    scheduled_time: str = "",
+    exclude: str = "",
+    min_spans: int = 1,
+    on_too_few: str = FAIL,
+) -> tuple[str, str]:
     """Returns the chosen spans as a selection such as `1-6`, and the fingerprint of their files.
 
     Args:
-        source: A file, a folder, or a pattern with `{SPAN}`.
-        span: `latest`, a number, a range, a list or `all`.
-        window: With `latest` or a number: that span and the ones before it, this many in all.
+        source: A file, a folder, or a pattern with `spans.PLACEHOLDERS`.
+        span: A selection as in `selecting.select_spans`.
+        window: With `latest` or one span: that span and the ones before it, this many in all.
+        scheduled_time: With `latest` and spans by date: when the run was due, ISO 8601; the newest span is then the
+            last period that had ended by then. Empty: the newest there is.
+        exclude: Spans and ranges to leave out, before the window is counted.
+        min_spans: So many must be chosen at least.
+        on_too_few: `fail`, or `skip` to return no spans where there are fewer.
+
+    Returns:
+        The spans and the fingerprint; both empty where too few are there and that is to be skipped.
 
     Raises:
-        UserError: Nothing matches, or the selection names what is not there.
+        UserError: Nothing matches, the selection names what is not there, or there are too few spans.
     """
-    chosen = select_spans(find_spans(source), span, window)
+    if on_too_few not in (FAIL, SKIP):
+        raise UserError(f"on_too_few is {on_too_few!r}; say {FAIL} or {SKIP}")
+    if min_spans < 1:
+        raise UserError(f"min_spans is {min_spans}; it must be 1 or more")
+    candidates = without(find_spans(source), exclude)
+    if not candidates:
+        raise UserError(f"exclude: {exclude} leaves no span of {source}")
+    if scheduled_time and span == LATEST:
+        span = span_of_schedule(candidates, scheduled_time)
+        if on_too_few == SKIP and span not in {candidate.name for candidate in candidates}:
+            print(f"span {span}, which was due at {scheduled_time}, is not there: skipped", flush=True)
+            return "", ""
+    chosen = select_spans(candidates, span, window)
+    if len(chosen) < min_spans:
+        too_few = f"{source}: {len(chosen)} of at least {min_spans} spans are there ({in_words(chosen)})"
+        if on_too_few == FAIL:
+            raise UserError(f"{too_few}; wait for more, or lower min_spans")
+        print(f"{too_few}: skipped", flush=True)
+        return "", ""
     print(f"spans {in_words(chosen)} of {source}: {sum(len(span.files) for span in chosen)} files", flush=True)
     return in_words(chosen), fingerprint_files(chosen)

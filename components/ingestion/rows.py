@@ -5,20 +5,24 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.spans import Span
 from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"
 """The query that keeps a span's rows as they are."""
 
+SAMPLE = 200_000
+"""Rows of a text file from which its columns' types are taken; a later value of another type is refused."""
+
 _MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
-"""What a CSV file writes for a missing value, as R, pandas and SQL do; one such word would turn a number column to text."""
+"""What a CSV file writes for a missing value, as R, pandas and SQL do; one would turn a number column to text."""
 
 MEMORY = "1GB"
 """What DuckDB may hold; a query that sorts or groups more goes through the disk."""
@@ -27,9 +31,23 @@ _INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT"
 _DOUBLES = {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT", "DECIMAL"}
 _STRINGS = {"VARCHAR", "UUID", "TIME", "INTERVAL", "ENUM"}
 _MOMENTS = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+_TYPES = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
 _PLAIN = _INTEGERS | _DOUBLES | _STRINGS | _MOMENTS
 _UNKNOWN = "unknown"
 """The type of a column that is null in all rows of a span."""
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Files that make one table."""
+
+    name: str
+    """The span, or the table that is joined."""
+    files: tuple[Path, ...]
+    format: str
+    """`parquet`, `csv` or `jsonl`."""
+    csv_columns: tuple[str, ...] = ()
+    """Names for CSV files without a header; empty: their first line is the header."""
 
 
 def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -65,40 +83,58 @@ def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     return query or WHOLE
 
 
-def shape(connection: duckdb.DuckDBPyConnection, span: Span, query: str) -> dict[str, str]:
-    """Makes the span's files the table `source` and returns the query's columns: DuckDB's type by name.
+def add_table(connection: duckdb.DuckDBPyConnection, portion: Portion, name: str = "source") -> None:
+    """Makes the files the table of that name.
+
+    Raises:
+        UserError: A file is unreadable, or a column is text in one file and a number in another.
+    """
+    if len(portion.files) > 1:
+        merge_columns({str(file): _columns(connection, portion, file) for file in portion.files}, "file")
+    try:
+        reading = _reading(portion, portion.files)
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {_quoted(name)} AS {reading}")
+    except duckdb.Error as error:
+        where = _named_in(error, portion) or f"span {portion.name}"
+        raise UserError(f"{where}: cannot be read: {first_line(error)}") from error
+
+
+def shape(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> dict[str, str]:
+    """Makes the files the table `source` and returns the query's columns: DuckDB's type by name.
 
     Raises:
         UserError: A file is unreadable, or the query is wrong.
     """
-    if len(span.files) > 1:
-        merge_columns({str(file): _columns(connection, file) for file in span.files})
+    add_table(connection, portion)
     try:
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS {_reading(span.files)}")
-    except duckdb.Error as error:
-        where = _named_in(error, span) or f"span {span.name}"
-        raise UserError(f"{where}: cannot be read: {first_line(error)}") from error
-    try:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW shaped AS {query}")
         described = connection.execute(f"DESCRIBE {query}").fetchall()
     except duckdb.Error as error:
-        raise UserError(f"query: on span {span.name}: {first_line(error)}") from error
-    _refuse_alike([name for name, *_ in described], f"query: the rows of span {span.name} have")
+        raise UserError(f"query: on span {portion.name}: {first_line(error)}") from error
+    _refuse_alike([name for name, *_ in described], f"query: the rows of span {portion.name} have")
     return {name: str(kind) for name, kind, *_ in described}
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, file: Path) -> dict[str, str]:
+def _columns(connection: duckdb.DuckDBPyConnection, portion: Portion, file: Path) -> dict[str, str]:
     try:
-        described = connection.execute(f"DESCRIBE {_reading([file])}").fetchall()
+        described = connection.execute(f"DESCRIBE {_reading(portion, [file])}").fetchall()
     except duckdb.Error as error:
         raise UserError(f"{file}: cannot be read: {first_line(error)}") from error
-    return {name: str(kind) for name, kind, *_ in described if kind in _PLAIN}
+    return {name: str(kind) for name, kind, *_ in described if str(kind).split("(")[0] in _PLAIN}
 
 
-def _reading(files: Sequence[Path]) -> str:
-    is_parquet = files[0].name.lower().endswith(".parquet")
-    reader, options = ("read_parquet", "") if is_parquet else ("read_csv", f", nullstr = [{_MISSING_WORDS}]")
+def _reading(portion: Portion, files: Sequence[Path]) -> str:
     names = ", ".join(_literal(_escaped(file)) for file in files)
-    return f"FROM {reader}([{names}], union_by_name = true{options})"
+    options = "union_by_name = true"
+    if portion.format == "parquet":
+        return f"FROM read_parquet([{names}], {options})"
+    options += f", sample_size = {SAMPLE}"
+    if portion.format == "jsonl":
+        return f"FROM read_json([{names}], {options}, format = 'newline_delimited')"
+    options += f", nullstr = [{_MISSING_WORDS}], header = {str(not portion.csv_columns).lower()}"
+    if portion.csv_columns:
+        options += f", names = [{', '.join(map(_literal, portion.csv_columns))}]"
+    return f"FROM read_csv([{names}], {options})"
 
 
 def _escaped(path: Path) -> str:
@@ -117,11 +153,12 @@ def _refuse_alike(names: Sequence[str], what: str) -> None:
         by_lower[name.lower()] = name
 
 
-def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+def merge_columns(of_spans: Mapping[str, Mapping[str, str]], what: str = "span") -> dict[str, str]:
     """Returns the columns of all spans together: `int64`, `double` or `string` by name.
 
     Args:
         of_spans: DuckDB's types by column, by span, oldest first.
+        what: What the portions are, in an error.
 
     Raises:
         UserError: A column has a type that no model takes, or is text in one span and a number in another.
@@ -133,19 +170,19 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
             kind, known = _plain_type(name, raw), merged.get(name, _UNKNOWN)
             if _UNKNOWN not in (kind, known) and ("string" in (kind, known)) and kind != known:
                 raise UserError(
-                    f"column {name} is {known} in span {first_seen[name]} but {kind} in span {span}; "
+                    f"column {name} is {known} in {what} {first_seen[name]} but {kind} in {what} {span}; "
                     "cast it in the query"
                 )
             if kind != _UNKNOWN and known == _UNKNOWN:
                 merged[name], first_seen[name] = kind, span
             else:
                 merged[name] = "double" if {kind, known} == {"int64", "double"} else known
-    _refuse_alike(list(merged), "the spans have")
+    _refuse_alike(list(merged), f"the {what}s have")
     return {name: "string" if kind == _UNKNOWN else kind for name, kind in merged.items()}
 
 
 def stream(
-    connection: duckdb.DuckDBPyConnection, span: Span, query: str, columns: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, portion: Portion, query: str, columns: Mapping[str, str]
 ) -> Iterator[pa.RecordBatch]:
     """Yields the span's rows in the given columns and types, in the order in which the query gives them.
 
@@ -154,27 +191,65 @@ def stream(
     Raises:
         UserError: A file is unreadable, or a value cannot be converted.
     """
-    present = shape(connection, span, query)
+    present = shape(connection, portion, query)
     typed = ", ".join(f"{_typed(name, present.get(name), kind)} AS {_quoted(name)}" for name, kind in columns.items())
-    with _errors_named(span, query):
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW shaped AS {query}")
-        relation = connection.sql(f"SELECT {typed} FROM shaped")
-        yield from relation.to_arrow_reader(ROW_GROUP)
+    with _errors_named(portion, query):
+        for batch in connection.sql(f"SELECT {typed} FROM shaped").to_arrow_reader(ROW_GROUP):
+            _refuse_infinite(batch, portion)
+            yield batch
 
 
 @contextlib.contextmanager
-def _errors_named(span: Span, query: str) -> Iterator[None]:
+def _errors_named(portion: Portion, query: str) -> Iterator[None]:
     """Turns DuckDB's errors into one line that names the file, or the query, or the span."""
     try:
         yield
-    except (duckdb.Error, pa.ArrowInvalid) as error:  # Arrow reports what goes wrong while rows stream.
-        whole = f"span {span.name}" if query == WHOLE else f"query: on span {span.name}"
-        raise UserError(f"{_named_in(error, span) or whole}: {first_line(error)}") from error
+    except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow reports what goes wrong while rows stream.
+        whole = f"span {portion.name}" if query == WHOLE else f"query: on span {portion.name}"
+        raise UserError(f"{_named_in(error, portion) or whole}: {first_line(error)}") from error
+
+
+def time_cut(
+    connection: duckdb.DuckDBPyConnection,
+    portions: Sequence[Portion],
+    query: str,
+    columns: Mapping[str, str],
+    time_column: str,
+    eval_fraction: float,
+) -> int | float | str:
+    """Returns the earliest time that belongs to eval, so that eval is the newest share of all rows.
+
+    Rows of one time stay together: eval may be a little larger than asked.
+
+    Raises:
+        UserError: A row has no time, or all have the same.
+    """
+    connection.execute(f"CREATE TEMP TABLE moments (moment {_TYPES[columns[time_column]]}, n BIGINT)")
+    for portion in portions:
+        raw = shape(connection, portion, query).get(time_column)
+        at = _typed(time_column, raw, columns[time_column])
+        with _errors_named(portion, query):
+            connection.execute(f"INSERT INTO moments SELECT {at}, count(*) FROM shaped GROUP BY ALL")
+    nameless = connection.execute("SELECT sum(n) FROM moments WHERE moment IS NULL").fetchall()[0][0]
+    if nameless:
+        raise UserError(f"time_column {time_column}: {nameless:,} rows have no time; leave them out in the query")
+    cut = connection.execute(
+        "SELECT max(moment), (SELECT min(moment) FROM moments) FROM "
+        "(SELECT moment, sum(sum(n)) OVER (ORDER BY moment DESC) AS newer "
+        f"FROM moments GROUP BY moment) WHERE newer >= {eval_fraction} * (SELECT sum(n) FROM moments)"
+    ).fetchall()[0]
+    if cut[0] == cut[1]:
+        raise UserError(
+            f"time_column {time_column}: so many rows are of {cut[1]} that none would be left for train; "
+            "take a finer time, more spans, or a smaller eval_fraction"
+        )
+    return cut[0]
 
 
 def first_line(error: Exception) -> str:
-    """Returns what DuckDB says, without its drawing of where."""
-    return str(error).strip().split("\n")[0]
+    """Returns what DuckDB says, without its drawing of where, and with the column that could not be converted."""
+    lines = [line.strip() for line in str(error).strip().split("\n")]
+    return ". ".join([lines[0].rstrip("."), *(line for line in lines[1:] if line.startswith("Error when converting"))])
 
 
 def _plain_type(name: str, raw: str) -> str:
@@ -191,16 +266,27 @@ def _plain_type(name: str, raw: str) -> str:
 
 
 def _typed(name: str, raw: str | None, kind: str) -> str:
-    target = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}[kind]
+    target = _TYPES[kind]
     if raw is None:
         return f"NULL::{target}"
     if raw.split("(")[0] in _MOMENTS:  # Seconds since 1970, UTC.
         return f"epoch({_quoted(name)}::TIMESTAMP)::{target}"
+    if raw in ("FLOAT", "DOUBLE"):  # What is not a number is missing.
+        return f"CASE WHEN NOT isnan({_quoted(name)}) THEN {_quoted(name)}::{target} END"
     return f"{_quoted(name)}::{target}"
 
 
-def _named_in(error: Exception, span: Span) -> str:
-    return next((str(file) for file in span.files if str(file) in str(error)), "")
+def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:
+    for name, column in zip(batch.schema.names, batch.columns, strict=True):
+        if pa.types.is_float64(column.type) and pc.any(pc.is_inf(column)).as_py():
+            raise UserError(
+                f"column {name} holds infinity in span {portion.name}; no statistic or model can use that: "
+                f"leave such rows out in the query, or make the value null"
+            )
+
+
+def _named_in(error: Exception, portion: Portion) -> str:
+    return next((str(file) for file in portion.files if str(file) in str(error)), "")
 
 
 def _literal(text: str) -> str:

@@ -1,26 +1,35 @@
-"""Spans: the numbered portions in which data arrives, found by a pattern with `{SPAN}`, chosen by a short grammar."""
+"""Spans: the portions in which data arrives, found by a pattern with a number or a date in it."""
 
 from __future__ import annotations
 
-import glob
+import dataclasses
 import hashlib
 import re
-from collections.abc import Container, Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
+from datetime import datetime
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.files import File, as_regex, list_files, nearest
 
-SPAN = "{SPAN}"
 ALL = "all"
-LATEST = "latest"
-SUFFIXES = (".parquet", ".csv", ".csv.gz", ".tsv", ".tsv.gz")
-"""The endings of files that can be read."""
 
-MOST_NAMED = 5
-"""So many missing spans an error names."""
+DATE_PARTS = ("YYYY", "MM", "DD", "HH")
+"""A pattern's date is the first one, two, three or four of these."""
+
+PLACEHOLDERS = {
+    "SPAN": "[0-9]{1,18}",
+    "YYYY": "[0-9]{4}",
+    "MM": "[0-9]{2}",
+    "DD": "[0-9]{2}",
+    "HH": "[0-9]{2}",
+    "VERSION": "[0-9]{1,18}",
+    "SPLIT": "train|eval",
+}
+"""What may stand in braces in a pattern, and what it matches."""
+
+_FORMATS = ("%Y", "%Y-%m", "%Y-%m-%d", "%Y-%m-%dT%H")
 
 
 @dataclass(frozen=True)
@@ -28,149 +37,77 @@ class Span:
     """One portion of the data."""
 
     name: str
-    """The span's number without leading zeros, or `all` for a source without `{SPAN}`."""
-    files: tuple[Path, ...]
-    """Sorted by name."""
+    """The number without leading zeros, the date (`2026-11`, `2026-11-30`, `2026-11-30T05`), or `all`."""
+    files: tuple[File, ...]
+    """Sorted by name; of the highest version only."""
 
 
 def find_spans(source: str) -> list[Span]:
     """Returns the spans that the source's files make, oldest first.
 
     Args:
-        source: A file, a folder, or a pattern with `{SPAN}`, `*`, `?` or `**`.
+        source: A file, a folder, or a pattern with `*`, `?`, `**` and `PLACEHOLDERS`.
 
     Raises:
-        UserError: Nothing matches, or a matching file cannot be read by its ending.
+        UserError: Nothing matches, or the pattern is not understood.
     """
     pattern = str(storage.as_path(source))
     if not pattern or pattern == ".":
         raise UserError("source is empty; give a path or a pattern such as data/flights-{SPAN}.parquet")
-    if pattern.count(SPAN) > 1:
-        raise UserError(f"{source}: {SPAN} may stand only once in a pattern")
-    files = _files(pattern)
+    used = _check_placeholders(source, pattern)
+    files = list_files(re.sub(r"\{[A-Z]+\}", "*", pattern) if used else pattern)
     if not files:
-        raise UserError(f"{source}: no file matches; {_nearest(pattern)}")
-    if SPAN not in pattern:
+        raise UserError(f"{source}: no file matches; {nearest(pattern)}")
+    if not used:
         return [Span(ALL, tuple(files))]
-    numbered = re.compile(_as_regex(pattern))
-    by_number: dict[int, list[Path]] = {}
+    regex = as_regex(pattern, PLACEHOLDERS)
+    found: dict[int | datetime | str, dict[int, list[File]]] = {}
     for file in files:
-        if match := numbered.fullmatch(str(file)):
-            by_number.setdefault(int(match["span"]), []).append(file)
-    if not by_number:
-        raise UserError(f"{source}: {len(files)} files match, but none has a number where {SPAN} stands")
-    return [Span(str(number), tuple(by_number[number])) for number in sorted(by_number)]
+        if (match := regex.fullmatch(file.uri)) and (key := _key(match.groupdict())) is not None:
+            side = match.groupdict().get("SPLIT", "")
+            of_version = found.setdefault(key, {}).setdefault(int(match.groupdict().get("VERSION", 0)), [])
+            of_version.append(dataclasses.replace(file, side=side))
+    if not found:
+        stands = " and ".join(f"{{{name}}}" for name in used)
+        raise UserError(f"{source}: {len(files)} files match, but none has a number or date where {stands} stands")
+    depth = sum(part in used for part in DATE_PARTS)
+    return [Span(name_of(key, depth), tuple(versions[max(versions)])) for key, versions in sorted(found.items())]  # type: ignore[type-var]
 
 
-def select_spans(spans: list[Span], selection: str, window: int = 1) -> list[Span]:
-    """Returns the chosen spans, oldest first.
-
-    Args:
-        spans: From `find_spans`.
-        selection: `latest`, a number, a range such as `1-6`, a list such as `1,3-5`, or `all`.
-        window: With `latest` or one number: that span and those before it that there are, this many at most.
-
-    Raises:
-        UserError: The selection is malformed or names a span that is not there.
-    """
-    if window < 1:
-        raise UserError(f"window is {window}; it must be 1 or more")
-    if selection == ALL or [span.name for span in spans] == [ALL]:
-        return spans
-    if selection == LATEST:
-        return spans[-window:]
-    ranges = _ranges(selection)
-    present = {int(span.name): span for span in spans}
-    missing = [number for first, last in ranges for number in islice(_absent(first, last, present), MOST_NAMED + 1)]
-    if missing:
-        named = ", ".join(map(str, missing[:MOST_NAMED]))
-        raise UserError(
-            f"span {named}{' and more' if len(missing) > MOST_NAMED else ''} is not there; "
-            f"the source has {in_words(spans)}"
-        )
-    if len(ranges) == 1 and ranges[0][0] == ranges[0][1]:
-        return [span for span in spans if int(span.name) <= ranges[0][0]][-window:]
-    return [span for span in spans if any(first <= int(span.name) <= last for first, last in ranges)]
+def name_of(key: int | datetime | str, depth: int) -> str:
+    """Returns a span's name; a date is written to so many of its parts."""
+    return key.strftime(_FORMATS[depth - 1]) if isinstance(key, datetime) else str(key)
 
 
-def in_words(spans: list[Span]) -> str:
-    """Returns the selection that names these spans, such as `1-3,7` or `all`; `select_spans` reads it."""
-    if [span.name for span in spans] == [ALL]:
-        return ALL
-    runs: list[list[int]] = []
-    for number in (int(span.name) for span in spans):
-        if runs and number == runs[-1][1] + 1:
-            runs[-1][1] = number
-        else:
-            runs.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
-
-
-def fingerprint_files(spans: list[Span]) -> str:
-    """Returns `sha256:<hex>` over the files' paths, sizes and modification times."""
+def fingerprint_files(spans: Sequence[Span]) -> str:
+    """Returns `sha256:<hex>` over the files' names, sizes and generations."""
     digest = hashlib.sha256()
     for file in (file for span in spans for file in span.files):
-        status = file.stat()
-        digest.update(f"{file}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+        digest.update(f"{file.uri}\0{file.size}\0{file.generation}\0".encode(errors="surrogateescape"))
     return f"sha256:{digest.hexdigest()}"
 
 
-def _ranges(selection: str) -> list[tuple[int, int]]:
-    ranges: list[tuple[int, int]] = []
-    for part in selection.split(","):
-        match = re.fullmatch(r"\s*([0-9]{1,18})(?:-([0-9]{1,18}))?\s*", part)
-        if not match or int(match[2] or match[1]) < int(match[1]):
-            raise UserError(f"span {selection!r} is not understood; say latest, all, 7, 1-6 or 1,3-5")
-        ranges.append((int(match[1]), int(match[2] or match[1])))
-    return ranges
+def _check_placeholders(source: str, pattern: str) -> list[str]:
+    used = list(dict.fromkeys(re.findall(r"\{([A-Z]+)\}", pattern)))
+    unknown = [name for name in used if name not in PLACEHOLDERS]
+    if unknown:
+        raise UserError(f"{source}: {{{unknown[0]}}} is not known; known are {', '.join(PLACEHOLDERS)}")
+    dates = [part for part in DATE_PARTS if part in used]
+    if dates != list(DATE_PARTS[: len(dates)]):
+        raise UserError(f"{source}: a date needs its larger parts too: {{YYYY}}, then {{MM}}, {{DD}}, {{HH}}")
+    if dates and "SPAN" in used:
+        raise UserError(f"{source}: spans are numbered by {{SPAN}} or by date, not by both")
+    return used
 
 
-def _absent(first: int, last: int, present: Container[int]) -> Iterator[int]:
-    return (number for number in range(first, last + 1) if number not in present)
-
-
-def _files(pattern: str) -> list[Path]:
-    if Path(pattern).is_dir():
-        return _files_of(Path(pattern))
-    if Path(pattern).is_file():  # Its name may hold brackets or stars.
-        return _readable([Path(pattern)])
-    return _matches(pattern)
-
-
-def _files_of(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name.lower().endswith(SUFFIXES))
-
-
-def _matches(pattern: str) -> list[Path]:
-    names = glob.glob(pattern.replace(SPAN, "*"), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    return _readable([file for file in sorted(Path(name) for name in names) if file.is_file()])
-
-
-def _readable(files: list[Path]) -> list[Path]:
-    for file in files:
-        if not file.name.lower().endswith(SUFFIXES):
-            raise UserError(f"{file}: cannot be read by its ending; the endings known are {', '.join(SUFFIXES)}")
-    return files
-
-
-def _as_regex(pattern: str) -> str:
-    """Translates the pattern so that `{SPAN}` captures digits; the wildcards are those of `glob`."""
-    pieces = re.split(r"(\{SPAN\}|\*\*/|\*|\?|\[[^\]]*\])", pattern)
-    known = {SPAN: r"(?P<span>[0-9]+)", "**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}
-    return "".join(known.get(piece, _class(piece) if piece.startswith("[") else re.escape(piece)) for piece in pieces)
-
-
-def _class(piece: str) -> str:
-    inner = piece[1:-1].replace("\\", r"\\")
-    return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
-
-
-def _nearest(pattern: str) -> str:
-    folder = Path(pattern.split("*")[0].split(SPAN)[0])
-    folder = folder if folder.is_dir() else folder.parent
-    while not folder.is_dir():
-        if folder.parent == folder:
-            break
-        folder = folder.parent
-    names = sorted(path.name for path in folder.iterdir())[:3]
-    return f"{folder} holds {', '.join(names)}{', …' if len(names) == 3 else ''}" if names else f"{folder} is empty"
+def _key(found: dict[str, str]) -> int | datetime | str | None:
+    """Returns what orders the spans; None for what is no date, such as the 31st of June."""
+    if "SPAN" in found:
+        return int(found["SPAN"])
+    if "YYYY" not in found:
+        return ALL
+    try:
+        year, month, day, hour = (int(found.get(part, least)) for part, least in zip(DATE_PARTS, "0110", strict=True))
+        return datetime(year, month, day, hour)
+    except ValueError:
+        return None

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from mainspring.components.ingestion.hashing import Hashes, row_hashes
@@ -63,6 +64,16 @@ def by_hash(eval_fraction: float, split_columns: Sequence[str]) -> Sides:
     return sides
 
 
+def by_time(time_column: str, cut: int | float | str) -> Sides:
+    """Returns what puts rows into eval whose time is `cut` or later."""
+    return lambda batch, _: pc.greater_equal(batch.column(time_column), cut).to_numpy(zero_copy_only=False)
+
+
+def all_to(side: str) -> Sides:
+    """Returns what puts all rows to one side: `train` or `eval`."""
+    return lambda batch, _: np.full(batch.num_rows, side == EVAL)
+
+
 def write_splits(
     batches: Iterable[pa.RecordBatch], columns: Mapping[str, str], sides: Sides, targets: Mapping[str, Path]
 ) -> dict[str, Content]:
@@ -72,7 +83,7 @@ def write_splits(
         batches: In the columns and types of `columns`.
         columns: `int64`, `double` or `string` by name.
         sides: Tells which rows go to eval.
-        targets: The Parquet file to write, by split.
+        targets: The Parquet file to write, by split; rows of other splits are left out.
 
     Returns:
         What was written, by split.
@@ -88,6 +99,7 @@ def write_splits(
         return {
             split: (batch.filter(pa.array(chosen)), _content_of(hashes[chosen]))
             for split, chosen in ((TRAIN, ~in_eval), (EVAL, in_eval))
+            if split in targets
         }
 
     schema = pa.schema([(name, _ARROW[kind]) for name, kind in columns.items()])

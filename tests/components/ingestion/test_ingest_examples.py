@@ -352,6 +352,12 @@ def test_a_file_that_may_not_be_read_or_is_gone_is_refused_by_name(source: str, 
     assert "3" in refusal(source, tmp_path / "ex", spans="3")
 
 
+def test_a_file_of_unknown_kind_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "s1.xlsx").touch()
+    assert "s1.xlsx: cannot be read by its ending" in refusal(str(tmp_path / "in" / "s{SPAN}.*"), tmp_path / "ex")
+
+
 def test_odd_names_of_folders_files_and_columns_are_taken(tmp_path: Path) -> None:
     columns = ("a b", 'quo"ted', "ünïcode", "select", "semi;colon", "per'cent%", "source", "_", "1st", "new\nline", "i")
     folder = tmp_path / "in" / "it's a “folder” (1) é %s"

@@ -33,7 +33,7 @@ def sides(folder: Path, name: str, files: list[list[Row]]) -> tuple[str, list[Ro
 
 
 @given(tables, st.randoms(use_true_random=False), st.integers(1, 4))
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
 def test_order_and_layout_change_neither_the_split_nor_the_fingerprint(
     table: list[Row], shuffle: Any, parts: int
 ) -> None:
@@ -47,7 +47,7 @@ def test_order_and_layout_change_neither_the_split_nor_the_fingerprint(
 
 
 @given(tables, tables)
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=15)
 def test_equal_fingerprints_mean_equal_rows(left: list[Row], right: list[Row]) -> None:
     with tempfile.TemporaryDirectory() as name:
         one, two = sides(Path(name), "one", [left]), sides(Path(name), "two", [right])
@@ -56,7 +56,7 @@ def test_equal_fingerprints_mean_equal_rows(left: list[Row], right: list[Row]) -
 
 
 @given(st.binary(max_size=300), st.sampled_from(["a.csv", "a.tsv", "a.csv.gz", "a.parquet"]))
-@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
+@settings(suppress_health_check=[HealthCheck.too_slow], max_examples=40)
 def test_any_bytes_give_examples_or_one_line(content: bytes, ending: str) -> None:
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / ending).write_bytes(content)

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.files import File
 from mainspring.components.ingestion.resolve_spans import resolve_spans
-from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files, in_words, select_spans
+from mainspring.components.ingestion.selecting import in_words, select_spans
+from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
 
 
 def made_of(*numbers: int) -> list[Span]:
-    return [Span(str(number), (Path(f"{number}.parquet"),)) for number in sorted(numbers)]
+    return [Span(str(number), (File(f"{number}.parquet", 1, "1"),)) for number in sorted(numbers)]
 
 
 def names(spans: list[Span]) -> list[str]:
@@ -138,7 +140,9 @@ def test_any_selection_gives_spans_or_one_line(selection: str) -> None:
         ("", "source is empty"),
         ("nowhere/{SPAN}.parquet", "no file matches"),
         ("flights-{SPAN}.csv", "no file matches"),
-        ("{SPAN}-{SPAN}.parquet", "only once"),
+        ("{NUMBER}.parquet", "is not known"),
+        ("{SPAN}-{YYYY}.parquet", "not by both"),
+        ("{YYYY}-{DD}.parquet", "larger parts"),
         ("ftp://host/x.csv", "not supported"),
     ],
 )
@@ -164,12 +168,6 @@ def test_files_without_a_number_where_the_span_stands_are_refused(tmp_path: Path
     (tmp_path / "s-x.csv").touch()
     with pytest.raises(UserError, match="none has a number"):
         find_spans(str(tmp_path / "s-{SPAN}.csv"))
-
-
-def test_a_file_of_unknown_kind_is_refused_by_name(tmp_path: Path) -> None:
-    (tmp_path / "s1.xlsx").touch()
-    with pytest.raises(UserError, match=r"s1\.xlsx: cannot be read by its ending"):
-        find_spans(str(tmp_path / "s{SPAN}.*"))
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""A source's files: found by a glob here or in a bucket, with what tells one state of a file from another."""
+
+from __future__ import annotations
+
+import glob
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mainspring.components.common import storage
+
+FORMATS = {
+    "parquet": (".parquet", ".pq"),
+    "csv": (".csv", ".csv.gz", ".tsv", ".tsv.gz"),
+    "jsonl": (".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"),
+}
+"""The endings of each format's files."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a source, as it was when it was found."""
+
+    uri: str
+    size: int
+    """Bytes."""
+    generation: str
+    """Changes when the file is rewritten: nanoseconds of its modification here, its generation in a bucket."""
+    side: str = ""
+    """`train` or `eval` where the source gives the split, else empty."""
+
+
+def format_of(uri: str) -> str:
+    """Returns the format that a file's ending names; empty if it names none."""
+    return next((name for name, endings in FORMATS.items() if uri.lower().endswith(endings)), "")
+
+
+def list_files(pattern: str) -> list[File]:
+    """Returns the files that a glob matches, or that lie in a folder and can be read by their ending, by name.
+
+    Args:
+        pattern: A file, a folder, or a glob with `*`, `?`, `[…]` or `**`.
+    """
+    path = storage.as_path(pattern)
+    if path.is_dir():
+        return [_file(name) for name in sorted(path.rglob("*")) if name.is_file() and format_of(str(name))]
+    if path.is_file():  # Its name may hold brackets or stars.
+        return [_file(path)]
+    names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
+    return [_file(name) for name in sorted(map(Path, names)) if name.is_file()]
+
+
+def as_regex(pattern: str, placeholders: dict[str, str]) -> re.Pattern[str]:
+    """Translates a glob to a regular expression.
+
+    Args:
+        pattern: The wildcards are those of `glob`.
+        placeholders: A regular expression by name for each `{NAME}`; the first one captures under its name, the next
+            ones match the same text again.
+    """
+    seen: set[str] = set()
+
+    def translated(piece: str) -> str:
+        name = piece[1:-1]
+        if piece.startswith("{") and name in placeholders:
+            again = name in seen
+            seen.add(name)
+            return f"(?P={name})" if again else f"(?P<{name}>{placeholders[name]})"
+        if piece.startswith("[") and piece.endswith("]"):
+            inner = name.replace("\\", r"\\")
+            return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
+        return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece)
+
+    return re.compile("".join(map(translated, re.split(r"(\{[A-Z]+\}|\*\*/|\*|\?|\[[^\]]*\])", pattern))))
+
+
+def nearest(pattern: str) -> str:
+    """Returns what there is where a pattern finds nothing, in words."""
+    folder = Path(re.split(r"[*?{\[]", pattern)[0])
+    folder = folder if folder.is_dir() else folder.parent
+    while not folder.is_dir() and folder.parent != folder:
+        folder = folder.parent
+    names = sorted(path.name for path in folder.iterdir())[:3]
+    return f"{folder} holds {', '.join(names)}{', …' if len(names) == 3 else ''}" if names else f"{folder} is empty"
+
+
+def _file(path: Path) -> File:
+    status = path.stat()
+    return File(str(path), status.st_size, str(status.st_mtime_ns))

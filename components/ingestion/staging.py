@@ -1,0 +1,79 @@
+"""Files made readable: what DuckDB cannot read as it lies is copied into the task's own folder in another form."""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.files import FORMATS, File, format_of
+from mainspring.components.ingestion.rows import Portion
+
+AUTO = "auto"
+UTF_8 = "utf-8"
+
+
+def stage(
+    name: str,
+    files: Sequence[File],
+    scratch: Path,
+    file_format: str = AUTO,
+    csv_columns: Sequence[str] = (),
+    encoding: str = UTF_8,
+) -> Portion:
+    """Returns the files as DuckDB can read them.
+
+    Args:
+        name: The span or table.
+        files: At least one.
+        scratch: A folder for copies.
+        file_format: One of `FORMATS`, or `auto`: by the files' endings.
+        csv_columns: Names for CSV files without a header.
+        encoding: Of CSV and JSON files, as Python names it.
+
+    Raises:
+        UserError: The format is unknown or differs between the files, or a file is not in its encoding.
+    """
+    if file_format not in (AUTO, *FORMATS):
+        raise UserError(f"file_format is {file_format!r}; say {AUTO}, {', '.join(FORMATS)}")
+    formats = {file_format if file_format != AUTO else _format_of(file) for file in files}
+    if len(formats) > 1:
+        raise UserError(f"{name}: the files are of several formats: {', '.join(sorted(formats))}; narrow the pattern")
+    form = formats.pop()
+    paths = [Path(file.uri) for file in files]
+    if form in ("csv", "jsonl") and not _is_utf_8(encoding):
+        paths = [_recoded(path, encoding, scratch / f"{name}-{number}.{form}") for number, path in enumerate(paths)]
+    return Portion(name, tuple(paths), form, tuple(csv_columns))
+
+
+def _format_of(file: File) -> str:
+    form = format_of(file.uri)
+    if not form:
+        endings = ", ".join(ending for endings in FORMATS.values() for ending in endings)
+        raise UserError(f"{file.uri}: cannot be read by its ending; give file_format, or one of {endings}")
+    return form
+
+
+def _is_utf_8(encoding: str) -> bool:
+    try:
+        return codecs.lookup(encoding).name == UTF_8
+    except LookupError as error:
+        raise UserError(f"encoding is {encoding!r}, which is not known; say utf-8, latin-1, utf-16 …") from error
+
+
+def _recoded(path: Path, encoding: str, target: Path) -> Path:
+    try:
+        with _opened(path, encoding) as source, target.open("w", encoding=UTF_8, newline="") as copy:
+            shutil.copyfileobj(source, copy, 1 << 20)
+    except (UnicodeError, gzip.BadGzipFile, EOFError) as error:
+        raise UserError(f"{path}: is not in {encoding}: {error}") from error
+    return target
+
+
+def _opened(path: Path, encoding: str):  # type: ignore[no-untyped-def]
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path, "rt", encoding=encoding, newline="")
+    return path.open(encoding=encoding, newline="")

@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+from tables import read_split, types_of, write_file
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.ingest_examples import ingest_examples
+
+
+def all_rows(examples: Path, columns: str = "*") -> list[tuple[object, ...]]:
+    return sorted(read_split(examples, "train", columns) + read_split(examples, "eval", columns), key=repr)
+
+
+def refusal(source: Path, to: Path, **options: object) -> str:
+    with pytest.raises(UserError) as caught:
+        ingest_examples(str(source), str(to), **options)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
+    assert not to.exists()
+    return str(caught.value)
+
+
+def text_file(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = text.encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+LINES = [f"{i},{i * 0.5},n{i}" for i in range(60)]
+EXPECTED = sorted(((i, i * 0.5, f"n{i}") for i in range(60)), key=repr)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz", "A.CSV", "deep/er/a.csv"])
+def test_csv_with_a_header(tmp_path: Path, name: str) -> None:
+    text_file(tmp_path / "in" / name, "\n".join(["i,x,s", *LINES]) + "\n")
+    ingest_examples(str(tmp_path / "in"), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == EXPECTED
+    assert types_of(tmp_path / "ex") == {"i": "BIGINT", "x": "DOUBLE", "s": "VARCHAR"}
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.csv.gz"])
+def test_csv_without_a_header_takes_the_names_given(tmp_path: Path, name: str) -> None:
+    text_file(tmp_path / name, "\n".join(LINES) + "\n")
+    ingest_examples(str(tmp_path / name), str(tmp_path / "ex"), csv_columns=["i", "x", "s"])
+    assert all_rows(tmp_path / "ex") == EXPECTED
+
+
+def test_tab_separated_values(tmp_path: Path) -> None:
+    text_file(tmp_path / "a.tsv", "\n".join(["i\tx\ts", *(line.replace(",", "\t") for line in LINES)]) + "\n")
+    ingest_examples(str(tmp_path / "a.tsv"), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == EXPECTED
+
+
+def test_a_header_of_a_table_of_words_is_not_taken_for_a_row(tmp_path: Path) -> None:
+    text_file(tmp_path / "a.csv", "colour,shape\n" + "red,round\nblue,square\n" * 30)
+    ingest_examples(str(tmp_path / "a.csv"), str(tmp_path / "ex"))
+    assert types_of(tmp_path / "ex") == {"colour": "VARCHAR", "shape": "VARCHAR"}
+    assert len(all_rows(tmp_path / "ex")) == 60
+
+
+def test_quoted_newlines_commas_and_quotes_stay_in_their_value(tmp_path: Path) -> None:
+    text_file(tmp_path / "a.csv", 'i,s\n1,"two\nlines"\n2,"a, b"\n3,"say ""hi"""\n')
+    ingest_examples(str(tmp_path / "a.csv"), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == [(1, "two\nlines"), (2, "a, b"), (3, 'say "hi"')]
+
+
+def test_json_lines_plain_and_gzipped_with_missing_keys(tmp_path: Path) -> None:
+    lines = [json.dumps({"i": i, "x": i * 0.5, "s": f"n{i}"}) for i in range(60)]
+    text_file(tmp_path / "in" / "a.jsonl", "\n".join(lines[:30]))
+    text_file(tmp_path / "in" / "b.jsonl.gz", "\n".join(lines[30:]))
+    ingest_examples(str(tmp_path / "in"), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == EXPECTED
+    text_file(tmp_path / "c.jsonl", '{"i": 1, "s": null}\n{"i": 2}\n{"i": null, "s": "x"}\n')
+    ingest_examples(str(tmp_path / "c.jsonl"), str(tmp_path / "ex2"))
+    assert all_rows(tmp_path / "ex2") == [(1, None), (2, None), (None, "x")]
+
+
+@pytest.mark.parametrize("text", ['{"i": 1}\n{"i": ', "[1, 2", "not json\n", '{"i": [1]}\n', '{"i": {"j": 1}}\n'])
+def test_json_that_is_broken_or_nested_is_refused(tmp_path: Path, text: str) -> None:
+    refusal(text_file(tmp_path / "a.jsonl", text), tmp_path / "ex")
+
+
+def test_every_format_of_the_same_rows_gives_the_same_examples(tmp_path: Path) -> None:
+    rows = "SELECT i, i * 0.5 AS x, 'n' || i AS s, DATE '2026-01-01' + i::INT AS d FROM range(60) t(i)"
+    found = set()
+    for ending in ("parquet", "csv", "csv.gz", "jsonl"):
+        path = write_file(tmp_path / "in" / f"a.{ending}", rows, "(FORMAT json)" if ending == "jsonl" else "")
+        found.add(ingest_examples(str(path), str(tmp_path / ending)))
+    assert len(found) == 1
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "cp1252", "shift_jis"])
+@pytest.mark.parametrize("ending", ["csv", "csv.gz"])
+def test_other_encodings_are_read_when_named(tmp_path: Path, encoding: str, ending: str) -> None:
+    word = "日本" if encoding in ("shift_jis", "utf-16") else "naïve"
+    path = text_file(
+        tmp_path / f"a.{ending}", f"i,wörd\n1,{word}\n" if word == "naïve" else f"i,w\n1,{word}\n", encoding
+    )
+    ingest_examples(str(path), str(tmp_path / "ex"), encoding=encoding)
+    assert all_rows(tmp_path / "ex") == [(1, word)]
+
+
+def test_a_wrong_encoding_is_refused(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "i,s\n1,naïve\n", "latin-1")
+    assert "a.csv" in refusal(path, tmp_path / "ex")
+    assert "is not in ascii" in refusal(path, tmp_path / "ex", encoding="ascii")
+    assert "encoding is 'klingon'" in refusal(path, tmp_path / "ex", encoding="klingon")
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_name(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "i,s\n1,x\n", "utf-8-sig")
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert list(types_of(tmp_path / "ex")) == ["i", "s"]
+
+
+def test_a_number_column_that_turns_to_words_is_refused_with_its_line_and_name(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "number,s\n" + "1,x\n" * 250_000 + "oops,x\n")
+    said = refusal(path, tmp_path / "ex")
+    assert "250002" in said
+    assert '"number"' in said
+
+
+def test_a_row_with_too_many_values_is_refused(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "a,b\n" + "1,2\n" * 300_000 + "1,2,3,4\n")
+    assert "a.csv" in refusal(path, tmp_path / "ex")
+
+
+@pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
+def test_a_truncated_gzip_file_is_refused(tmp_path: Path, name: str) -> None:
+    lines = [f'{{"i": {i * 7919 % 1_000_003}}}' for i in range(50_000)]
+    path = text_file(tmp_path / name, "i\n" * name.startswith("a.csv") + "\n".join(lines))
+    path.write_bytes(path.read_bytes()[:-20_000])
+    refusal(path, tmp_path / "ex")
+
+
+def test_formats_mixed_in_a_span_are_refused(tmp_path: Path) -> None:
+    write_file(tmp_path / "in" / "a.parquet", "SELECT 1 AS i")
+    text_file(tmp_path / "in" / "b.csv", "i\n1\n")
+    assert "several formats: csv, parquet" in refusal(tmp_path / "in", tmp_path / "ex")
+
+
+def test_a_format_given_reads_files_of_any_ending(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "part-00000", "i,s\n1,x\n")
+    ingest_examples(str(path), str(tmp_path / "ex"), file_format="csv")
+    assert all_rows(tmp_path / "ex") == [(1, "x")]
+    assert "file_format is 'xml'" in refusal(path, tmp_path / "ex2", file_format="xml")
+
+
+def test_not_a_number_is_missing_and_infinity_is_refused(tmp_path: Path) -> None:
+    write_file(
+        tmp_path / "a.parquet", "SELECT i, CASE WHEN i = 1 THEN 'nan'::DOUBLE ELSE i END AS x FROM range(3) t(i)"
+    )
+    ingest_examples(str(tmp_path / "a.parquet"), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex", "x") == [(0.0,), (2.0,), (None,)]
+    path = write_file(
+        tmp_path / "b.parquet", "SELECT i, 1 / (i - 1.0)::DOUBLE AS x, 'inf'::FLOAT AS y FROM range(3) t(i)"
+    )
+    said = refusal(path, tmp_path / "ex2")
+    assert "holds infinity" in said
+
+
+@pytest.mark.parametrize("word", ["NA", "N/A", "NaN", "nan", "NULL", "null", ""])
+def test_words_for_a_missing_value_do_not_make_a_number_column_text(tmp_path: Path, word: str) -> None:
+    path = text_file(tmp_path / "a.csv", f"i,x\n1,1.5\n2,{word}\n3,2.5\n")
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == [(1, 1.5), (2, None), (3, 2.5)]
+
+
+def test_a_column_missing_in_all_rows_is_text_without_values(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "i,x\n" + "1,\n" * 5)
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert types_of(tmp_path / "ex") == {"i": "BIGINT", "x": "VARCHAR"}
+    assert set(all_rows(tmp_path / "ex", "x")) == {(None,)}
+
+
+def test_five_thousand_columns_and_a_string_of_a_megabyte(tmp_path: Path) -> None:
+    columns = ", ".join(f"i + {n} AS c{n}" for n in range(5_000))
+    write_file(tmp_path / "wide.parquet", f"SELECT {columns}, repeat('é', 500_000) AS long FROM range(3) t(i)")
+    ingest_examples(str(tmp_path / "wide.parquet"), str(tmp_path / "ex"))
+    assert len(types_of(tmp_path / "ex")) == 5_001
+    assert all_rows(tmp_path / "ex", "c0, c4999, length(long)") == [(i, i + 4_999, 500_000) for i in range(3)]
