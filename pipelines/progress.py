@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 import time
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from rich.console import Console
 from rich.live import Live
@@ -21,18 +23,27 @@ from mainspring.pipelines.engines.kfp_seam import Step
 from mainspring.pipelines.engines.results import RunResult, TaskResult
 from mainspring.pipelines.engines.run_page import metrics_of, said_by
 
+TAIL_BYTES = 16_384
+NOTES = ("[KFP", "WARNING", "INFO", "I0", "W0", "E0", " ", "{", "}")
+"""What lines begin with that the task did not write: KFP's, Python's logging's and TensorFlow's."""
+
 STATE_STYLES = {"succeeded": "green", "cached": "cyan", "failed": "bold red", "skipped": "dim", "running": "yellow"}
 
 
-def stage_table(results: list[TaskResult], running: dict[str, tuple[str, float]] | None = None) -> Table:
+def stage_table(
+    results: list[TaskResult],
+    running: Mapping[str, tuple[str, float]] = MappingProxyType({}),
+    said: Mapping[str, str] = MappingProxyType({}),
+) -> Table:
     """Returns the table of stages.
 
     Args:
         results: Of the tasks that ended, in order.
         running: Title and start (`time.monotonic`) of the tasks that run now, by name.
+        said: What each of them said last, by name.
     """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
-    titles = [result.title for result in results] + [title for title, _ in (running or {}).values()]
+    titles = [result.title for result in results] + [title for title, _ in running.values()]
     table.add_column("stage", no_wrap=True, min_width=max(map(len, titles), default=5))
     table.add_column("state", no_wrap=True, min_width=len("succeeded"))
     table.add_column("seconds", justify="right", no_wrap=True, min_width=len("seconds"))
@@ -42,9 +53,26 @@ def stage_table(results: list[TaskResult], running: dict[str, tuple[str, float]]
             table.add_row(
                 result.title, Text(result.state, STATE_STYLES[result.state]), f"{result.seconds:.1f}", said_by(result)
             )
-    for title, started in (running or {}).values():
-        table.add_row(title, Spinner("dots", "running", style="yellow"), f"{time.monotonic() - started:.1f}", "")
+    for name, (title, started) in (running or {}).items():
+        seconds = f"{time.monotonic() - started:.1f}"
+        table.add_row(title, Spinner("dots", "running", style="yellow"), seconds, Text(said.get(name, ""), "dim"))
     return table
+
+
+def last_words(log: Path) -> str:
+    """Returns the last line that a task itself wrote to its log; empty while there is none.
+
+    KFP's executor first writes what it was told, as indented JSON; that and the libraries' own notes are left out.
+    """
+    try:
+        with log.open("rb") as file:
+            file.seek(max(log.stat().st_size - TAIL_BYTES, 0))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    if "}" in lines:
+        lines = lines[len(lines) - lines[::-1].index("}") :]
+    return next((line for line in reversed(lines) if line and not line.startswith(NOTES)), "")
 
 
 class LiveProgress:
@@ -55,12 +83,12 @@ class LiveProgress:
         self._results: list[TaskResult] = []
         self._running: dict[str, tuple[str, float]] = {}
         self._titles: dict[str, str] = {}
-        self._live = Live(
-            console=console, get_renderable=lambda: stage_table(self._results, self._running), transient=True
-        )
+        self._logs = Path()
+        self._live = Live(console=console, get_renderable=self._table, transient=True)
 
-    def begin(self, steps: list[Step]) -> None:
+    def begin(self, steps: list[Step], logs: Path) -> None:
         """Starts drawing."""
+        self._logs = logs
         self._titles = {step.name: step.title for step in steps}
         self._live.start()
 
@@ -77,6 +105,11 @@ class LiveProgress:
         """Stops drawing and clears the table."""
         self._live.stop()
 
+    def _table(self) -> Table:
+        running = dict(self._running)
+        said = {name: last_words(self._logs / f"{name}.log") for name in running}
+        return stage_table(list(self._results), running, said)
+
 
 class PlainProgress:
     """A line when a task starts and a line when it ends."""
@@ -86,7 +119,7 @@ class PlainProgress:
         self._console = console
         self._titles: dict[str, str] = {}
 
-    def begin(self, steps: list[Step]) -> None:
+    def begin(self, steps: list[Step], logs: Path) -> None:
         """Remembers the titles."""
         self._titles = {step.name: step.title for step in steps}
 

@@ -33,8 +33,8 @@ LOG_LINES_SHOWN = 25
 class Progress(Protocol):
     """Shows a run as it goes."""
 
-    def begin(self, steps: list[kfp_seam.Step]) -> None:
-        """Called once, with all tasks."""
+    def begin(self, steps: list[kfp_seam.Step], logs: Path) -> None:
+        """Called once, with all tasks and the folder of their logs, `<task>.log` each."""
 
     def started(self, task: str) -> None:
         """Called when a task starts."""
@@ -76,7 +76,7 @@ def run_here(
     try:
         if cache is None or not cache.is_dir():
             workers.start_ahead()
-        progress.begin(steps)
+        progress.begin(steps, logs)
         with _terminate_as_interrupt(), _orchestrator_output_in(logs / "orchestrator.log"):
             succeeded = kfp_seam.run_pipeline(
                 spec,

@@ -48,7 +48,7 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
 def said_by(task: TaskResult) -> str:
     """Returns what a task's parameter outputs say, in a few words."""
     parts = []
-    for name, value in task.outputs.items():
+    for name, value in sorted(task.outputs.items()):
         if isinstance(value, dict) or value in ("", None) or name.endswith(("uri", "endpoint")):
             continue
         if isinstance(value, bool):

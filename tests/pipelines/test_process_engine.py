@@ -16,6 +16,7 @@ from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator, 
 
 from mainspring.pipelines import catalogue, environments
 from mainspring.pipelines.engines import kfp_seam, workers
+from mainspring.pipelines.progress import last_words
 
 from .conftest import MAINSPRING, Mainspring, summary_of
 
@@ -155,3 +156,10 @@ def test_the_summary_is_plain_json(run, tmp_path: Path) -> None:
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert {"status", "seconds", "tasks", "report"} <= set(summary)
     assert {"name", "state", "seconds", "outputs"} <= set(summary["tasks"][0])
+
+
+def test_the_live_view_shows_what_a_task_said_last(run, tmp_path: Path) -> None:
+    run("doubles", "-p", "number=3")
+    logs = Path(summary_of(tmp_path / "summary.json")["folder"]) / "logs"
+    assert last_words(logs / "double.log").startswith("runs in ")
+    assert last_words(logs / "nothing.log") == ""
