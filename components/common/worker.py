@@ -51,7 +51,8 @@ def main(modules: list[str]) -> None:
 
 
 def _end_with_the_engine() -> None:
-    sys.stdin.read()
+    while os.read(0, 1):  # The descriptor, not `sys.stdin`: a thread inside that would hold up the interpreter's end.
+        pass
     os.killpg(os.getpgrp(), signal.SIGTERM)
 
 
