@@ -82,7 +82,7 @@ def ingest_examples(
         source_fingerprint: From `resolve_spans`: the run stops if the files have changed since.
         time_column: The newest rows by this column, a number or a time, go to eval: train on older, evaluate on newer.
         tables: Further tables for the query, each as `name=path or pattern`, such as `weather=data/weather.csv`.
-        file_format: `parquet`, `csv`, `jsonl`, or `auto`: by the files' endings (.gz too).
+        file_format: `parquet`, `csv`, `jsonl`, `tfrecord` (of tf.Example), or `auto`: by the files' endings (.gz too).
         csv_columns: Names for CSV files without a header; empty: the first line is the header.
         encoding: Of CSV and JSON files, such as `latin-1`.
 

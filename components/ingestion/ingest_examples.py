@@ -82,7 +82,7 @@ def ingest_examples(
         source_fingerprint: What the files' fingerprint must be; empty: anything.
         time_column: The newest rows by this column go to eval, instead of those chosen by hash.
         tables: Further tables for the query, each as `name=path or pattern`.
-        file_format: `parquet`, `csv`, `jsonl`, or `auto`: by the files' endings.
+        file_format: `parquet`, `csv`, `jsonl`, `tfrecord`, or `auto`: by the files' endings.
         csv_columns: Names for CSV files without a header; empty: the first line is the header.
         encoding: Of CSV and JSON files.
 

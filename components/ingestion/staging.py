@@ -46,7 +46,24 @@ def stage(
     paths = [Path(file.uri) for file in files]
     if form in ("csv", "jsonl") and not _is_utf_8(encoding):
         paths = [_recoded(path, encoding, scratch / f"{name}-{number}.{form}") for number, path in enumerate(paths)]
+    if form == "tfrecord":
+        paths, form = _examples_as_parquet(name, paths, scratch), "parquet"
     return Portion(name, tuple(paths), form, tuple(csv_columns))
+
+
+def _examples_as_parquet(name: str, paths: Sequence[Path], scratch: Path) -> list[Path]:
+    # Imported only here: protobuf is a tenth of a second that other sources need not spend.
+    from mainspring.components.ingestion import tfrecord
+
+    kinds: dict[str, str] = {}
+    written: list[Path] = []
+    for number, path in enumerate(paths):
+        folder = scratch / str(number)
+        folder.mkdir()
+        written += tfrecord.to_parquet(path, folder, kinds)
+    if not written:
+        raise UserError(f"span {name}: its TFRecord files hold no records")
+    return written
 
 
 def _format_of(file: File) -> str:
