@@ -28,6 +28,7 @@ def continuous_training(
     eval_fraction: float = 0.2,
     split_columns: list[str] = [],  # noqa: B006
     schema_uri: str = "",
+    validation_policy: str = "",
     exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
@@ -59,6 +60,8 @@ def continuous_training(
         label=label,
         schema_uri=schema_uri,
         baseline_uri=champion.outputs["baseline_uri"],
+        policy=validation_policy,
+        exclude=exclude,
     ).set_display_name("Validate examples")
 
     with dsl.If(validated.outputs["valid"] == True, name="data is valid"):  # noqa: E712

@@ -127,6 +127,37 @@ def against_schema(
     _merge(judgement, found)
 
 
+def against_serving(
+    judgement: Judgement, newest: Scope, schema: UsedSchema, serving: DatasetFeatureStatisticsList
+) -> None:
+    """Measures the skew between the newest span and what was served."""
+    judged = dataclasses.replace(schema, proto=drift.with_skew_thresholds(schema.proto))
+    known = [feature.name for feature in judged.proto.feature if feature.HasField("skew_comparator")]
+    if not known:
+        reason = "skew: no feature of the schema has a skew_comparator or a drift_comparator; skew cannot be judged"
+        return cannot_judge(judgement, "skew", reason)
+    found = validate_statistics(newest.statistics, judged.proto, judged.environment, serving_statistics=serving)
+    judgement.skews = drift.skew_measured(found)
+    skewed = anomalies_pb2.Anomalies()
+    skewed.drift_skew_info.extend(found.drift_skew_info)
+    findings = []
+    for key, info in sorted(found.anomaly_info.items()):
+        for reason in info.reason:
+            name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+            if not name.startswith("COMPARATOR_"):
+                continue
+            entry = skewed.anomaly_info[key]
+            entry.path.CopyFrom(info.path)
+            entry.severity = info.severity
+            entry.reason.append(reason)
+            _describe(entry)
+            sentence = words.of_skew(name, reason, info.path.step[0], newest, judgement.skews, serving)
+            findings.append(own_finding(info.path.step[0], kinds.SKEW, newest.name, sentence))
+    judgement.add("skew", findings)
+    _merge(judgement, skewed)
+    return None
+
+
 def enough_rows(judgement: Judgement, scopes: Sequence[Scope], min_rows: int) -> None:
     """Refuses fewer than `min_rows` rows in train, and splits or newest spans without any row."""
     findings = []

@@ -1,6 +1,6 @@
 """The KFP interface of validation: TFDV's statistics, schema and anomalies, and a verdict that can stop a run."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 from kfp import dsl
 
@@ -19,6 +19,12 @@ def validate_examples(
     baseline_uri: str = "",
     min_rows: int = 100,
     policy: str = "",
+    key: List[str] = [],  # noqa: B006
+    exclude: List[str] = [],  # noqa: B006
+    timestamp: str = "",
+    max_age_days: float = 0.0,
+    serving_statistics_uri: str = "",
+    slices: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Validated", valid=bool, reasons=str):  # type: ignore[valid-type]
     """Computes statistics per split, validates them against a schema and a baseline, and says whether to go on.
 
@@ -35,6 +41,13 @@ def validate_examples(
         min_rows: Fewer rows than this in train, or none in eval, is an anomaly.
         policy: Severity by anomaly and feature, what is allowed until when and why, and limits, as YAML or the path of
             a .yaml file; empty: every anomaly but repeated rows is an error.
+        key: Columns whose values together must not lie in train and in eval; empty: not checked.
+        exclude: Columns that training leaves out, and that may therefore give the label away.
+        timestamp: Column that says when a row is from (ISO 8601, a date such as 20261231, or an epoch).
+        max_age_days: The newest row may be this old when the task runs; a cached verdict is not judged again.
+        serving_statistics_uri: TFDV's statistics of what was served (a FeatureStats.pb, or the folder that holds it):
+            skew is measured against them. Empty: not checked.
+        slices: Columns for each of whose values the statistics hold a dataset as well, named as TFDV names slices.
 
     Returns:
         valid: True only if every check was made and none failed.
@@ -53,4 +66,10 @@ def validate_examples(
         baseline_uri=baseline_uri,
         min_rows=min_rows,
         policy=policy,
+        key=key,
+        exclude=exclude,
+        timestamp=timestamp,
+        max_age_days=max_age_days,
+        serving_statistics_uri=serving_statistics_uri,
+        slices=slices,
     )

@@ -20,6 +20,9 @@ THRESHOLD_MARGIN = 2.0
 """A feature may drift this many times further than it did within the training window. The months January to June move
 `seats` by 0.123, because one larger aircraft widens the histogram's buckets; July to December move it no further."""
 
+SERVING = "SERVING"
+"""The schema's environment in which the label is absent."""
+
 SPANS_COMPARED = 12
 """The newest spans of a window that are compared in pairs: a year of months; the pairs grow with the square."""
 
@@ -47,6 +50,15 @@ def measured(anomalies: anomalies_pb2.Anomalies) -> list[Drift]:
         Drift(info.path.step[0], MEASURES.get(found.type, "drift"), found.value, found.threshold)
         for info in anomalies.drift_skew_info
         for found in info.drift_measurements
+    ]
+
+
+def skew_measured(anomalies: anomalies_pb2.Anomalies) -> list[Drift]:
+    """Returns what TFDV measured for the features whose schema has a skew comparator."""
+    return [
+        Drift(info.path.step[0], MEASURES.get(found.type, "skew"), found.value, found.threshold)
+        for info in anomalies.drift_skew_info
+        for found in info.skew_measurements
     ]
 
 
@@ -83,6 +95,21 @@ def calibrate(
         constant = statistics.HasField("num_stats") and statistics.num_stats.min == statistics.num_stats.max
         if threshold < 1.0 and not constant:
             set_threshold(feature, round(threshold, 4))
+
+
+def with_skew_thresholds(schema: schema_pb2.Schema) -> schema_pb2.Schema:
+    """Returns a copy in which each feature that serving has, and that has a drift comparator only, has one for skew.
+
+    What may change from one span to the next may differ as much between what is trained on and what is served.
+    """
+    judged = schema_pb2.Schema()
+    judged.CopyFrom(schema)
+    for feature in judged.feature:
+        if SERVING in feature.not_in_environment:
+            feature.ClearField("skew_comparator")
+        elif not feature.HasField("skew_comparator") and feature.HasField("drift_comparator"):
+            feature.skew_comparator.CopyFrom(feature.drift_comparator)
+    return judged
 
 
 def set_threshold(feature: schema_pb2.Feature, threshold: float) -> None:

@@ -16,10 +16,10 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE
 from mainspring.components.validation import drift
+from mainspring.components.validation.drift import SERVING
 from mainspring.components.validation.span_statistics import by_name, missing_share, value_counts
 
 TRAINING = "TRAINING"
-SERVING = "SERVING"
 
 UNSEEN_MARGIN = 5.0
 """An open vocabulary may bring this many times the share of unknown values that a span of the training window brought.

@@ -84,6 +84,32 @@ def pieces(path: Path, count: int = 0) -> list[Piece]:
     return [Piece(path, start, stop) for start, stop in itertools.pairwise(edges)]
 
 
+def batches(piece: Piece) -> Iterator[pa.RecordBatch]:
+    """Yields the piece's rows, `ROWS_PER_BATCH` or fewer at a time.
+
+    Raises:
+        UserError: The file is missing or damaged.
+    """
+    file = _open(piece.path)
+    groups: list[int] = []
+    first_row, position = 0, 0
+    for group in range(file.num_row_groups):
+        size = file.metadata.row_group(group).num_rows
+        if position < piece.stop and position + size > piece.start:
+            first_row = first_row if groups else position
+            groups.append(group)
+        position += size
+    position = first_row
+    try:
+        for batch in file.iter_batches(ROWS_PER_BATCH, row_groups=groups):
+            wanted = batch.slice(max(0, piece.start - position), max(0, piece.stop - max(piece.start, position)))
+            position += batch.num_rows
+            if wanted.num_rows:
+                yield wanted
+    except (pa.ArrowException, OSError) as error:
+        raise UserError(f"{piece.path}: the Parquet file is damaged: {error}; ingest the examples again") from error
+
+
 def accumulate(all_pieces: Sequence[Piece]) -> list[Accumulator]:
     """Reads the pieces, several at a time, and returns TFDV's accumulators of each.
 
@@ -92,6 +118,13 @@ def accumulate(all_pieces: Sequence[Piece]) -> list[Accumulator]:
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
         return list(threads.map(_accumulate, all_pieces))
+
+
+def added(accumulator: Accumulator | None, canonical: pa.RecordBatch) -> Accumulator:
+    """Returns the accumulator (None: a new one) with a canonicalised batch added."""
+    generators = _generators()
+    states = accumulator or [generator.create_accumulator() for generator in generators]
+    return [generator.add_input(state, canonical) for generator, state in zip(generators, states, strict=True)]
 
 
 def extract(accumulators: Sequence[Accumulator]) -> DatasetFeatureStatisticsList:
@@ -137,35 +170,10 @@ def value_counts(feature: Any) -> dict[str, float]:
 
 
 def _accumulate(piece: Piece) -> Accumulator:
-    generators = _generators()
-    accumulator = [generator.create_accumulator() for generator in generators]
-    for batch in _batches(piece):
-        canonical = CanonicalizeRecordBatch(batch)
-        accumulator = [
-            generator.add_input(state, canonical) for generator, state in zip(generators, accumulator, strict=True)
-        ]
+    accumulator = [generator.create_accumulator() for generator in _generators()]
+    for batch in batches(piece):
+        accumulator = added(accumulator, CanonicalizeRecordBatch(batch))
     return accumulator
-
-
-def _batches(piece: Piece) -> Iterator[pa.RecordBatch]:
-    file = _open(piece.path)
-    groups: list[int] = []
-    first_row, position = 0, 0
-    for group in range(file.num_row_groups):
-        size = file.metadata.row_group(group).num_rows
-        if position < piece.stop and position + size > piece.start:
-            first_row = first_row if groups else position
-            groups.append(group)
-        position += size
-    position = first_row
-    try:
-        for batch in file.iter_batches(ROWS_PER_BATCH, row_groups=groups):
-            wanted = batch.slice(max(0, piece.start - position), max(0, piece.stop - max(piece.start, position)))
-            position += batch.num_rows
-            if wanted.num_rows:
-                yield wanted
-    except (pa.ArrowException, OSError) as error:
-        raise UserError(f"{piece.path}: the Parquet file is damaged: {error}; ingest the examples again") from error
 
 
 def _open(path: Path) -> pq.ParquetFile:

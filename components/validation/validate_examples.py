@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import difflib
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from google.protobuf import text_format
-from google.protobuf.message import DecodeError
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common import manifests, storage
@@ -19,12 +19,16 @@ from mainspring.components.validation import (
     checks,
     drift,
     kinds,
+    own_checks,
     policy_yaml,
     schemas,
+    slice_statistics,
     span_statistics,
+    statistics_files,
     validation_report,
 )
 from mainspring.components.validation.checks import Judgement, Scope
+from mainspring.components.validation.own_checks import Asked
 from mainspring.components.validation.schemas import UsedSchema
 from mainspring.components.validation.span_statistics import Accumulator
 
@@ -53,6 +57,8 @@ class Measured:
     parts: list[list[Accumulator]]
     """Accumulators of each of train's spans, oldest first; of pieces of the span if there is only one."""
     several_spans: bool
+    files: dict[str, list[Path]]
+    """The files of train and of eval."""
 
     def scope(self, name: str) -> Scope:
         """Returns `train` or `eval`."""
@@ -75,6 +81,12 @@ def validate_examples(
     baseline_uri: str = "",
     min_rows: int = 100,
     policy: str = "",
+    key: list[str] | None = None,
+    exclude: list[str] | None = None,
+    timestamp: str = "",
+    max_age_days: float = 0.0,
+    serving_statistics_uri: str = "",
+    slices: list[str] | None = None,
 ) -> Validated:
     """Validates examples against a schema and a baseline; writes statistics, schema, anomalies and a report.
 
@@ -89,6 +101,12 @@ def validate_examples(
         baseline_uri: Folder with `schema.pbtxt` and `statistics/`: what drift is measured against. Empty: no check.
         min_rows: Fewer rows in train are refused.
         policy: Severities, allowances and limits as YAML, or the path of a .yaml file; empty: the defaults.
+        key: Columns whose values together must not lie in train and in eval.
+        exclude: Columns that training leaves out, and that may give the label away.
+        timestamp: Column that says when a row is from; see `freshness`. Empty: the age is not judged.
+        max_age_days: The newest row may be this old.
+        serving_statistics_uri: Statistics of what was served, for skew: the file, or the folder that holds it.
+        slices: Columns for each of whose values the published statistics hold a dataset as well.
 
     Raises:
         UserError: The examples or the schema cannot be read, or the label is unknown.
@@ -98,6 +116,9 @@ def validate_examples(
     manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
     loaded = _given_schema(schema_uri, baseline_uri)
     _refuse_unknown_label(label, manifest, loaded)
+    asked = Asked(label, key or [], exclude or [], timestamp, float(max_age_days))
+    asked.refuse_nonsense(list(manifest.columns))
+    slice_statistics.refuse_unusable(slices or [], manifest.columns)
     columns = [*manifest.columns, *(feature.name for feature in (loaded.proto.feature if loaded else ()))]
     checked = policy_yaml.parse(policy, columns)
     measured = _measure(folder, manifest)
@@ -105,12 +126,15 @@ def validate_examples(
     print(f"Schema: {used.source}, {len(used.proto.feature)} features.", flush=True)
     baseline, unreadable = _baseline_statistics(baseline_uri)
     judgement = Judgement(policy=checked)
-    _judge(judgement, measured, used, label, int(min_rows), baseline, unreadable)
+    _judge(judgement, measured, used, asked, int(min_rows), baseline, unreadable)
+    if serving_statistics_uri:
+        _judge_skew(judgement, measured.newest, used, serving_statistics_uri)
     reasons = judgement.reasons()
     print(f"Verdict after {time.monotonic() - started:.1f} s: {'valid' if not reasons else 'refused'}.", flush=True)
     for reason in reasons:
         print(f"  {reason}", flush=True)
-    _publish_statistics(measured.scopes, Path(statistics))
+    sliced = _sliced(measured, slices or [])
+    _publish_statistics(measured.scopes, sliced, Path(statistics))
     with storage.publishing_directory(Path(schema)) as aside:
         (aside / SCHEMA_FILE).write_text(used.text, encoding="utf-8", newline="")
     page = validation_report.page(measured.scopes, used, judgement, baseline, baseline_uri)
@@ -167,7 +191,7 @@ def _measure(folder: Path, manifest: ExamplesManifest) -> Measured:
         ]
     scopes.append(scope("eval", "eval", eval_files, eval_files))
     parts = [[state] for state in by_file[train_files[0]]] if alone else [by_file[path] for path in train_files]
-    return Measured(scopes, parts, not alone)
+    return Measured(scopes, parts, not alone, {"train": train_files, "eval": eval_files})
 
 
 def _infer(measured: Measured, manifest: ExamplesManifest, label: str) -> UsedSchema:
@@ -190,42 +214,63 @@ def _baseline_statistics(baseline_uri: str) -> tuple[DatasetFeatureStatisticsLis
     path = next((path for name in (NEWEST, "train") if (path := folder / name / STATISTICS_FILE).exists()), None)
     if path is None:
         return None, f"baseline: {folder} holds no {NEWEST}/{STATISTICS_FILE}; drift cannot be judged"
-    try:
-        found = DatasetFeatureStatisticsList.FromString(path.read_bytes())
-    except (OSError, DecodeError) as error:
-        return None, f"baseline: {path} cannot be read as TFDV statistics ({error}); drift cannot be judged"
-    if len(found.datasets) != 1 or not found.datasets[0].num_examples:
-        return None, f"baseline: {path} holds no statistics; drift cannot be judged"
-    return found, ""
+    found, problem = statistics_files.read(path)
+    return found, f"baseline: {problem}; drift cannot be judged" if problem else ""
+
+
+def _judge_skew(judgement: Judgement, newest: Scope, schema: UsedSchema, uri: str) -> None:
+    path = storage.as_path(uri)
+    serving, problem = statistics_files.read(path / STATISTICS_FILE if path.is_dir() else path)
+    if serving is None:
+        checks.cannot_judge(judgement, "skew", f"serving_statistics_uri: {problem}; skew cannot be judged")
+    elif newest.rows:
+        checks.against_serving(judgement, newest, schema, serving)
 
 
 def _judge(
     judgement: Judgement,
     measured: Measured,
     schema: UsedSchema,
-    label: str,
+    asked: Asked,
     min_rows: int,
     baseline: DatasetFeatureStatisticsList | None,
     unreadable: str,
 ) -> None:
     newest = measured.newest
     checks.enough_rows(judgement, measured.scopes, min_rows)
-    checks.label_is_usable(judgement, measured.scopes, label)
+    checks.label_is_usable(judgement, measured.scopes, asked.label)
     for scope in measured.scopes:
         if scope.rows:
             checks.against_schema(judgement, scope, schema, baseline if scope is newest else None)
     checks.columns_have_values(judgement, measured.scopes, schema)
+    own_checks.numbers_are_finite(judgement, measured.scopes)
+    own_checks.repeated_rows_and_keys(judgement, measured.files, asked.key)
+    own_checks.gives_the_label_away(judgement, measured.files["train"], asked)
+    if asked.timestamp:
+        own_checks.newest_row_is_young(judgement, newest, asked, datetime.datetime.now(datetime.timezone.utc))
+    if baseline is not None:
+        own_checks.row_count(judgement, newest, baseline)
+        own_checks.label_balance(judgement, newest, baseline, asked.label)
     if unreadable:
         checks.cannot_judge(judgement, "drift", unreadable)
 
 
-def _publish_statistics(scopes: list[Scope], target: Path) -> None:
-    by_folder = {scope.name: scope for scope in scopes}
+def _sliced(measured: Measured, columns: list[str]) -> dict[str, DatasetFeatureStatisticsList]:
+    """Returns the statistics of each scope's slices; of none if no columns are asked for."""
+    if not columns:
+        return {}
+    files = {**measured.files, NEWEST: measured.files["train"][-1:]}
+    return {name: slice_statistics.of_files(paths, columns) for name, paths in files.items()}
+
+
+def _publish_statistics(scopes: list[Scope], sliced: dict[str, DatasetFeatureStatisticsList], target: Path) -> None:
+    by_folder = {scope.name: scope.statistics for scope in scopes}
     by_folder.setdefault(NEWEST, by_folder["train"])
     with storage.publishing_directory(target) as aside:
-        for name, scope in by_folder.items():
+        for name, whole in by_folder.items():
+            content = statistics_files.with_slices(whole, sliced[name]) if name in sliced else whole
             (aside / name).mkdir()
-            (aside / name / STATISTICS_FILE).write_bytes(scope.statistics.SerializeToString(deterministic=True))
+            (aside / name / STATISTICS_FILE).write_bytes(content.SerializeToString(deterministic=True))
 
 
 def _content(
@@ -241,6 +286,7 @@ def _content(
         "warnings": [finding.sentence for finding in judgement.of_severity(kinds.WARNING)],
         "findings": [dataclasses.asdict(finding) for finding in judgement.findings],
         "drift": [dataclasses.asdict(found) for found in judgement.drifts],
+        "skew": [dataclasses.asdict(found) for found in judgement.skews],
         "rows": {NEWEST: rows["train"], **rows},
         "spans": manifest.spans,
         "examples_fingerprint": manifest.fingerprint,

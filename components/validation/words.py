@@ -70,6 +70,28 @@ def of_anomaly(
     return _as_it_is(feature, scope, reason)
 
 
+def of_skew(kind: str, reason: Any, feature: str, newest: Scope, skews: Sequence[drift.Drift], serving: Any) -> str:
+    """Returns one sentence for a feature that is served otherwise than it is trained on.
+
+    Args:
+        kind: The name of TFDV's anomaly type.
+        reason: TFDV's `AnomalyInfo.Reason`.
+        feature: The column.
+        newest: The rows that are compared with what was served.
+        skews: What was measured.
+        serving: Statistics of what was served.
+    """
+    measured = next((entry for entry in skews if entry.feature == feature), None)
+    if kind == "COMPARATOR_CONTROL_DATA_MISSING":
+        return f"{feature}: its skew cannot be judged; the serving statistics have no values of it"
+    if measured is None or not kind.endswith("_HIGH"):
+        return _as_it_is(feature, newest, reason)
+    digits = 2 if f"{measured.value:.2f}" != f"{measured.threshold:.2f}" else 4
+    details = f"{measured.measure} {measured.value:.{digits}f}, at most {measured.threshold:.{digits}f} allowed"
+    moved = _what_moved(feature, newest, serving).replace(" before", " served").replace(" now", " in training")
+    return f"{feature}: served otherwise than it is trained on ({details}{moved})"
+
+
 def count(number: float, noun: str) -> str:
     """Returns `1 row`, `2,000 rows`."""
     return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
