@@ -37,6 +37,8 @@ def deploy_model(
     target: str,
     baseline_uri: str = "",
     models_root: str = "",
+    rollout: str = "100",
+    rollout_seconds: float = 10.0,
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -50,6 +52,10 @@ def deploy_model(
         target: `local://<name>` or `kserve://<namespace>/<name>`.
         baseline_uri: From `resolve_champion`; recorded in the version.
         models_root: URI under which versions are published; empty: the local root's `models/`.
+        rollout: The version's share of the traffic, step by step, in percent, such as `0,10,50,100`. At each step it is
+            judged: rows replayed through it give the model's own predictions, and neither errors nor latency exceed
+            the champion's. A version that fails is taken back and withdrawn. `100`: all traffic at once.
+        rollout_seconds: How long live traffic is watched at each step between 0 and 100.
 
     Returns:
         version: The version that is served.
@@ -65,6 +71,8 @@ def deploy_model(
         target=target,
         baseline_uri=baseline_uri,
         models_root=models_root,
+        rollout=rollout,
+        rollout_seconds=rollout_seconds,
     )
 
 

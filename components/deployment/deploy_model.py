@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.deployment import local_target, model_servers, publish, takeovers, targets
+from mainspring.components.deployment import local_target, model_servers, publish, rollouts, takeovers, targets
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -27,7 +27,14 @@ def preload() -> None:
 
 
 def deploy_model(
-    model: str, statistics: str, evaluation: str, target: str, baseline_uri: str = "", models_root: str = ""
+    model: str,
+    statistics: str,
+    evaluation: str,
+    target: str,
+    baseline_uri: str = "",
+    models_root: str = "",
+    rollout: str = "100",
+    rollout_seconds: float = 10.0,
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -38,12 +45,15 @@ def deploy_model(
         target: `local://<name>` or `kserve://<namespace>/<name>`.
         baseline_uri: The version whose data its data was compared with.
         models_root: Where versions are published; empty: the local root's `models/`.
+        rollout: The version's share of the traffic, step by step, in percent: `0,10,50,100`.
+        rollout_seconds: How long each step between 0 and 100 lasts.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
             served. Whatever was served still is.
     """
     name = targets.parse_local(target).name
+    plan = rollouts.parse(rollout, rollout_seconds)
     refuse_unless_blessed(Path(model), Path(evaluation))
     root = publish.models_folder(models_root)
     served = local_target.champion(name)
@@ -60,7 +70,7 @@ def deploy_model(
     )
     uri = str(publish.version_folder(root, version))
     print(f"version {version.version} of {name}: {uri}", flush=True)
-    endpoint = local_target.deploy(name, version.version, uri)
+    endpoint = local_target.deploy(name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)
 
 

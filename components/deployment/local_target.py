@@ -8,16 +8,24 @@ from typing import Literal
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, loopback, model_servers, processes, routing, takeovers
+from mainspring.components.deployment import (
+    endpoint_state,
+    loopback,
+    model_servers,
+    processes,
+    rollouts,
+    routing,
+    takeovers,
+    upkeep,
+)
 from mainspring.components.deployment.endpoint_state import Server, State
 from mainspring.components.deployment.processes import Probationer
+from mainspring.components.deployment.rollouts import Plan, RolloutFailed
+from mainspring.components.deployment.routing import Route
 
 SERVING: Literal["serving"] = "serving"
 STOPPED: Literal["stopped"] = "stopped"
 FAILED: Literal["failed"] = "failed"
-
-DRAIN_SECONDS = 60.0
-"""How long a replaced model server may take to finish its requests before it is ended."""
 
 
 @dataclass(frozen=True)
@@ -39,29 +47,50 @@ class Endpoint:
     """Where that version is published."""
     problem: str
     """Why it failed; empty otherwise."""
+    canary: int = 0
+    """The version that is being rolled out beside it; 0 if none is."""
+    canary_percent: float = 0.0
+    """Its share of the traffic."""
 
 
-def deploy(name: str, version: int, uri: str) -> str:
+def deploy(name: str, version: int, uri: str, plan: Plan | None = None) -> str:
     """Serves a published version, without a failed request in between, and returns the endpoint's URL.
 
     The version is loaded, warmed up and checked before it gets traffic; if that fails, whatever was served still is.
+    A rollout that was killed is led from its first step again if it was this version's, and taken back otherwise.
 
     Args:
         name: The endpoint's and the model's name.
         version: The version's number.
         uri: Where it is published.
+        plan: The steps of its rollout; None, or nothing served yet: all traffic at once.
 
     Raises:
-        UserError: It cannot be served.
+        UserError: It cannot be served, or did not pass a step of its rollout and is withdrawn.
     """
     processes.serving_python()
     with endpoint_state.locked(name):
         known = endpoint_state.read(name) or endpoint_state.new(name)
-        state = _tidy(known)
-        if state.uri == uri and not _problem(state):
-            print(f"{_title(state)} serves version {version} already", flush=True)
+        state = upkeep.tidy(known, coming=uri)
+        if state.uri == uri and not upkeep.problem(state):
+            print(f"{upkeep.title(state)} serves version {version} already", flush=True)
             return state.url
-        return _bring_up(state, version, uri).url
+        try:
+            return _bring_up(state, version, uri, plan).url
+        except RolloutFailed as failure:
+            _withdraw(name, version, uri, str(failure))
+            raise
+
+
+def _withdraw(name: str, version: int, uri: str, reason: str) -> None:
+    """Records that a version failed its rollout, and makes sure that its traffic really is gone."""
+    state = _existing(name)
+    gone = takeovers.withdrawal_of(version, uri, reason)
+    others = tuple(withdrawal for withdrawal in state.withdrawn if withdrawal.uri != uri)
+    endpoint_state.write(replace(state, withdrawn=(*others, gone)))
+    routes = [(route.version, route.percent) for route in routing.read(state)]
+    if routes != [(state.version, 100.0)]:
+        raise UserError(f"{reason}; but the front routes {routes}: run `mainspring endpoints stop {name}`, then start")
 
 
 def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
@@ -78,18 +107,18 @@ def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
     _existing(name)
     processes.serving_python()
     with endpoint_state.locked(name):
-        state = _tidy(_existing(name))
-        chosen = takeovers.destination(_title(state), state.history, state.withdrawn, to)
+        state = upkeep.tidy(_existing(name))
+        chosen = takeovers.destination(upkeep.title(state), state.history, state.withdrawn, to)
         if not (storage.as_path(chosen.uri) / manifests.VERSION_MANIFEST).is_file():
             raise UserError(
-                f"{_title(state)}: version {chosen.version} is gone from {chosen.uri}; name another one with --to"
+                f"{upkeep.title(state)}: version {chosen.version} is gone from {chosen.uri}; name another one with --to"
             )
         before = state.withdrawn
         withdrawn = takeovers.passed_over(state.history, before, chosen, reason or "no reason was given")
         # Before the switch: were we killed after it, an unchanged run would deploy the withdrawn version again.
         state = endpoint_state.write(replace(state, withdrawn=withdrawn))
         try:
-            if state.uri != chosen.uri or _problem(state):
+            if state.uri != chosen.uri or upkeep.problem(state):
                 state = _bring_up(state, chosen.version, chosen.uri)
         except BaseException:
             endpoint_state.write(replace(_existing(name), withdrawn=before))
@@ -112,8 +141,8 @@ def start(name: str) -> Endpoint:
     _existing(name)
     processes.serving_python()
     with endpoint_state.locked(name):
-        state = _tidy(_existing(name))
-        if _problem(state):
+        state = upkeep.tidy(_existing(name))
+        if upkeep.problem(state):
             state = _bring_up(state, state.version, state.uri)
         return _endpoint(state)
 
@@ -127,17 +156,17 @@ def stop(name: str) -> Endpoint:
     _existing(name)
     with endpoint_state.locked(name):
         state = _existing(name)
-        state = _served(state)
-        processes.stop(state.front, DRAIN_SECONDS)
+        state = upkeep.served(state)
+        processes.stop(state.front, upkeep.DRAIN_SECONDS)
         for server in state.servers:
-            processes.stop(server.process, DRAIN_SECONDS)
+            processes.stop(server.process, upkeep.DRAIN_SECONDS)
         return _endpoint(endpoint_state.write(replace(state, front=None, servers=())))
 
 
 def list_endpoints() -> list[Endpoint]:
     """Returns the local root's endpoints that have served a version, by name."""
     states = [state for state in map(endpoint_state.read, endpoint_state.names()) if state is not None]
-    return [_endpoint(_served(state)) for state in states if state.version]
+    return [_endpoint(upkeep.served(state)) for state in states if state.version]
 
 
 def champion(name: str) -> tuple[int, str] | None:
@@ -145,15 +174,16 @@ def champion(name: str) -> tuple[int, str] | None:
     state = endpoint_state.read(name)
     if state is None:
         return None
-    state = _served(state)
+    state = upkeep.served(state)
     return (state.version, state.uri) if state.version else None
 
 
-def _bring_up(state: State, version: int, uri: str) -> State:
-    """Loads a version, or finds it loaded, and gives it all traffic."""
+def _bring_up(state: State, version: int, uri: str, plan: Plan | None = None) -> State:
+    """Loads a version, or finds it loaded, and gives it all traffic, at once or by the plan's steps."""
     if processes.alive(state.front):
         routing.wait_for_front(state)
-    before = routing.read(state)
+    champion = upkeep.champion_of(state)
+    before = [Route(champion.version, champion.port, 100.0)] if champion else routing.read(state)
     started: list[Probationer] = []
     try:
         state = _with_front(state, started)
@@ -161,6 +191,8 @@ def _bring_up(state: State, version: int, uri: str) -> State:
         routing.wait_for_front(state)
         for probationer in started:
             probationer.keep()
+        if plan and champion and champion.uri != uri:
+            rollouts.follow(state, champion, server, plan)
         routing.switch(state, server)
         _verify(state, server)
     except BaseException:
@@ -173,21 +205,17 @@ def _record(state: State, server: Server) -> State:
     """Writes down that a model server has all traffic."""
     other = state.uri != server.uri
     replaced = f" in place of {state.version}" if state.version and other else ""
-    print(f"{_title(state)} serves version {server.version}{replaced}", flush=True)
+    print(f"{upkeep.title(state)} serves version {server.version}{replaced}", flush=True)
     since = takeovers.now() if other or not state.since else state.since
-    history = takeovers.appended(_history(state), server.version, server.uri, since)
+    history = takeovers.appended(upkeep.history(state), server.version, server.uri, since)
     return endpoint_state.write(replace(state, version=server.version, uri=server.uri, since=since, history=history))
-
-
-def _history(state: State) -> tuple[takeovers.Takeover, ...]:
-    return takeovers.appended(state.history, state.version, state.uri, state.since)
 
 
 def _retire_others(state: State, server: Server) -> State:
     for other in state.servers:
         if other.process != server.process:
-            routing.drain(state, other, DRAIN_SECONDS)
-            processes.stop(other.process, DRAIN_SECONDS)
+            routing.drain(state, other, upkeep.DRAIN_SECONDS)
+            processes.stop(other.process, upkeep.DRAIN_SECONDS)
     return endpoint_state.write(replace(state, servers=(server,)))
 
 
@@ -196,7 +224,8 @@ def _with_front(state: State, started: list[Probationer]) -> State:
         return state
     if not loopback.is_free(state.port):
         raise UserError(
-            f"{_title(state)}: its port {state.port} is in use by another process; end that process, then run again"
+            f"{upkeep.title(state)}: its port {state.port} is in use by another process; "
+            "end that process, then run again"
         )
     front = routing.start_front(state)
     started.append(front)
@@ -207,7 +236,7 @@ def _with_server(state: State, version: int, uri: str, started: list[Probationer
     for server in state.servers:
         if server.uri == uri and model_servers.is_ready(state.name, server):
             return state, server
-    print(f"{_title(state)}: loading version {version}", flush=True)
+    print(f"{upkeep.title(state)}: loading version {version}", flush=True)
     probationer, server = model_servers.start(state.name, version, uri)
     started.append(probationer)
     others = state.servers
@@ -234,55 +263,13 @@ def _undo(state: State, before: list[routing.Route], started: list[Probationer])
     for probationer in reversed(started):
         probationer.release()
         processes.stop(probationer.process, 5.0)
-    _tidy(endpoint_state.read(state.name) or state)
-
-
-def _tidy(state: State) -> State:
-    """Brings the record up to date with the processes, and ends model servers that get no traffic."""
-    state = _served(state)
-    front_lives = processes.alive(state.front)
-    routed = {route.port for route in routing.read(state)}
-    kept = []
-    for server in state.servers:
-        if not processes.alive(server.process):
-            continue
-        # Without a front nobody is routed: the served version's server can be used again.
-        if server.port in routed or (not routed and server.uri == state.uri):
-            kept.append(server)
-        else:
-            processes.stop(server.process, DRAIN_SECONDS)
-    state = replace(state, front=state.front if front_lives else None, servers=tuple(kept))
-    return endpoint_state.write(state) if state.version or state.front or endpoint_state.read(state.name) else state
-
-
-def _served(state: State) -> State:
-    """Corrects version and URI by what the front says: a deployment may be killed before it could write them down."""
-    routes = sorted(routing.read(state), key=lambda route: route.percent)
-    server = next((server for server in state.servers if routes and server.port == routes[-1].port), None)
-    if server is not None:
-        state = replace(state, version=server.version, uri=server.uri)
-    return replace(state, history=_history(state))
-
-
-def _problem(state: State) -> str:
-    """Returns why an endpoint does not serve its version, or an empty string."""
-    if not processes.alive(state.front):
-        return f"the front on port {state.port} does not run"
-    ports = {route.port for route in routing.read(state)}
-    served = [server for server in state.servers if server.port in ports]
-    if not served:
-        return "no version is routed"
-    dead = next((server for server in served if not processes.alive(server.process)), None)
-    if dead is not None:
-        log = model_servers.log_of(state.name, dead.version)
-        return f"the model server of version {dead.version} does not run; see {log}"
-    answer = loopback.call(state.port, "GET", f"/v2/models/{state.name}/ready", seconds=5.0)
-    return "" if answer.status == 200 else answer.error
+    upkeep.tidy(endpoint_state.read(state.name) or state)
 
 
 def _endpoint(state: State) -> Endpoint:
-    problem = _problem(state)
+    problem = upkeep.problem(state)
     lives = processes.alive(state.front)
+    canary = next((route for route in routing.read(state) if route.version != state.version), None)
     anything = lives or any(processes.alive(server.process) for server in state.servers)
     return Endpoint(
         name=state.name,
@@ -294,6 +281,8 @@ def _endpoint(state: State) -> Endpoint:
         since=state.since,
         model=state.uri,
         problem=problem if problem and anything else "",
+        canary=canary.version if canary else 0,
+        canary_percent=canary.percent if canary else 0.0,
     )
 
 
@@ -303,7 +292,3 @@ def _existing(name: str) -> State:
         root = endpoint_state.folder_of(name).parent
         raise UserError(f"local://{name}: no such endpoint in {root}; `mainspring endpoints list` shows them")
     return state
-
-
-def _title(state: State) -> str:
-    return f"local://{state.name}"

@@ -11,6 +11,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, loopback, processes
 from mainspring.components.deployment.endpoint_state import Server, State
+from mainspring.components.deployment.judgement import Observed
 from mainspring.components.deployment.loopback import Answer
 from mainspring.components.deployment.processes import POLL_SECONDS, Probationer
 
@@ -59,6 +60,23 @@ def read(state: State) -> list[Route]:
         return []
     answer = _call(state, "GET")
     return [Route(**route) for route in answer.content["routes"]] if answer.status == 200 else []
+
+
+def observed(state: State) -> dict[int, Observed]:
+    """Returns what the front has seen of the live requests, by the model server's port.
+
+    Raises:
+        UserError: The front does not answer.
+    """
+    answer = _call(state, "GET")
+    if answer.status != 200:
+        raise UserError(f"local://{state.name}: its front does not answer ({answer.error}); see {_log(state)}")
+    return {
+        int(port): Observed(
+            seen["requests"], seen["errors"], {float(bound): count for bound, count in seen["buckets"].items()}
+        )
+        for port, seen in answer.content.get("observed", {}).items()
+    }
 
 
 def write(state: State, routes: list[Route]) -> None:

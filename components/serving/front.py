@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import bisect
 import contextlib
 import json
 import os
@@ -17,6 +18,7 @@ import secrets
 import signal
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict, dataclass, field
@@ -74,18 +76,49 @@ class Route:
     percent: float
 
 
+BUCKETS = tuple(round(0.0005 * 1.25**step, 6) for step in range(56))
+"""Upper bounds of the latency histogram, in seconds: 0.5 ms to two minutes, each a quarter above the last."""
+
+
+@dataclass
+class Observed:
+    """What was seen of one port's requests."""
+
+    requests: int = 0
+    errors: int = 0
+    """Server errors and broken connections."""
+    buckets: Counter[float] = field(default_factory=Counter)
+    """Requests by the upper bound of their latency's bucket."""
+
+    def add(self, seconds: float, failed: bool) -> None:
+        """Counts one request."""
+        self.requests += 1
+        self.errors += failed
+        self.buckets[BUCKETS[min(bisect.bisect_left(BUCKETS, seconds), len(BUCKETS) - 1)]] += 1
+
+    def as_json(self) -> dict[str, object]:
+        """Returns what the control port says of it."""
+        return {"requests": self.requests, "errors": self.errors, "buckets": dict(self.buckets)}
+
+
 @dataclass
 class Routing:
-    """The table, and how many requests each port works on."""
+    """The table, how many requests each port works on, and what was seen of those before."""
 
     routes: tuple[Route, ...] = ()
     in_flight: Counter[int] = field(default_factory=Counter)
+    observed: dict[int, Observed] = field(default_factory=dict)
 
-    def pick(self) -> Route | None:
-        """Returns the route of the next request, by chance according to the percentages; None if there is no route."""
-        if len(self.routes) == 1:
-            return self.routes[0]
-        return random.choices(self.routes, [route.percent for route in self.routes])[0] if self.routes else None
+    def pick(self, besides: Route | None = None) -> Route | None:
+        """Returns the route of the next request, by chance according to the percentages; None if there is no route.
+
+        Args:
+            besides: A route that has just failed; another one with traffic is taken if there is one.
+        """
+        routes = [route for route in self.routes if route != besides and route.percent] or list(self.routes)
+        if len(routes) <= 1:
+            return routes[0] if routes else None
+        return random.choices(routes, [route.percent for route in routes])[0]
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -136,8 +169,9 @@ def public_app(name: str, routing: Routing) -> web.Application:
             return _refusal(
                 413, f"{name}: the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once"
             )
+        route: Route | None = None
         for last in (False, True):
-            route = routing.pick()
+            route = routing.pick(besides=route)
             if route is None:
                 break
             try:
@@ -164,6 +198,7 @@ def control_app(routing: Routing, token: str) -> web.Application:
             {
                 "routes": [asdict(route) for route in routing.routes],
                 "in_flight": {str(port): count for port, count in routing.in_flight.items() if count},
+                "observed": {str(port): seen.as_json() for port, seen in routing.observed.items()},
             }
         )
 
@@ -175,6 +210,8 @@ def control_app(routing: Routing, token: str) -> web.Application:
         if routes and (abs(sum(route.percent for route in routes) - 100) > 1e-6 or min(r.percent for r in routes) < 0):
             return _refusal(400, "the routes' percentages must be at least 0 and add up to 100")
         routing.routes = routes
+        kept = {route.port for route in routes} | {port for port, count in routing.in_flight.items() if count}
+        routing.observed = {port: seen for port, seen in routing.observed.items() if port in kept}
         return await read(request)
 
     app.router.add_get("/routes", read)
@@ -187,11 +224,13 @@ async def _forward(
 ) -> web.StreamResponse:
     # Counted before the first await after the route was picked: a switch sees either this request or none.
     routing.in_flight[route.port] += 1
+    began, failed = time.perf_counter(), True
     try:
         url = URL(f"http://{HOST}:{route.port}{request.rel_url.raw_path_qs}", encoded=True)
         headers = [(key, value) for key, value in request.headers.items() if key.lower() not in NOT_REQUESTED]
         async with session.request(request.method, url, data=body, headers=headers, allow_redirects=False) as answer:
             content = await answer.read()
+            failed = answer.status >= 500
             response = web.Response(status=answer.status, body=content)
             for key, value in answer.headers.items():
                 if key.lower() not in NOT_ANSWERED:
@@ -200,6 +239,7 @@ async def _forward(
             return response
     finally:
         routing.in_flight[route.port] -= 1
+        routing.observed.setdefault(route.port, Observed()).add(time.perf_counter() - began, failed)
 
 
 @contextlib.asynccontextmanager

@@ -61,6 +61,28 @@ class Unusable(Regression):
         return {"prediction": distance * float("nan") * self.factor}
 
 
+class Moody(Binary):
+    """Another prediction each time: what a server gives is not what the model itself gives."""
+
+    @tf.function(input_signature=[DISTANCE, CARRIER])
+    def serve(self, distance, carrier):
+        return {"prediction": tf.random.uniform(tf.shape(distance)) + tf.zeros_like(carrier == "", tf.float32)}
+
+
+class Slow(Binary):
+    """Multiplies matrices for every request, for nothing."""
+
+    @tf.function(input_signature=[DISTANCE, CARRIER])
+    def serve(self, distance, carrier):
+        start = tf.eye(600) * 1e-3
+        product = tf.while_loop(lambda i, m: i < 8, lambda i, m: (i + 1, tf.matmul(m, m)), (0, start))[1]
+        return {
+            "prediction": tf.sigmoid(self.shift)
+            + 0.0 * product[0, 1] * tf.ones_like(distance, tf.float32)
+            + tf.zeros_like(carrier == "", tf.float32)
+        }
+
+
 def save(module: tf.Module, folder: Path, signature: str = "serving_default") -> Path:
     """Saves a module with its signature."""
     tf.saved_model.save(module, str(folder), signatures={signature: module.serve})
@@ -69,7 +91,8 @@ def save(module: tf.Module, folder: Path, signature: str = "serving_default") ->
 
 def main(root: Path) -> None:
     """Saves the models that the deployment tests serve, each with what goes beside a model."""
-    for name, module in {"a": Binary(0.0), "b": Binary(2.0), "c": Binary(-2.0), "unusable": Unusable()}.items():
+    modules = {"a": Binary(0.0), "b": Binary(2.0), "c": Binary(-2.0), "unusable": Unusable()}
+    for name, module in (modules | {"moody": Moody(0.0), "slow": Slow(0.0)}).items():
         folder = save(module, root / name)
         manifest = {
             "task": "binary_classification",

@@ -1,0 +1,164 @@
+"""A progressive rollout: a canary gets more of the traffic step by step, and is judged at each."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import statistics
+import subprocess
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mainspring.components.common import manifests, storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment import judgement, loopback, model_servers, processes, routing
+from mainspring.components.deployment.endpoint_state import Server, State
+from mainspring.components.deployment.routing import Route
+
+POLL_SECONDS = 0.2
+
+PAIRS = 40
+"""Requests to each version, in turns, from which their median latencies are compared: noise meets both alike."""
+
+PAIRS_SECONDS = 5.0
+"""A slow model is compared by fewer."""
+
+OWN_SECONDS = 120.0
+"""How long the model's own predictions may take."""
+
+
+class RolloutFailed(UserError):
+    """The canary was judged, and must not go on."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The steps of a rollout."""
+
+    percents: tuple[float, ...]
+    """The canary's share of the traffic at each step, rising; the last is 100."""
+    seconds: float
+    """How long live traffic is watched at each step between 0 and 100."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Rows, and what the model itself predicts for them."""
+
+    rows: list[Any]
+    predictions: list[Any]
+
+
+def parse(text: str, seconds: float = 10.0) -> Plan:
+    """Parses steps such as `0,10,50,100`; `100` is a rollout without steps.
+
+    Raises:
+        UserError: They are no rising percentages that end with 100, or the seconds are negative.
+    """
+    try:
+        percents = tuple(float(part.strip().removesuffix("%")) for part in text.split(","))
+    except ValueError:
+        percents = ()
+    rising = all(low < high for low, high in itertools.pairwise(percents))
+    if not percents or not rising or percents[0] < 0 or percents[-1] != 100:
+        raise UserError(f"rollout {text!r}: expected rising percentages that end with 100, such as 0,10,50,100")
+    if not 0 <= seconds <= 86400:
+        raise UserError(f"rollout_seconds {seconds!r}: expected seconds from 0 to 86400 for each step")
+    return Plan(percents, seconds)
+
+
+def follow(state: State, champion: Server, canary: Server, plan: Plan) -> None:
+    """Leads the canary through the steps before 100; the caller gives it everything afterwards.
+
+    Raises:
+        RolloutFailed: It was judged unfit at a step; the message says why.
+    """
+    own = _own_predictions(state.name, canary)
+    for percent in plan.percents[:-1]:
+        shares = [(champion, 100 - percent), (canary, percent)]
+        routing.write(state, [Route(server.version, server.port, share) for server, share in shares])
+        reasons = _judge(state, champion, canary, own, percent, plan.seconds)
+        if reasons:
+            raise RolloutFailed(
+                f"local://{state.name}: version {canary.version} is taken back at {percent:g} % of the traffic: "
+                f"{'; '.join(reasons)}. Version {champion.version} serves everything"
+            )
+
+
+def _judge(state: State, champion: Server, canary: Server, own: Replay, percent: float, seconds: float) -> list[str]:
+    before = routing.observed(state)
+    reasons = _parity(state.name, canary, own) or _replayed_latency(state.name, champion, canary, own)
+    deadline = time.monotonic() + (seconds if percent else 0)
+    while True:
+        seen = routing.observed(state)
+        live, usual = (
+            seen.get(server.port, judgement.Observed()).since(before.get(server.port, judgement.Observed()))
+            for server in (canary, champion)
+        )
+        reasons = reasons or judgement.of_traffic(live, usual)
+        if not processes.alive(canary.process):
+            reasons = [
+                f"its model server ended: {processes.last_line(model_servers.log_of(state.name, canary.version))}"
+            ]
+        if reasons or time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    print(
+        f"local://{state.name}: version {canary.version} at {percent:g} %: {len(own.rows)} rows replayed, "
+        f"{live.requests} live requests, {live.errors} failed: {'unfit' if reasons else 'fit to go on'}",
+        flush=True,
+    )
+    return reasons
+
+
+def _parity(name: str, canary: Server, own: Replay) -> list[str]:
+    answer = _predict(name, canary, own.rows)
+    if answer.status != 200:
+        return [f"the replayed rows are not predicted ({answer.error})"]
+    served = [row["prediction"] for row in answer.content["predictions"]]
+    return judgement.of_parity(own.rows, served, own.predictions)
+
+
+def _replayed_latency(name: str, champion: Server, canary: Server, own: Replay) -> list[str]:
+    took: dict[int, list[float]] = {champion.port: [], canary.port: []}
+    began_all, pairs = time.monotonic(), 0
+    while pairs < PAIRS and (pairs < 3 or time.monotonic() < began_all + PAIRS_SECONDS):
+        for server in (champion, canary):
+            began = time.perf_counter()
+            answer = _predict(name, server, [own.rows[pairs % len(own.rows)]])
+            if answer.status == 200:
+                took[server.port].append(time.perf_counter() - began)
+            elif server is canary:
+                return [f"a replayed row is not predicted ({answer.error})"]
+        pairs += 1
+    # A champion with other features refuses these rows: there is nothing to compare with.
+    if len(took[champion.port]) < pairs / 2:
+        return []
+    canaries, champions = (statistics.median(took[server.port]) for server in (canary, champion))
+    return judgement.of_latency(canaries, champions, "a replayed row")
+
+
+def _predict(name: str, server: Server, rows: list[Any]) -> loopback.Answer:
+    return loopback.call(server.port, "POST", f"/v1/models/{name}:predict", {"instances": rows}, seconds=30.0)
+
+
+def _own_predictions(name: str, server: Server) -> Replay:
+    """Asks the model itself, in a process of its own with no server between."""
+    path = storage.as_path(server.uri)
+    command = [processes.serving_python(), "-m", "mainspring.components.serving.own_predictions", str(path)]
+    sample = path / manifests.REQUEST_FILE
+    if sample.is_file():
+        command.append(str(sample))
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=OWN_SECONDS, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise UserError(
+            f"local://{name}: version {server.version}'s own predictions, with which a rollout compares, took more "
+            f"than {OWN_SECONDS:.0f} s; run again when the machine is less busy"
+        ) from error
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise RolloutFailed(f"local://{name}: version {server.version}, asked without a server, fails: {said}")
+    content = json.loads(done.stdout.splitlines()[-1])
+    return Replay(content["instances"], content["predictions"])

@@ -1,0 +1,67 @@
+"""What a model itself predicts, with no server between: `python -m mainspring.components.serving.own_predictions`.
+
+A rollout compares with it what a canary serves. The rows are those of a sample request, and that request's first row
+with each feature left out in turn, which is what goes wrong between a client's JSON and a model's tensors.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# TensorFlow reads the variable when it is imported.
+import tensorflow as tf
+
+SIGNATURE = "serving_default"
+PREDICTION = "prediction"
+
+MOST_ROWS = 200
+
+
+def main(model: str, sample: str = "") -> None:
+    """Prints `{"instances": […], "predictions": […]}` as one line of JSON.
+
+    Args:
+        model: A SavedModel's folder.
+        sample: A V1 request; empty: a row of zeros and empty text.
+    """
+    signature = tf.saved_model.load(model).signatures[SIGNATURE]
+    specs = signature.structured_input_signature[1]
+    given = json.loads(Path(sample).read_text(encoding="utf-8"))["instances"] if sample else [_zeros(specs)]
+    rows = _with_gaps(given, specs)[:MOST_ROWS]
+    tensors = {
+        name: tf.constant([_value(row.get(name), spec) for row in rows], dtype=spec.dtype)
+        for name, spec in specs.items()
+    }
+    predictions = signature(**tensors)[PREDICTION].numpy().tolist()
+    finite = [(row, value) for row, value in zip(rows, predictions, strict=True) if _is_finite(value)]
+    print(json.dumps({"instances": [row for row, _ in finite], "predictions": [value for _, value in finite]}))
+
+
+def _with_gaps(rows: list[dict[str, Any]], specs: dict[str, tf.TensorSpec]) -> list[dict[str, Any]]:
+    gaps = [name for name, spec in specs.items() if not spec.dtype.is_integer]
+    return rows + [{name: value for name, value in rows[0].items() if name != gap} for gap in gaps]
+
+
+def _zeros(specs: dict[str, tf.TensorSpec]) -> dict[str, Any]:
+    return {name: "" if spec.dtype == tf.string else 0 for name, spec in specs.items()}
+
+
+def _value(given: Any, spec: tf.TensorSpec) -> Any:
+    if given is None:
+        return "" if spec.dtype == tf.string else math.nan
+    return given
+
+
+def _is_finite(value: Any) -> bool:
+    return all(map(_is_finite, value)) if isinstance(value, list) else math.isfinite(value)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
