@@ -15,6 +15,7 @@ from rich.console import Console
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
+from mainspring.pipelines.schema_commands import schema
 
 INTERRUPTED = 130
 ENDPOINT = ("name", "state", "version", "url", "problem")
@@ -205,6 +206,9 @@ def setup() -> None:
 
     environments.ensure(environments.FOLDERS, _say)
     _say(f"the environments are ready in {environments.base_folder()}")
+
+
+cli.add_command(schema)
 
 
 def main() -> None:
