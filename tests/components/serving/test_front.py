@@ -248,3 +248,39 @@ def test_a_port_in_use_is_said_in_one_line(launch, tmp_path):
     said = process.stderr.read().decode()
     assert said.startswith(f"mainspring: error: port {port} ")
     assert said.count("\n") == 1
+
+
+def shared(backends, percent: float) -> list[dict[str, object]]:
+    champion, canary = backends
+    return [
+        {"version": champion.version, "port": champion.port, "percent": 100 - percent},
+        {"version": canary.version, "port": canary.port, "percent": percent},
+    ]
+
+
+def test_a_dark_version_gets_no_request_and_what_others_get_is_counted(front, backends, ask):
+    _, port, routes = front
+    routes(shared(backends, 0))
+    for _ in range(30):
+        assert ask(port, "GET", "/teapot").content == {"version": 1}
+    assert backends[1].seen == []
+    observed = routes()[1]["observed"]
+    assert list(observed) == [str(backends[0].port)]
+    seen = observed[str(backends[0].port)]
+    assert (seen["requests"], seen["errors"], sum(seen["buckets"].values())) == (30, 0, 30), "418 is the client's"
+    assert all(0 < float(bound) <= 150 for bound in seen["buckets"])
+
+
+def test_the_requests_of_a_canary_that_is_gone_go_to_the_champion_and_count_as_its_errors(front, backends, ask):
+    _, port, routes = front
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        gone = probe.getsockname()[1]
+    table = shared(backends, 50)
+    table[1]["port"] = gone
+    routes(table)
+    assert {ask(port, "GET", "/").status for _ in range(60)} == {200}
+    observed = routes()[1]["observed"]
+    assert observed[str(backends[0].port)]["requests"] == 60
+    assert observed[str(gone)]["requests"] == observed[str(gone)]["errors"] > 5
+    routes(all_to(backends[0]))
+    assert str(gone) not in routes()[1]["observed"], "what has left the table is forgotten"
