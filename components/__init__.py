@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mainspring.components.deployment.component import resolve_champion as resolve_champion
     from mainspring.components.deployment.component import rollback_model as rollback_model
     from mainspring.components.evaluation.component import evaluate_model as evaluate_model
+    from mainspring.components.evaluation.component import predict_batch as predict_batch
     from mainspring.components.ingestion.component import ingest_examples as ingest_examples
     from mainspring.components.ingestion.component import resolve_spans as resolve_spans
     from mainspring.components.training.component import train_model as train_model
@@ -25,6 +26,7 @@ COMPONENTS = {
     "validate_examples": "validation",
     "train_model": "training",
     "evaluate_model": "evaluation",
+    "predict_batch": "evaluation",
     "resolve_champion": "deployment",
     "deploy_model": "deployment",
     "rollback_model": "deployment",

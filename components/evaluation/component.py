@@ -1,4 +1,4 @@
-"""The KFP interface of evaluation: TFMA's metrics for challenger and champion on the same rows, and the verdict."""
+"""The KFP interfaces of evaluation: the verdict on a model, and bulk inference."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,10 @@ def evaluate_model(
     evaluation: dsl.Output[dsl.Artifact],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    classification_metrics: dsl.Output[dsl.ClassificationMetrics],
     champion_uri: str = "",
     policy: str = "",
+    on_broken_champion: str = "refuse",
 ) -> NamedTuple("Evaluated", blessed=bool, reasons=str):  # type: ignore[valid-type]
     """Measures the model on the eval split, overall and by slice, against bounds and against the champion.
 
@@ -25,10 +27,13 @@ def evaluate_model(
         evaluation: `evaluation.json` (metrics, gates, verdict) and TFMA's `EvalConfig` as `eval_config.pbtxt`.
         metrics: The overall metrics, for the Kubeflow UI.
         report: A self-contained page.
+        classification_metrics: The challenger's ROC curve and confusion matrix, for the Kubeflow UI.
         champion_uri: The published version to beat; empty if none is served.
         policy: What to measure and to ask, as YAML or the path of a YAML file; empty: the task's usual metrics overall,
             better than a trivial predictor, and not worse than the champion beyond what chance in the rows and in
             training explains.
+        on_broken_champion: Where the champion cannot be loaded or no longer fits the schema: `refuse` the challenger,
+            or `rebaseline`: judge it as a first model, which `evaluation.json` and the report then say.
 
     Returns:
         blessed: True only if every gate was judged and passed.
@@ -44,4 +49,35 @@ def evaluate_model(
         report=report.path,
         champion_uri=champion_uri,
         policy=policy,
+        on_broken_champion=on_broken_champion,
+        classification_metrics=classification_metrics,
+    )
+
+
+@dsl.component(base_image=image("evaluation"), install_kfp_package=False)
+def predict_batch(
+    examples: dsl.Input[dsl.Dataset],
+    model: dsl.Input[dsl.Model],
+    predictions: dsl.Output[dsl.Dataset],
+    split: str = "all",
+    columns: list[str] = [],  # noqa: B006
+) -> NamedTuple("Predicted", rows=int, unusable=int):  # type: ignore[valid-type]
+    """Predicts every row of the examples, in bounded memory.
+
+    Args:
+        examples: From `ingest_examples`; labels are not needed.
+        model: From `train_model`.
+        predictions: `<split>/<span>.parquet`: the examples' rows in their order, with `prediction` (in multiclass
+            classification `prediction_<class>`) and, in classification, `predicted_class`; and `manifest.json`.
+        split: `train`, `eval` or `all`.
+        columns: Columns of the examples to repeat; empty: all.
+
+    Returns:
+        rows: How many were predicted.
+        unusable: How many of them have no usable prediction (NaN, infinite or no probability): null in the output.
+    """
+    from mainspring.components.evaluation.predict_batch import predict_batch
+
+    return predict_batch(
+        examples=examples.path, model=model.path, predictions=predictions.path, split=split, columns=columns
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
@@ -17,8 +17,7 @@ from mainspring.components.common.manifests import ExamplesManifest, ModelManife
 from mainspring.components.evaluation import policy_yaml, standing
 from mainspring.components.evaluation.model_manifest import read_manifest
 
-if TYPE_CHECKING:
-    pass
+REFUSE, REBASELINE = "refuse", "rebaseline"
 
 
 class Evaluated(NamedTuple):
@@ -27,6 +26,16 @@ class Evaluated(NamedTuple):
     blessed: bool
     reasons: str
     """One sentence a line; empty if blessed."""
+
+
+class ClassificationMetrics(Protocol):
+    """KFP's ClassificationMetrics artifact, as far as it is used here."""
+
+    def log_roc_curve(self, fpr: list[float], tpr: list[float], threshold: list[float]) -> None:
+        """Records a ROC curve."""
+
+    def log_confusion_matrix(self, categories: list[str], matrix: list[list[int]]) -> None:
+        """Records a confusion matrix: true classes by row, predicted ones by column."""
 
 
 class Metrics(Protocol):
@@ -52,6 +61,8 @@ def evaluate_model(
     report: str,
     champion_uri: str = "",
     policy: str = "",
+    on_broken_champion: str = REFUSE,
+    classification_metrics: ClassificationMetrics | None = None,
 ) -> Evaluated:
     """Measures the model on the eval split, overall and by slice, against bounds and against the champion.
 
@@ -63,6 +74,9 @@ def evaluate_model(
         report: File to write the page to.
         champion_uri: The published version to beat; empty if none is served.
         policy: YAML, or the path of a YAML file; empty for the defaults (`policy_yaml.py`).
+        on_broken_champion: `refuse`, or `rebaseline`: judge the challenger as a first model where the champion cannot
+            be measured.
+        classification_metrics: Takes the challenger's ROC curve and confusion matrix; None to leave them out.
 
     Returns:
         The verdict; blessed only if every gate was judged and passed.
@@ -70,6 +84,8 @@ def evaluate_model(
     Raises:
         UserError: The policy is wrong, or the examples or the challenger cannot be read.
     """
+    if on_broken_champion not in (REFUSE, REBASELINE):
+        raise UserError(f"on_broken_champion: expected {REFUSE} or {REBASELINE}, found {on_broken_champion!r}")
     text = policy_yaml.read_text(policy)
     examples_manifest = manifests.read(ExamplesManifest, Path(examples) / manifests.EXAMPLES_MANIFEST)
     manifest = read_manifest(Path(model))
@@ -86,8 +102,9 @@ def evaluate_model(
         folder, content = found
         print("the candidate is what is served, judged before on the same rows by the same policy: that stands")
         standing.copy(folder, Path(evaluation), Path(report))
+        _draw(content, classification_metrics)
         return _announce(content, metrics)
-    return _evaluate(
+    verdict, content = _evaluate(
         Path(examples),
         examples_manifest,
         Path(model),
@@ -97,7 +114,10 @@ def evaluate_model(
         Path(report),
         champion_uri,
         judged,
+        on_broken_champion == REBASELINE,
     )
+    _draw(content, classification_metrics)
+    return verdict
 
 
 def _evaluate(
@@ -110,7 +130,8 @@ def _evaluate(
     report: Path,
     champion_uri: str,
     judged: dict[str, Any],
-) -> Evaluated:
+    rebaseline: bool,
+) -> tuple[Evaluated, dict[str, Any]]:
     policy = policy_yaml.parse(judged["policy"], manifest, examples_manifest.columns)
     preload()
     from google.protobuf import text_format
@@ -118,13 +139,14 @@ def _evaluate(
     from mainspring.components.evaluation import evaluation as evaluating
     from mainspring.components.evaluation import evaluation_json, measuring, page
 
-    result = evaluating.evaluate(examples, examples_manifest, model, manifest, champion_uri, policy)
+    result = evaluating.evaluate(examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline)
     content = {
         **judged,
         "champion_uri": champion_uri,
         "task": manifest.task,
         "label": manifest.label,
         **evaluation_json.as_json(result),
+        **evaluation_json.drawn(result, manifest),
     }
     html = page.page(result, manifest, champion_uri)
     roles = ["challenger", "champion"] if champion_uri else ["challenger"]
@@ -134,7 +156,7 @@ def _evaluate(
         storage.write_atomically(aside / standing.CONFIG_FILE, config)
         storage.write_atomically(aside / standing.REPORT_FILE, html)
     storage.write_atomically(report, html)
-    return _announce(content, metrics)
+    return _announce(content, metrics), content
 
 
 def _announce(content: dict[str, Any], metrics: Metrics) -> Evaluated:
@@ -144,6 +166,14 @@ def _announce(content: dict[str, Any], metrics: Metrics) -> Evaluated:
     reasons = [str(reason) for reason in content["reasons"]]
     print("blessed" if content["blessed"] else "\n".join(["not blessed:", *reasons]), flush=True)
     return Evaluated(content["blessed"], "\n".join(reasons))
+
+
+def _draw(content: dict[str, Any], metrics: ClassificationMetrics | None) -> None:
+    confusion, roc = content.get("confusion_matrix"), content.get("roc")
+    if metrics is not None and confusion:
+        metrics.log_confusion_matrix(confusion["classes"], confusion["matrix"])
+    if metrics is not None and roc:
+        metrics.log_roc_curve(roc["false_positive_rate"], roc["true_positive_rate"], roc["threshold"])
 
 
 def _versions() -> dict[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +12,21 @@ import numpy as np
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
-from mainspring.components.evaluation import gates, measuring, noise, scoring, slices, worst_slices
+from mainspring.components.evaluation import behaviour, costs, gates, measuring, noise, scoring, slices, worst_slices
 from mainspring.components.evaluation.catalogue import MAIN_METRIC
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Evidence, Judgement, Measured
 from mainspring.components.evaluation.measuring import Measure
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
-from mainspring.components.evaluation.policy import Metric, Policy
+from mainspring.components.evaluation.noise import Interval
+from mainspring.components.evaluation.policy import BATCH_LATENCY, COSTS, ROW_LATENCY, Metric, Policy
 from mainspring.components.evaluation.scoring import LoadedModel, ScoredRows
 from mainspring.components.evaluation.worst_slices import Search
 
 SLICES_WITH_INTERVALS = 60
 """Slices beyond these are measured without an interval of their main metric, which costs twenty times as much."""
+
+SAMPLE_ROWS = 1_000
+"""Rows on which behaviour is tested and latency measured."""
 
 SEARCHED_BUCKETS = 4
 """Into which the search for the worst slices cuts numbers that the policy does not cut otherwise."""
@@ -46,6 +50,10 @@ class Evaluation:
     """The slices where the challenger does worst."""
     worst_measured: list[Measured] = field(default_factory=list)
     """Those slices, measured."""
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """By role and name, see `costs.py`."""
+    rebaselined: str = ""
+    """Why the champion was left out, where that was asked for."""
 
     @property
     def blessed(self) -> bool:
@@ -60,26 +68,40 @@ def evaluate(
     manifest: ModelManifest,
     champion_uri: str,
     policy: Policy,
+    rebaseline: bool = False,
 ) -> Evaluation:
     """Measures the challenger, and the champion if there is one, and judges the gates.
+
+    Args:
+        examples: Folder of the examples artifact.
+        examples_manifest: Its manifest.
+        model: Folder of the challenger.
+        manifest: Its manifest.
+        champion_uri: The version to beat; empty if none is served.
+        policy: What to measure and to ask.
+        rebaseline: Whether a champion that cannot be measured is left out, instead of refusing the challenger.
 
     Raises:
         UserError: The challenger cannot be loaded, or the examples cannot be read.
     """
     print("loading the models", flush=True)
     models = {CHALLENGER: scoring.load(model, manifest)}
-    reasons = []
+    broken = []
     if champion_uri:
         try:
             models[CHAMPION] = _load_champion(champion_uri, manifest, examples_manifest)
         except UserError as error:
-            reasons.append(f"the champion cannot be measured: {error}")
+            broken.append(f"the champion cannot be measured: {error}")
     scored, fault = _score(examples / "eval", models, policy)
     rate = len(scored) / scored.seconds if scored.seconds else 0
     print(f"predicted {len(scored):,} rows with {len(models)} model(s) at {rate:,.0f} rows/s", flush=True)
-    reasons += ([fault] if fault else []) + _faults(scored, models)
+    broken += ([fault] if fault else []) + _champion_faults(scored, manifest)
+    reasons = ([] if rebaseline else broken) + _faults(scored, manifest)
+    rebaselined = "; ".join(broken) if rebaseline else ""
+    if rebaselined:
+        print(f"{rebaselined}: judged as a first model, as asked", flush=True)
     if len(scored) == 0:
-        return Evaluation(reasons, unlabelled=scored.unlabelled, scored=scored)
+        return Evaluation(reasons, unlabelled=scored.unlabelled, scored=scored, rebaselined=rebaselined)
     usable = {
         role: predictions
         for role, predictions in scored.predictions.items()
@@ -87,15 +109,42 @@ def evaluate(
     }
     unknown = manifest.task != REGRESSION and bool((scored.labels == scoring.rows.UNKNOWN_CLASS).any())
     if CHALLENGER not in usable or unknown:
-        return Evaluation(reasons, len(scored), scored.unlabelled, scored)
+        return Evaluation(reasons, len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
     try:
-        return _judge(reasons, scored, usable, manifest, policy)
+        own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
+        return replace(_judge(reasons, scored, usable, manifest, policy, own), rebaselined=rebaselined)
     except measuring.MetricFailure as failure:
-        return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored)
+        return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
+
+
+@dataclass(frozen=True)
+class _OfModels:
+    """What was measured of the models themselves."""
+
+    costs: Mapping[str, Mapping[str, float]]
+    cost_intervals: Mapping[str, Interval]
+    behaviour: list[Judgement]
+
+
+def _judge_models(
+    folder: Path, uris: Mapping[str, Any], models: Mapping[str, LoadedModel], usable: Mapping[str, Any], policy: Policy
+) -> _OfModels:
+    measured = {role: model for role, model in models.items() if role in usable}
+    folders = {role: storage.as_path(uris[role]) for role in measured}
+    columns = sorted({feature for model in measured.values() for feature in model.manifest.features})
+    sample = scoring.rows.sample(folder, columns, SAMPLE_ROWS)
+    timed = {gate.metric for gate in policy.gates} & {ROW_LATENCY, BATCH_LATENCY}
+    found, intervals = costs.measure(folders, measured, sample, timed)
+    return _OfModels(found, intervals, behaviour.judge(policy.behaviour, models[CHALLENGER], sample))
 
 
 def _judge(
-    reasons: list[str], scored: ScoredRows, usable: Mapping[str, Any], manifest: ModelManifest, policy: Policy
+    reasons: list[str],
+    scored: ScoredRows,
+    usable: Mapping[str, Any],
+    manifest: ModelManifest,
+    policy: Policy,
+    own: _OfModels,
 ) -> Evaluation:
     print(f"measuring {len(policy.metrics)} metrics", flush=True)
     measure = measuring.measure_with(policy.metrics, manifest)
@@ -128,9 +177,12 @@ def _judge(
     if worst:
         bad = [measured(slices.rows_of(scored.slices, one.values), measure_main) for one in worst.found]
     print(f"measured {len(found)} slices; judging {len(policy.gates)} gates", flush=True)
-    asked = {gate.metric for gate in policy.gates}
+    asked = {gate.metric for gate in policy.gates} - set(COSTS)
     measures = {name: measuring.measure_with([policy.metric(name)], manifest) for name in asked}
-    judgements = gates.judge(Evidence(policy, scored.labels, usable, overall, found, measures))
+    judgements = gates.judge(
+        Evidence(policy, scored.labels, usable, overall, found, measures, own.costs, own.cost_intervals)
+    )
+    judgements += own.behaviour
     if not judgements:
         reasons = [*reasons, "no gate was judged"]
     failed = [judgement.says for judgement in judgements if not judgement.passed]
@@ -145,6 +197,7 @@ def _judge(
         judgements,
         worst,
         bad,
+        own.costs,
     )
 
 
@@ -188,16 +241,18 @@ def _score(folder: Path, models: dict[str, LoadedModel], policy: Policy) -> tupl
         return scoring.score(folder, models, sorted(features), buckets), f"the champion cannot be measured: {error}"
 
 
-def _faults(scored: ScoredRows, models: Mapping[str, LoadedModel]) -> list[str]:
-    manifest = models[CHALLENGER].manifest
+def _champion_faults(scored: ScoredRows, manifest: ModelManifest) -> list[str]:
+    predictions = scored.predictions.get(CHAMPION)
+    fault = None if predictions is None else scoring.fault(predictions, manifest)
+    return [f"champion: {fault}"] if fault else []
+
+
+def _faults(scored: ScoredRows, manifest: ModelManifest) -> list[str]:
     if len(scored) == 0:
         left_out = f" with a label ({scored.unlabelled:,} have none)" if scored.unlabelled else ""
         return [f"the eval split has no rows{left_out}"]
-    found = [
-        f"{role}: {fault}"
-        for role, predictions in scored.predictions.items()
-        if (fault := scoring.fault(predictions, manifest))
-    ]
+    fault = scoring.fault(scored.predictions[CHALLENGER], manifest)
+    found = [f"challenger: {fault}"] if fault else []
     distinct = np.unique(scored.labels)
     if manifest.task != REGRESSION and scoring.rows.UNKNOWN_CLASS in distinct:
         count = int((scored.labels == scoring.rows.UNKNOWN_CLASS).sum())

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from mainspring.components.common.manifests import BINARY, ModelManifest
+from mainspring.components.evaluation import curves
 from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Measured
 
@@ -24,8 +26,21 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "slices": [_slice(measured) for measured in evaluation.slices],
         "skipped_slices": evaluation.skipped_slices,
         "worst_slices": _worst(evaluation),
+        "costs": {role: dict(values) for role, values in evaluation.costs.items()},
+        "rebaselined": evaluation.rebaselined or None,
         "gates": [finite(asdict(judgement)) for judgement in evaluation.judgements],
     }
+
+
+def drawn(evaluation: Evaluation, manifest: ModelManifest) -> dict[str, Any]:
+    """Returns the challenger's `confusion_matrix` and `roc`; None where the task has none."""
+    scored = evaluation.scored
+    if scored is None or evaluation.overall is None:
+        return {"confusion_matrix": None, "roc": None}
+    labels, predictions = scored.labels, scored.predictions[CHALLENGER]
+    confusion = curves.confusion(labels, predictions, manifest)
+    curve = curves.curve(labels, predictions) if manifest.task == BINARY else None
+    return {"confusion_matrix": confusion and asdict(confusion), "roc": curve and asdict(curve)}
 
 
 def finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mainspring.components.evaluation.accumulators import Labels, Predictions
-from mainspring.components.evaluation.catalogue import HIGHER
+from mainspring.components.evaluation.catalogue import HIGHER, LOWER
 from mainspring.components.evaluation.measuring import Measure
-from mainspring.components.evaluation.noise import Interval, interval_of_difference
-from mainspring.components.evaluation.policy import Gate, Policy
+from mainspring.components.evaluation.noise import Interval, interval_of_difference, intervals
+from mainspring.components.evaluation.policy import COSTS, Gate, Policy
 from mainspring.components.evaluation.slices import Slice, described
 from mainspring.components.evaluation.trivial import trivial_value
 
@@ -62,6 +63,10 @@ class Evidence:
     slices: Sequence[Measured]
     measures: Mapping[str, Measure]
     """By metric's name, the function that computes that metric alone."""
+    costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Size and latencies by role and name; see `costs.py`."""
+    cost_intervals: Mapping[str, Interval] = field(default_factory=dict)
+    """By name, of challenger minus champion."""
 
 
 def judge(evidence: Evidence) -> list[Judgement]:
@@ -70,8 +75,10 @@ def judge(evidence: Evidence) -> list[Judgement]:
 
 
 def _judge_gate(gate: Gate, evidence: Evidence) -> list[Judgement]:
-    if not gate.is_absolute and CHAMPION not in evidence.predictions:
+    if not gate.is_absolute and gate.max_gap is None and CHAMPION not in evidence.predictions:
         return []
+    if gate.metric in COSTS:
+        return _judge_cost(gate, evidence)
     if not gate.slice:
         return _judge_rows(gate, evidence, evidence.overall)
     asked = [measured for measured in evidence.slices if tuple(measured.slice.values) == gate.slice]
@@ -79,7 +86,67 @@ def _judge_gate(gate: Gate, evidence: Evidence) -> list[Judgement]:
         every = " and ".join(gate.slice)
         says = f"{gate.metric}: no slice of {every} has {evidence.policy.min_slice_rows} rows, so nothing was judged"
         return [Judgement(gate.metric, {}, f"every slice of {every}", None, None, None, None, False, says)]
-    return [judgement for measured in asked for judgement in _judge_rows(gate, evidence, measured)]
+    judgements = [judgement for measured in asked for judgement in _judge_rows(gate, evidence, measured)]
+    return judgements + ([] if gate.max_gap is None else [_judge_gap(gate, evidence, asked)])
+
+
+def _judge_cost(gate: Gate, evidence: Evidence) -> list[Judgement]:
+    measured = Measured(evidence.overall.slice, evidence.costs)
+    judgements = []
+    if gate.max is not None:
+        judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, LOWER))
+    if gate.is_comparison and CHAMPION in evidence.predictions:
+        judgements.append(_judge_loss(gate, measured, LOWER, evidence.cost_intervals.get(gate.metric)))
+    return judgements
+
+
+def _judge_gap(gate: Gate, evidence: Evidence, asked: Sequence[Measured]) -> Judgement:
+    """Judges the gap between the slices with the highest and the lowest value."""
+    features = " and ".join(gate.slice)
+    bound = gate.max_gap or 0.0
+    words = f"a gap of at most {_text(bound)} between the slices of {features}"
+    values = [_value(measured, CHALLENGER, gate.metric) for measured in asked]
+    known = [(value, index) for index, value in enumerate(values) if value is not None]
+    if len(asked) < 2 or len(known) < len(asked):
+        why = "there is only one" if len(asked) < 2 else "it cannot be computed on all of them"
+        says = f"{gate.metric}: asked {words}; {why}"
+        return Judgement(gate.metric, {}, words, None, None, None, None, False, says)
+    (low, at_low), (high, at_high) = min(known), max(known)
+    gap = high - low
+    interval = _interval_of_gap(gate, evidence, asked[at_high], asked[at_low], len(asked))
+    is_noise = interval is not None and interval.low <= 0
+    passed = gap <= bound or (gate.allow_noise and is_noise)
+    champions = [_value(measured, CHAMPION, gate.metric) for measured in asked]
+    finite = [value for value in champions if value is not None]
+    says = (
+        f"{gate.metric}: asked {words}; {_text(high)} ({described(asked[at_high].slice.values)}) against {_text(low)} "
+        f"({described(asked[at_low].slice.values)}) is {_text(gap)}: {'passes' if passed else 'fails'}"
+    ) + (_noise_in_words(interval, is_noise, 1) if gap > bound else "")
+    champion = max(finite) - min(finite) if finite and len(finite) == len(asked) else None
+    return Judgement(gate.metric, {}, words, gap, champion, bound - gap, interval, passed, says)
+
+
+def _interval_of_gap(gate: Gate, evidence: Evidence, high: Measured, low: Measured, count: int) -> Interval | None:
+    """Returns the gap's interval: different rows, so the squared half-widths add up.
+
+    The highest and the lowest of `count` slices lie apart by chance alone, so it is widened to hold for all their pairs
+    together (Bonferroni).
+    """
+    squares, gap = 0.0, high.values[CHALLENGER][gate.metric] - low.values[CHALLENGER][gate.metric]
+    for measured in (high, low):
+        indices = measured.slice.indices
+        own = intervals(
+            evidence.measures[gate.metric],
+            evidence.labels[indices],
+            evidence.predictions[CHALLENGER][indices],
+            measured.values[CHALLENGER],
+        ).get(gate.metric)
+        if own is None:
+            return None
+        squares += ((own.high - own.low) / 2) ** 2
+    normal = statistics.NormalDist()
+    wider = normal.inv_cdf(1 - 0.025 / math.comb(count, 2)) / normal.inv_cdf(0.975)
+    return Interval(gap - wider * math.sqrt(squares), gap + wider * math.sqrt(squares))
 
 
 def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judgement]:
@@ -94,7 +161,8 @@ def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judg
     if gate.max is not None:
         judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, -1))
     if gate.is_comparison and CHAMPION in evidence.predictions:
-        judgements.append(_judge_loss(gate, evidence, measured, metric.direction))
+        interval = _interval(gate, evidence, measured) if _differs(gate, measured) else None
+        judgements.append(_judge_loss(gate, measured, metric.direction, interval))
     return judgements
 
 
@@ -113,7 +181,12 @@ def _judge_bound(
     return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, None, passed, says)
 
 
-def _judge_loss(gate: Gate, evidence: Evidence, measured: Measured, direction: int) -> Judgement:
+def _differs(gate: Gate, measured: Measured) -> bool:
+    values = [_value(measured, role, gate.metric) for role in (CHALLENGER, CHAMPION)]
+    return None not in values and values[0] != values[1]
+
+
+def _judge_loss(gate: Gate, measured: Measured, direction: int, interval: Interval | None) -> Judgement:
     challenger = _value(measured, CHALLENGER, gate.metric)
     champion = _value(measured, CHAMPION, gate.metric)
     where = f"{gate.metric} ({described(measured.slice.values)})"
@@ -124,7 +197,6 @@ def _judge_loss(gate: Gate, evidence: Evidence, measured: Measured, direction: i
         return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
     loss = (champion - challenger) * direction
     margin = _allowed_loss(gate, champion) - loss
-    interval = _interval(gate, evidence, measured) if loss != 0 else None
     is_noise = interval is not None and interval.low <= 0 <= interval.high
     passed = margin >= 0 or (gate.allow_noise and is_noise)
     how = "equal" if loss == 0 else f"{'worse' if loss > 0 else 'better'} by {_text(abs(loss))}"

@@ -11,16 +11,13 @@ from markupsafe import Markup
 
 from mainspring.components.common import report
 from mainspring.components.common.manifests import BINARY, REGRESSION, ModelManifest
-from mainspring.components.evaluation import accumulators, slice_picture
+from mainspring.components.evaluation import accumulators, curves, slice_picture
 from mainspring.components.evaluation.catalogue import MAIN_METRIC, result_name
 from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Judgement, Measured
 from mainspring.components.evaluation.scoring import ScoredRows
 from mainspring.components.evaluation.slices import described
 from mainspring.components.evaluation.worst_slices import Search
-
-CURVE_POINTS = 201
-"""Thresholds at which the ROC curve is drawn."""
 
 CALIBRATION_BINS = 10
 """Bins of equally many rows."""
@@ -33,6 +30,8 @@ def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> 
     sections: list[Section] = [("Verdict", _verdict(evaluation))]
     if evaluation.judgements:
         sections.append(("Gates", _gates(evaluation.judgements)))
+    if evaluation.rebaselined:
+        sections.insert(0, ("Rebaselined", f"{evaluation.rebaselined}. As asked, judged as a first model."))
     if evaluation.overall:
         sections.append(("Metrics", _metrics(evaluation.overall)))
     if evaluation.slices:
@@ -41,6 +40,8 @@ def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> 
         sections.append(("Worst slices", _worst(evaluation, evaluation.worst, manifest)))
     if evaluation.scored is not None and evaluation.overall:
         sections += _curves(evaluation.scored, evaluation.overall, manifest)
+    if evaluation.costs:
+        sections.append(("Size and latency", _costs(evaluation.costs)))
     sections.append(("What was compared", _provenance(evaluation, manifest, champion_uri)))
     sentence = "Blessed: every gate passed." if evaluation.blessed else "Not blessed."
     return report.page("Evaluation", (evaluation.blessed, sentence), sections)
@@ -67,6 +68,11 @@ def _gates(judgements: Sequence[Judgement]) -> Markup:
         for judged in judgements
     ]
     return report.table(headers, rows)
+
+
+def _costs(costs: Mapping[str, Mapping[str, float]]) -> Markup:
+    rows = [[name, *(values.get(name) for values in costs.values())] for name in costs[CHALLENGER]]
+    return report.table(["What", *costs], rows)
 
 
 def _metrics(overall: Measured) -> Markup:
@@ -132,21 +138,45 @@ def _with_interval(measured: Measured, role: str, name: str) -> str:
 def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> list[Section]:
     predictions = {role: scored.predictions[role] for role in overall.values}
     sections: list[Section] = []
-    if manifest.task == BINARY and len(np.unique(scored.labels)) == 2:
-        curves = {role: _roc(scored.labels, values) for role, values in predictions.items()}
-        roc = report.line_chart(curves, diagonal=True, x_label="false positive rate", y_label="true positive rate")
-        sections.append(("ROC", roc))
+    if manifest.task == BINARY:
+        found = {role: curves.curve(scored.labels, values) for role, values in predictions.items()}
+        drawn = {role: curve for role, curve in found.items() if curve is not None}
+        roc = {role: list(zip(c.false_positive_rate, c.true_positive_rate, strict=True)) for role, c in drawn.items()}
+        recall = {role: _precision_at_recall(curve) for role, curve in drawn.items()}
+        sections += [
+            ("ROC", report.line_chart(roc, diagonal=True, x_label="false positive rate", y_label="true positive rate")),
+            ("Precision and recall", report.line_chart(recall, x_label="recall", y_label="precision")),
+        ]
     if manifest.task in (BINARY, REGRESSION):
-        curves = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
-        drawn = report.line_chart(curves, diagonal=True, x_label="mean prediction", y_label="mean label")
-        sections.append(("Calibration, in tenths of the rows", drawn))
+        points = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
+        calibrated = report.line_chart(points, diagonal=True, x_label="mean prediction", y_label="mean label")
+        sections.append(("Calibration, in tenths of the rows", calibrated))
+    for role, values in predictions.items():
+        confusion = curves.confusion(scored.labels, values, manifest)
+        if confusion:
+            sections.append((f"Confusion matrix ({role})", _confusion(confusion)))
     return sections
 
 
-def _roc(labels: accumulators.Labels, predictions: accumulators.Predictions) -> list[tuple[float, float]]:
-    inner = np.arange(1, CURVE_POINTS - 1) / (CURVE_POINTS - 1)
-    at = accumulators.matrices(np.concatenate([[-1e-7], inner, [1 + 1e-7]]), labels, predictions)
-    return list(zip((at.fp / at.fp[0]).tolist(), (at.tp / at.tp[0]).tolist(), strict=True))
+def _precision_at_recall(curve: curves.Curve) -> list[tuple[float, float]]:
+    points = zip(curve.true_positive_rate, curve.precision, strict=True)
+    return [(recall, precision) for recall, precision in points if precision is not None]
+
+
+def _confusion(confusion: curves.Confusion) -> Markup:
+    rows = []
+    for name, counts in zip(confusion.classes, confusion.matrix, strict=True):
+        total = sum(counts) or 1
+        # The darker, the larger the share of the class' rows.
+        cells = [
+            Markup(
+                '<span style="display:block;padding:2px 8px;text-align:right;'
+                'background:color-mix(in srgb, var(--s1) {:.0f}%, transparent)">{:,} ({:.1f} %)</span>'
+            ).format(60 * count / total, count, 100 * count / total)
+            for count in counts
+        ]
+        rows.append([f"is {name}", *cells])
+    return report.table(["", *(f"taken for {name}" for name in confusion.classes)], rows)
 
 
 def _calibration(labels: accumulators.Labels, predictions: accumulators.Predictions) -> list[tuple[float, float]]:

@@ -29,6 +29,36 @@ Buckets = int | tuple[float, ...]
 
 DEFAULT_WORST_SLICES = 10
 
+MODEL_SIZE, ROW_LATENCY, BATCH_LATENCY = "model_megabytes", "row_milliseconds", "batch_milliseconds"
+COSTS = (MODEL_SIZE, ROW_LATENCY, BATCH_LATENCY)
+"""What gates may ask of the model itself: less is better. A batch has 1,000 rows."""
+
+INVARIANT, RISES, FALLS, GOLDEN, ROBUST = "invariant_to", "rises_with", "falls_with", "golden", "robust_to"
+"""The kinds of behaviour tests."""
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """A test of the model itself, on changed rows or on rows of its own."""
+
+    kind: str
+    feature: str = ""
+    """The one that is changed."""
+    value: Any = None
+    """What it is set to, or by how much it is raised; `missing` or `extreme` for robustness."""
+    tolerance: float = 0.0
+    """By how much the prediction may differ from what is expected."""
+    min_share: float = 1.0
+    """Of the rows for which it must hold."""
+    golden: tuple[tuple[Mapping[str, Any], Any], ...] = ()
+    """Inputs and expected output of the golden rows."""
+
+    @property
+    def name(self) -> str:
+        """How the test is called in the verdict."""
+        what = self.feature or (f"{self.value} values" if self.kind == ROBUST else "rows")
+        return f"{self.kind.replace('_', ' ')} {what}"
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -66,6 +96,8 @@ class Gate:
     """By which share of the champion's value it may be worse; where both are given, both must hold."""
     allow_noise: bool = True
     """Whether a loss whose 95 % confidence interval reaches zero is no loss."""
+    max_gap: float | None = None
+    """By how much the metric may differ between any two slices of the feature."""
     better_than_trivial: bool = False
     """Whether it must beat the predictor that looks at no feature."""
 
@@ -92,6 +124,8 @@ class Policy:
     """How numeric columns are cut before they are sliced by."""
     worst_slices: int = DEFAULT_WORST_SLICES
     """How many of the worst slices to search for and show; 0 for no search."""
+    behaviour: tuple[Behaviour, ...] = ()
+    """Tests of the challenger itself."""
 
     def metric(self, name: str) -> Metric:
         """Returns the metric reported as `name`."""

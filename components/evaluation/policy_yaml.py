@@ -10,8 +10,17 @@ from typing import Any
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.evaluation.behaviour_yaml import behaviour
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, METRICS, NEITHER, result_name
-from mainspring.components.evaluation.policy import DEFAULT_WORST_SLICES, TRIVIAL_METRICS, Buckets, Gate, Metric, Policy
+from mainspring.components.evaluation.policy import (
+    COSTS,
+    DEFAULT_WORST_SLICES,
+    TRIVIAL_METRICS,
+    Buckets,
+    Gate,
+    Metric,
+    Policy,
+)
 
 DEFAULT_MIN_SLICE_ROWS = 100
 """Slices with fewer rows are not measured: a share of 100 rows is uncertain by ±10 percentage points as it is."""
@@ -25,7 +34,7 @@ beyond those rows' own noise.
 
 MAX_BUCKETS = 100
 
-POLICY_KEYS = ("metrics", "slices", "buckets", "min_slice_rows", "worst_slices", "gates")
+POLICY_KEYS = ("metrics", "slices", "buckets", "min_slice_rows", "worst_slices", "gates", "behaviour")
 GATE_KEYS = (
     "metric",
     "slice",
@@ -33,6 +42,7 @@ GATE_KEYS = (
     "max",
     "max_loss",
     "max_relative_loss",
+    "max_gap",
     "allow_noise",
     "better_than_trivial",
 )
@@ -71,7 +81,7 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         metrics = [Metric(name) for name in DEFAULT_METRICS[model.task]]
     slices = [_features(item, "slices", columns, model.label) for item in _list(content, "slices")]
     gates = [_gate(item, model, columns, metrics) for item in _list(content, "gates")]
-    if not any(gate.is_absolute for gate in gates):
+    if not any(gate.is_absolute and gate.metric not in COSTS for gate in gates):
         # Without it, a first model would be blessed without having been asked anything.
         main = _find_or_add(MAIN_METRIC[model.task], model.task, metrics)
         gates.append(Gate(main.name, better_than_trivial=True))
@@ -85,6 +95,7 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         min_slice_rows=_count(content, "min_slice_rows", DEFAULT_MIN_SLICE_ROWS, 1),
         gates=tuple(gates),
         buckets=_buckets(content, columns, model.label),
+        behaviour=tuple(behaviour(item, model) for item in _list(content, "behaviour")),
         worst_slices=_count(content, "worst_slices", DEFAULT_WORST_SLICES, 0),
     )
 
@@ -167,6 +178,8 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
     _refuse_unknown(item, GATE_KEYS, "policy: gates: unknown key")
     if "metric" not in item:
         raise UserError(f"policy: gates: {item!r} names no metric")
+    if item["metric"] in COSTS:
+        return _cost_gate(item)
     metric = _find_or_add(item["metric"], model.task, metrics)
     where = f"policy: gates: {metric.name}"
     gate = Gate(
@@ -176,6 +189,7 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
         max=_number(item, "max", where),
         max_loss=_number(item, "max_loss", where),
         max_relative_loss=_number(item, "max_relative_loss", where),
+        max_gap=_number(item, "max_gap", where),
         allow_noise=_flag(item, "allow_noise", where, True),
         better_than_trivial=_flag(item, "better_than_trivial", where, False),
     )
@@ -184,11 +198,13 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
 
 
 def _refuse_meaningless(gate: Gate, metric: Metric, where: str) -> None:
-    if not gate.is_comparison and not gate.is_absolute:
-        raise UserError(f"{where}: asks nothing; give min, max, max_loss, max_relative_loss or better_than_trivial")
+    if not gate.is_comparison and not gate.is_absolute and gate.max_gap is None:
+        known = "min, max, max_loss, max_relative_loss, max_gap or better_than_trivial"
+        raise UserError(f"{where}: asks nothing; give {known}")
+    _refuse_negative(gate, where)
+    if gate.max_gap is not None and not gate.slice:
+        raise UserError(f"{where}: max_gap compares the slices of a feature; give slice")
     for key, loss in (("max_loss", gate.max_loss), ("max_relative_loss", gate.max_relative_loss)):
-        if loss is not None and loss < 0:
-            raise UserError(f"{where}: {key} must not be negative, found {loss}")
         if loss is not None and metric.direction == NEITHER:
             raise UserError(f"{where}: neither higher nor lower is better, so {key} means nothing; give min and max")
     if gate.min is not None and gate.max is not None and gate.min > gate.max:
@@ -196,6 +212,31 @@ def _refuse_meaningless(gate: Gate, metric: Metric, where: str) -> None:
     if gate.better_than_trivial and (metric.class_name not in TRIVIAL_METRICS or metric.settings.keys() - {"name"}):
         known = ", ".join(sorted(TRIVIAL_METRICS))
         raise UserError(f"{where}: the trivial predictor is known only for {known}, without settings; give min or max")
+
+
+def _refuse_negative(gate: Gate, where: str) -> None:
+    for key in ("max_loss", "max_relative_loss", "max_gap"):
+        value = getattr(gate, key)
+        if value is not None and value < 0:
+            raise UserError(f"{where}: {key} must not be negative, found {value}")
+
+
+def _cost_gate(item: Mapping[str, Any]) -> Gate:
+    where = f"policy: gates: {item['metric']}"
+    for key in ("slice", "min", "max_gap", "better_than_trivial"):
+        if key in item:
+            raise UserError(f"{where}: {key} means nothing here; give max, max_loss or max_relative_loss")
+    gate = Gate(
+        metric=item["metric"],
+        max=_number(item, "max", where),
+        max_loss=_number(item, "max_loss", where),
+        max_relative_loss=_number(item, "max_relative_loss", where),
+        allow_noise=_flag(item, "allow_noise", where, True),
+    )
+    if gate.max is None and not gate.is_comparison:
+        raise UserError(f"{where}: asks nothing; give max, max_loss or max_relative_loss")
+    _refuse_negative(gate, where)
+    return gate
 
 
 def _find_or_add(name: Any, task: str, metrics: list[Metric]) -> Metric:

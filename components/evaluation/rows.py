@@ -30,14 +30,39 @@ def read_batches(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatc
         UserError: A file is no Parquet, or lacks a column.
     """
     for path in sorted(folder.glob("*.parquet")):
-        try:
-            with pq.ParquetFile(path) as file:
-                missing = sorted(set(columns) - set(file.schema_arrow.names))
-                if missing:
-                    raise UserError(f"{path}: lacks the column {missing[0]!r}")
-                yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
-        except (pa.ArrowInvalid, OSError) as error:
-            raise UserError(f"{path}: cannot be read as Parquet: {error}") from error
+        yield from read_batches_of(path, columns)
+
+
+def read_batches_of(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Yields the rows of one Parquet file, `BATCH_ROWS` at most at a time.
+
+    Raises:
+        UserError: It is no Parquet, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            missing = sorted(set(columns) - set(file.schema_arrow.names))
+            if missing:
+                raise UserError(f"{path}: lacks the column {missing[0]!r}")
+            yield from file.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: cannot be read as Parquet: {error}") from error
+
+
+def sample(folder: Path, columns: Sequence[str], count: int) -> pa.RecordBatch:
+    """Returns about `count` rows, evenly from the first rows of each file.
+
+    Raises:
+        UserError: A file cannot be read.
+    """
+    paths = sorted(folder.glob("*.parquet"))
+    parts = []
+    for path in paths:
+        for batch in read_batches_of(path, columns):
+            step = max(1, batch.num_rows * len(paths) // count)
+            parts.append(batch.take(pa.array(np.arange(0, batch.num_rows, step))))
+            break
+    return pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
 
 
 def numeric_feed(column: pa.Array) -> NDArray[np.float32]:

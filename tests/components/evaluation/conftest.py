@@ -1,3 +1,4 @@
+import functools
 import itertools
 import json
 from types import SimpleNamespace
@@ -22,7 +23,7 @@ def evaluate(tmp_path):
     """Evaluates and returns the verdict, `evaluation.json`, what was logged, and the folders."""
     count = itertools.count()
 
-    def run(examples, model, champion="", policy=""):
+    def run(examples, model, champion="", policy="", **more):
         number = next(count)
         metrics, folder = toys.Recorder(), tmp_path / f"evaluation-{number}"
         folder.mkdir()  # KFP makes it.
@@ -35,6 +36,7 @@ def evaluate(tmp_path):
             report=str(report),
             champion_uri=str(champion),
             policy=policy,
+            **more,
         )
         content = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
         assert content["blessed"] is blessed
@@ -44,3 +46,9 @@ def evaluate(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def rebaseline(evaluate):
+    """Evaluates, leaving out a champion that cannot be measured."""
+    return functools.partial(evaluate, on_broken_champion="rebaseline")

@@ -32,6 +32,7 @@ def write_model(
     fingerprint="sha256:1",
     broken=None,
     texts=("carrier",),
+    clipped=False,
 ):
     """Writes a model that predicts its numeric features' own values: one feature, or one for each class."""
 
@@ -42,6 +43,8 @@ def write_model(
             # A text feature takes part, so that its feed is tested; it changes nothing.
             ignored = 0.0 * tf.add_n([tf.cast(tf.strings.length(inputs[name]), tf.float32) for name in texts])
             prediction = tf.stack(columns, axis=1) if task == MULTICLASS else columns[0] + ignored
+            if clipped:
+                prediction = tf.clip_by_value(tf.where(tf.math.is_nan(prediction), 0.5, prediction), 0.0, 1.0)
             return {"score" if broken == "output" else "prediction": prediction}
 
     specs = {name: tf.TensorSpec([None], tf.float32, name=name) for name in features}

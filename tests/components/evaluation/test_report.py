@@ -1,0 +1,65 @@
+"""The report in a real browser, and what KFP draws."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+import toys
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+
+
+class Drawings:
+    """KFP's ClassificationMetrics artifact, as far as components use it."""
+
+    def log_roc_curve(self, fpr, tpr, threshold):
+        self.roc = (fpr, tpr, threshold)
+
+    def log_confusion_matrix(self, categories, matrix):
+        self.confusion = (categories, matrix)
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory):
+    return toys.write_examples(tmp_path_factory.mktemp("examples") / "artifact", toys.binary_columns())
+
+
+def test_kfp_gets_the_roc_curve_and_the_confusion_matrix(examples, models, evaluate):
+    drawings, columns = Drawings(), toys.binary_columns()
+    evaluate(examples, models["fair"], classification_metrics=drawings)
+    fpr, tpr, threshold = drawings.roc
+    at = threshold.index(0.5)
+    positive = np.asarray(columns["fair"]) > 0.5
+    assert tpr[at] == pytest.approx(positive[columns["y"] == 1].mean(), abs=1e-3)
+    assert fpr[at] == pytest.approx(positive[columns["y"] == 0].mean(), abs=1e-3)
+    assert (fpr[0], tpr[0], fpr[-1], tpr[-1]) == (0, 0, 1, 1)
+    expected = [[int(((columns["y"] == y) & (positive == p)).sum()) for p in (0, 1)] for y in (0, 1)]
+    assert drawings.confusion == (["0", "1"], expected)
+    json.dumps([drawings.roc, drawings.confusion], allow_nan=False)
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_the_report_opens_in_a_browser_and_its_slices_sort(tmp_path, examples, models, evaluate):
+    result = evaluate(examples, models["good"], models["fair"], "slices: [carrier, [carrier, origin]]")
+    html = result.report.read_text(encoding="utf-8")
+    # The page clicks its own heading, and says in its title what a reader would then see.
+    script = """<script>window.addEventListener("load", function () {
+      var table = document.querySelector("table.sortable"); table.querySelectorAll("th")[1].click();
+      document.title = Array.from(table.tBodies[0].rows).map(function (row) { return row.cells[1].innerText; }).join();
+    });</script>"""
+    page = tmp_path / "page.html"
+    page.write_text(html.replace("</body>", f"{script}</body>"), encoding="utf-8")
+    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    rows = [int(text) for text in re.search("<title>(.*?)</title>", done.stdout)[1].split(",")]
+    assert len(rows) == 9
+    assert rows == sorted(rows)
+    assert rows != [entry["rows"] for entry in result.content["slices"]]
+    headings = re.findall("<h2>(.*?)</h2>", done.stdout)
+    assert {"Verdict", "Gates", "Metrics", "ROC", "Precision and recall", "Worst slices"} <= set(headings)
+    assert "Confusion matrix (challenger)" in headings
+    assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
