@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
@@ -12,13 +14,17 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import report
 from mainspring.components.validation import kinds, words
 from mainspring.components.validation.checks import Finding, Judgement, Scope
+from mainspring.components.validation.drift import Drift
 from mainspring.components.validation.schemas import UsedSchema
 from mainspring.components.validation.span_statistics import by_name, common, missing_share, value_counts
 
 VALUES_DRAWN = 8
 """The most frequent values of a string column that are drawn."""
 
-PICTURE_WIDTH = 460
+BUCKETS_DRAWN = 20
+"""TFDV's histograms have ten buckets between the least and the largest number of each dataset."""
+
+PICTURE_WIDTH = 440
 
 COLUMNS = ("Column", "Missing in train", "in eval", "in the baseline", "Values", "Drift", "Allowed")
 
@@ -39,10 +45,10 @@ def page(
     sections: list[tuple[str, Markup | str]] = _findings(judgement)
     sections += [
         ("What was judged", report.key_values(facts)),
+        ("Distributions", _cards(scopes, judgement, baseline)),
         ("Checks", report.table(["Check", "Passed"], list(judgement.made.items()))),
         ("Columns", _columns(scopes, judgement, baseline)),
     ]
-    sections += _pictures(scopes, judgement, baseline)
     return report.page("Validation of the examples", (not reasons, verdict), sections)
 
 
@@ -92,24 +98,46 @@ def _columns(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFea
     return report.table(COLUMNS, rows)
 
 
-def _pictures(
-    scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatureStatisticsList | None
-) -> list[tuple[str, Markup | str]]:
-    """Returns a picture per column, those with findings first."""
+def _cards(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatureStatisticsList | None) -> Markup:
+    """Returns a card per column, those with findings first: what was found, missing shares, the distributions."""
     series = {"baseline": by_name(baseline)} if baseline else {}
-    series |= {scope.words: by_name(scope.statistics) for scope in scopes if scope.name != "eval"}
+    series |= {scope.words: by_name(scope.statistics) for scope in scopes if scope.rows}
     train = by_name(next(scope for scope in scopes if scope.name == "train").statistics)
-    refused = {finding.feature for finding in judgement.findings}
-    names = sorted(train, key=lambda name: name not in refused)
-    pictures: list[tuple[str, Markup | str]] = []
-    for name in names:
-        features = {title: found[name] for title, found in series.items() if name in found}
-        same = {
-            title: one for title, one in features.items() if one.WhichOneof("stats") == train[name].WhichOneof("stats")
-        }
-        drawn = _bars(same) if train[name].HasField("string_stats") else _histograms(same)
-        pictures.append((name, drawn))
-    return pictures
+    found: dict[str, list[Finding]] = {}
+    for finding in judgement.findings:
+        found.setdefault(finding.feature, []).append(finding)
+    ranks = {kinds.ERROR: 0, kinds.WARNING: 1, kinds.IGNORE: 2}
+    names = sorted(train, key=lambda name: min([ranks[one.severity] for one in found.get(name, ())], default=3))
+    cards = [_card(name, found.get(name, []), judgement, series) for name in names]
+    return Markup('<div class="grid">{}</div>').format(Markup("").join(cards))
+
+
+def _card(
+    name: str, findings: Sequence[Finding], judgement: Judgement, series: Mapping[str, Mapping[str, Any]]
+) -> Markup:
+    features = {title: found[name] for title, found in series.items() if name in found}
+    kind = next(reversed(features.values())).WhichOneof("stats") if features else None
+    same = {title: one for title, one in features.items() if one.WhichOneof("stats") == kind}
+    drawn = _bars(same) if kind == "string_stats" else _histograms(same)
+    missing = ", ".join(f"{title} {words.percent(missing_share(one))}" for title, one in features.items())
+    marks = [_mark(finding) for finding in findings]
+    marks += [_distance("drift", one) for one in judgement.drifts if one.feature == name]
+    marks += [_distance("skew", one) for one in judgement.skews if one.feature == name]
+    return Markup('<article class="card" id="{}"><h3>{}</h3><p class="legend">Missing: {}</p>{}{}</article>').format(
+        f"feature-{name}", name, missing or "no rows", Markup("").join(marks), drawn
+    )
+
+
+def _mark(finding: Finding) -> Markup:
+    signs = {kinds.ERROR: ("no", "✗"), kinds.WARNING: ("warning", "!"), kinds.IGNORE: ("yes", "passed over:")}
+    style, sign = signs[finding.severity]
+    return Markup('<p class="{}">{} {}</p>').format(style, sign, finding.kind.replace("_", " "))
+
+
+def _distance(what: str, found: Drift) -> Markup:
+    over = found.value > found.threshold
+    text = f"{what} {found.value:.3f} of {found.threshold:.3f} allowed"
+    return Markup('<p class="{}">{}</p>').format("no" if over else "legend", text)
 
 
 def _bars(features: Mapping[str, Any]) -> Markup:
@@ -130,16 +158,38 @@ def _bars(features: Mapping[str, Any]) -> Markup:
 
 
 def _histograms(features: Mapping[str, Any]) -> Markup:
-    """Draws equal-width histograms as steps: per cent of the rows per bucket."""
-    steps = {}
-    for title, feature in features.items():
-        buckets = _buckets(feature.num_stats)
-        total = sum(bucket.sample_count for bucket in buckets) or 1
-        shares = [(bucket, 100 * bucket.sample_count / total) for bucket in buckets]
-        steps[title] = [
-            point for bucket, share in shares for point in ((bucket.low_value, share), (bucket.high_value, share))
-        ]
+    """Draws the numbers as steps: per cent of the rows in each of some buckets that all series share."""
+    buckets = {title: _buckets(feature.num_stats) for title, feature in features.items()}
+    bounds = [bound for found in buckets.values() for one in found for bound in (one.low_value, one.high_value)]
+    bounds = [bound for bound in bounds if math.isfinite(bound)]
+    if not bounds:
+        return report.line_chart({}, width=PICTURE_WIDTH, height=180)
+    edges = np.linspace(min(bounds), max(bounds), BUCKETS_DRAWN + 1) if min(bounds) < max(bounds) else np.array([])
+    if not len(edges):
+        value = report.number_text(min(bounds))
+        return report.bar_chart([value], {title: [100.0] for title in features}, width=PICTURE_WIDTH, unit=" %")
+    steps = {title: _steps(_shares(found, edges), edges) for title, found in buckets.items()}
     return report.line_chart(steps, width=PICTURE_WIDTH, height=180, y_label="% of rows")
+
+
+def _shares(buckets: Sequence[Any], edges: np.ndarray) -> np.ndarray:
+    """Returns the per cent of the rows between the edges, as if each bucket's rows were spread evenly over it."""
+    rows = np.zeros(len(edges) - 1)
+    for bucket in buckets:
+        low, high = bucket.low_value, bucket.high_value
+        if not (math.isfinite(low) and math.isfinite(high)):
+            continue
+        if low == high:
+            rows[min(int(np.searchsorted(edges, low, side="right")) - 1, len(rows) - 1)] += bucket.sample_count
+            continue
+        overlap = np.minimum(edges[1:], high) - np.maximum(edges[:-1], low)
+        rows += bucket.sample_count * np.clip(overlap, 0, None) / (high - low)
+    return 100 * rows / (rows.sum() or 1)
+
+
+def _steps(shares: np.ndarray, edges: np.ndarray) -> list[tuple[float, float]]:
+    corners = zip(shares.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    return [point for share, low, high in corners for point in ((low, share), (high, share))]
 
 
 def _buckets(numbers: Any) -> Sequence[Any]:

@@ -1,0 +1,42 @@
+"""The report in a real browser."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+from flightlike import Run, changed, span, write_examples
+
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+
+
+def opened(page: Path, profile: Path) -> str:
+    """The document as headless Chromium has it after loading."""
+    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    assert browser, f"this test opens the report in a browser: install one of {', '.join(CHROMIUM)}"
+    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    flags += ["--disable-background-networking", f"--user-data-dir={profile}", "--virtual-time-budget=2000"]
+    command = [browser, *flags, "--dump-dom", page.as_uri()]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+
+
+def test_the_report_opens_in_a_browser_with_each_anomaly_marked_where_it_is(tmp_path: Path) -> None:
+    first = Run(tmp_path / "b", write_examples(tmp_path / "e", {"3": span(3), "4": span(4)}))
+    (tmp_path / "b" / "schema.pbtxt").write_bytes((first.schema / "schema.pbtxt").read_bytes())
+    table = changed(span(5), distance=[round(miles * 1.609) for miles in span(5)["distance"].to_pylist()])
+    Run(tmp_path / "r", write_examples(tmp_path / "e2", {"4": span(4), "5": table}), baseline_uri=str(tmp_path / "b"))
+    dom = opened(tmp_path / "r" / "report.html", tmp_path / "profile")
+    cards = dict(re.findall(r'<article class="card" id="feature-(\w+)">(.*?)</article>', dom, re.DOTALL))
+    assert next(iter(cards)) == "distance"
+    assert set(cards) == set(span(5).column_names)
+    assert "✗ drift" in cards["distance"]
+    assert re.search(r'class="no">drift 0\.\d+ of 0\.\d+ allowed', cards["distance"])
+    assert "✗" not in cards["carrier"]
+    for name, card in cards.items():
+        assert card.count("<svg") == 1, name
+        for series in ("baseline", "span 5", "train", "eval"):
+            assert series in card, (name, series)
+    assert "Missing: baseline 1" in cards["seats"]
+    assert re.findall(r'(?:src|href)="(?!#)', dom) == []
