@@ -74,6 +74,11 @@ def _classes() -> dict[str, MetricClass]:
 METRICS = _classes()
 """The metrics by class name."""
 
+COUNTS = frozenset(
+    ["ExampleCount", "FN", "FP", "TN", "TP", "FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"]
+)
+"""Those that count rows."""
+
 DEFAULT_METRICS = {
     # Keras' BinaryCrossentropy clips predictions of exactly 0 and 1; TFMA's BinaryCrossEntropy is NaN for them.
     BINARY: (

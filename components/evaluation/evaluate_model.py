@@ -137,7 +137,7 @@ def _evaluate(
     from google.protobuf import text_format
 
     from mainspring.components.evaluation import evaluation as evaluating
-    from mainspring.components.evaluation import evaluation_json, measuring, page
+    from mainspring.components.evaluation import evaluation_json, measuring, model_card, page
 
     result = evaluating.evaluate(examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline)
     content = {
@@ -151,7 +151,10 @@ def _evaluate(
     html = page.page(result, manifest, champion_uri)
     roles = ["challenger", "champion"] if champion_uri else ["challenger"]
     config = text_format.MessageToString(measuring.eval_config(policy, manifest, roles))
+    card = model_card.card(result, manifest, examples_manifest)
     with storage.publishing_directory(evaluation) as aside:
+        storage.write_json(aside / standing.CARD_FILE, card)
+        storage.write_atomically(aside / standing.CARD_PAGE, model_card.page(card))
         storage.write_json(aside / standing.EVALUATION_FILE, content)
         storage.write_atomically(aside / standing.CONFIG_FILE, config)
         storage.write_atomically(aside / standing.REPORT_FILE, html)

@@ -13,7 +13,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
 from mainspring.components.evaluation import behaviour, costs, gates, measuring, noise, scoring, slices, worst_slices
-from mainspring.components.evaluation.catalogue import MAIN_METRIC
+from mainspring.components.evaluation.catalogue import COUNTS, MAIN_METRIC
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Evidence, Judgement, Measured
 from mainspring.components.evaluation.measuring import Measure
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
@@ -152,13 +152,15 @@ def _judge(
     main = _main_metric(policy, manifest)
     measure_main = measuring.measure_with([main], manifest)
 
+    counts = {metric.name for metric in policy.metrics if metric.class_name in COUNTS}
+
     def measured(part: slices.Slice, measure_intervals: Measure | None = None) -> Measured:
         labels = scored.labels[part.indices]
         values = {role: measure(labels, predicted[part.indices]) for role, predicted in usable.items()}
         if measure_intervals is None:
             return Measured(part, values)
         told = {
-            role: noise.intervals(measure_intervals, labels, predicted[part.indices], values[role])
+            role: noise.intervals(measure_intervals, labels, predicted[part.indices], values[role], counts)
             for role, predicted in usable.items()
         }
         return Measured(part, values, told)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,7 +65,11 @@ def interval_of_difference(
 
 
 def intervals(
-    measure: Measure, labels: Labels, predictions: Predictions, whole: Mapping[str, float]
+    measure: Measure,
+    labels: Labels,
+    predictions: Predictions,
+    whole: Mapping[str, float],
+    counts: Set[str] = frozenset(),
 ) -> dict[str, Interval]:
     """Returns the interval of each metric's own value, by the same jackknife; only those that can be told.
 
@@ -74,12 +78,13 @@ def intervals(
         labels: [rows].
         predictions: On these rows.
         whole: The metrics' values over all these rows.
+        counts: Those that count rows: they grow with the rows, so the jackknife tells nothing of them.
     """
     if len(labels) < MIN_ROWS:
         return {}
     parts = [measure(labels[kept], predictions[kept]) for kept in random_parts(len(labels), GROUPS, SEED)]
     found = {}
-    for name in parts[0]:
+    for name in sorted(parts[0].keys() - counts):
         values = np.array([part[name] for part in parts])
         error = math.sqrt((GROUPS - 1) / GROUPS * float(np.square(values - values.mean()).sum()))
         if math.isfinite(error) and math.isfinite(whole[name]):

@@ -44,8 +44,9 @@ class Values:
         self.parts.append(table[encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)])
 
     def column(self) -> SliceColumn:
-        """Returns all batches' codes, the values in alphabetical order."""
-        names = sorted(self.known)
+        """Returns all batches' codes, the values in alphabetical or, if all are whole numbers, in their order."""
+        numbers = all(name.isdecimal() for name in self.known)
+        names = sorted(self.known, key=lambda name: (int(name), name) if numbers else (0, name))
         table = np.empty(len(names) + 1, _smallest(len(names)))
         table[[self.known[name] for name in names]] = np.arange(len(names))
         table[-1] = len(names)

@@ -14,6 +14,9 @@ from mainspring.components.common.manifests import ModelManifest
 EVALUATION_FILE = "evaluation.json"
 CONFIG_FILE = "eval_config.pbtxt"
 REPORT_FILE = "report.html"
+CARD_FILE = "model_card.json"
+CARD_PAGE = "model_card.html"
+FILES = (EVALUATION_FILE, CONFIG_FILE, REPORT_FILE, CARD_FILE, CARD_PAGE)
 
 
 def find(champion_uri: str, judged: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:
@@ -40,14 +43,14 @@ def find(champion_uri: str, judged: dict[str, Any]) -> tuple[Path, dict[str, Any
         return None
     if content["blessed"] and content["reasons"]:
         return None
-    return (folder, content) if all((folder / name).is_file() for name in (CONFIG_FILE, REPORT_FILE)) else None
+    return (folder, content) if all((folder / name).is_file() for name in FILES) else None
 
 
 def copy(folder: Path, evaluation: Path, report: Path) -> None:
     """Copies an evaluation and its report over."""
     storage.write_atomically(report, (folder / REPORT_FILE).read_text(encoding="utf-8"))
     with storage.publishing_directory(evaluation) as aside:
-        for name in (EVALUATION_FILE, CONFIG_FILE, REPORT_FILE):
+        for name in FILES:
             shutil.copyfile(folder / name, aside / name)
 
 

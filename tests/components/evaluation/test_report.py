@@ -63,3 +63,18 @@ def test_the_report_opens_in_a_browser_and_its_slices_sort(tmp_path, examples, m
     assert {"Verdict", "Gates", "Metrics", "ROC", "Precision and recall", "Worst slices"} <= set(headings)
     assert "Confusion matrix (challenger)" in headings
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
+
+
+def test_the_model_card_is_filled_from_the_manifests(examples, models, evaluate):
+    folder = evaluate(examples, models["good"], policy="slices: [carrier]").folder
+    card = json.loads((folder / "model_card.json").read_text(encoding="utf-8"))
+    assert card["model_details"]["version"] == {"name": "sha256:good"}
+    assert "sha256:rows" in card["model_parameters"]["data"][0]["description"]
+    metrics = card["quantitative_analysis"]["performance_metrics"]
+    assert {"overall", "carrier UA"} <= {metric["slice"] for metric in metrics}
+    auc = next(metric for metric in metrics if metric["type"] == "auc")
+    assert float(auc["confidence_interval"]["lower_bound"]) < float(auc["value"])
+    counted = next(metric for metric in metrics if metric["type"] == "example_count")
+    assert "confidence_interval" not in counted
+    page = (folder / "model_card.html").read_text(encoding="utf-8")
+    assert "a person has to say it" in page
