@@ -24,8 +24,8 @@ def resolve_spans(
 
     Args:
         source: Path or pattern of the source's files, such as `data/flights-{SPAN}.parquet` or
-            `data/{YYYY}/{MM}/{DD}/*.csv.gz`. In braces may stand a number, SPAN, or a date, YYYY MM DD HH, and
-            VERSION: of each span's versions the highest is read.
+            `gs://bucket/{YYYY}/{MM}/{DD}/*.csv.gz` (s3:// too). In braces may stand a number, SPAN, or a
+            date, YYYY MM DD HH, and VERSION: of each span's versions the highest is read.
         span: `latest`, a span (`7`, `2026-11-30`), a range (`1-6`, `2026-11-01..2026-11-30`), a list of these or `all`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
         scheduled_time: With `latest` and spans by date: when the run was due (ISO 8601). The newest span is then the

@@ -36,12 +36,22 @@ def format_of(uri: str) -> str:
     return next((name for name, endings in FORMATS.items() if uri.lower().endswith(endings)), "")
 
 
+def is_in_bucket(uri: str) -> bool:
+    """Returns whether the URI names something in object storage."""
+    return uri.startswith(("gs://", "s3://"))
+
+
 def list_files(pattern: str) -> list[File]:
     """Returns the files that a glob matches, or that lie in a folder and can be read by their ending, by name.
 
     Args:
-        pattern: A file, a folder, or a glob with `*`, `?`, `[…]` or `**`.
+        pattern: A file, a folder, or a glob with `*`, `?`, `[…]` or `**`; here or in a bucket.
     """
+    if is_in_bucket(pattern):
+        # Imported only here: a client of a cloud costs a second that local files need not wait for.
+        from mainspring.components.ingestion import buckets
+
+        return buckets.list_objects(pattern)
     path = storage.as_path(pattern)
     if path.is_dir():
         return [_file(name) for name in sorted(path.rglob("*")) if name.is_file() and format_of(str(name))]
@@ -77,6 +87,8 @@ def as_regex(pattern: str, placeholders: dict[str, str]) -> re.Pattern[str]:
 
 def nearest(pattern: str) -> str:
     """Returns what there is where a pattern finds nothing, in words."""
+    if is_in_bucket(pattern):
+        return "check the bucket's name and the pattern"
     folder = Path(re.split(r"[*?{\[]", pattern)[0])
     folder = folder if folder.is_dir() else folder.parent
     while not folder.is_dir() and folder.parent != folder:

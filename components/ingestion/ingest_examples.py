@@ -136,10 +136,21 @@ def _write_errors_named(target: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def _copies_named(spans: Sequence[Span], joined: dict[str, Span], scratch: str) -> Iterator[None]:
+    """Lets errors name a file by its own URI, where it was copied from a bucket."""
+    try:
+        yield
+    except UserError as error:
+        uris = {file.uri.rpartition("/")[2]: file.uri for span in [*spans, *joined.values()] for file in span.files}
+        copies = rf"{re.escape(scratch)}/(?:[^/\s'\"]+/)*?[0-9]+-copy/([^'\"]*?)(?=[\s:'\",]|$)"
+        raise UserError(re.sub(copies, lambda found: uris.get(found[1], found[1]), str(error))) from error
+
+
 def _write_examples(
     spans: Sequence[Span], source: str, joined: dict[str, Span], options: Options, folder: Path
 ) -> manifests.ExamplesManifest:
-    with tempfile.TemporaryDirectory(prefix=".scratch.", dir=folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=".scratch.", dir=folder) as scratch, _copies_named(spans, joined, scratch):
         portions = {
             span.name: _stage_sides(span, source, options, Path(scratch) / f"span-{number}")
             for number, span in enumerate(spans)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.files import FORMATS, File, format_of
+from mainspring.components.ingestion.files import FORMATS, File, format_of, is_in_bucket
 from mainspring.components.ingestion.rows import Portion
 
 AUTO = "auto"
@@ -43,12 +43,25 @@ def stage(
     if len(formats) > 1:
         raise UserError(f"{name}: the files are of several formats: {', '.join(sorted(formats))}; narrow the pattern")
     form = formats.pop()
-    paths = [Path(file.uri) for file in files]
+    paths = [_local(file, scratch / f"{number}-copy") for number, file in enumerate(files)]
     if form in ("csv", "jsonl") and not _is_utf_8(encoding):
         paths = [_recoded(path, encoding, scratch / f"{name}-{number}.{form}") for number, path in enumerate(paths)]
     if form == "tfrecord":
         paths, form = _examples_as_parquet(name, paths, scratch), "parquet"
     return Portion(name, tuple(paths), form, tuple(csv_columns))
+
+
+def _local(file: File, folder: Path) -> Path:
+    """Returns the file's path; of an object in a bucket, that of a copy under the same last name."""
+    if not is_in_bucket(file.uri):
+        return Path(file.uri)
+    # Imported only here: a client of a cloud costs a second that local files need not wait for.
+    from mainspring.components.ingestion import buckets
+
+    folder.mkdir()
+    copy = folder / file.uri.rpartition("/")[2]
+    buckets.download(file, copy)
+    return copy
 
 
 def _examples_as_parquet(name: str, paths: Sequence[Path], scratch: Path) -> list[Path]:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion import examples_wire
 
 BATCH = 65_536
 """Records per Parquet file."""
@@ -45,7 +46,7 @@ def to_parquet(file: Path, folder: Path, kinds: dict[str, str]) -> list[Path]:
     records = _records(file)
     while batch := list(islice(records, BATCH)):
         target = folder / f"{file.name}-{len(written)}.parquet"
-        pq.write_table(_table(batch, file, kinds), target)
+        pq.write_table(_fast_table(batch, file, kinds) or _table(batch, file, kinds), target)
         written.append(target)
     return written
 
@@ -80,6 +81,17 @@ def _masked(data: bytes) -> int:
     return (((crc >> 15) | (crc << 17)) + _MASK_DELTA) & 0xFFFFFFFF
 
 
+def _fast_table(records: list[bytes], file: Path, kinds: dict[str, str]) -> pa.Table | None:
+    """Returns the records' table, or None where protobuf must read them, if only to say what is wrong."""
+    try:
+        columns = examples_wire.columns_of(records)
+    except pa.ArrowInvalid:
+        return None
+    if not columns or any(kinds.setdefault(name, kind) != kind for name, (kind, _) in columns.items()):
+        return None
+    return pa.table({name: values for name, (_, values) in sorted(columns.items())})
+
+
 def _table(records: list[bytes], file: Path, kinds: dict[str, str]) -> pa.Table:
     columns: dict[str, list[Any]] = {}
     for row, record in enumerate(records):
@@ -89,8 +101,8 @@ def _table(records: list[bytes], file: Path, kinds: dict[str, str]) -> pa.Table:
             raise UserError(f"{file}: a record is no tf.Example: {error}") from error
         for name, feature in features.items():
             kind = feature.WhichOneof("kind")
-            values = getattr(feature, kind).value if kind else ()
-            if not len(values):
+            values = list(getattr(feature, kind).value) if kind else []
+            if not values:
                 continue
             if len(values) > 1:
                 raise UserError(f"{file}: feature {name} has {len(values)} values in a row; only one can be read")
