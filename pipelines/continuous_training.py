@@ -35,6 +35,7 @@ def continuous_training(
     module: str = "",
     evaluation_policy: str = "",
     models_root: str = "",
+    rollout: str = "100",
     on_refusal: str = "fail",
 ):
     """Trains a challenger on the newest data and deploys it if data and model pass their gates."""
@@ -90,6 +91,7 @@ def continuous_training(
                 target=target,
                 baseline_uri=champion.outputs["baseline_uri"],
                 models_root=models_root,
+                rollout=rollout,
             ).set_display_name("Deploy model")
             deployed.set_caching_options(False)
         with dsl.Else(name="model is refused"):
