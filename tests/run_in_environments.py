@@ -16,7 +16,7 @@ from mainspring.pipelines import environments
 
 TESTS = Path(__file__).parent
 REQUIREMENTS = TESTS.parent / "requirements-test.txt"
-RUN_PYTEST = "import sys; sys.path.append(sys.argv.pop(1)); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
+RUN_PYTEST = "import sys; sys.path += sys.argv.pop(1).split(':'); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 
 
 def main(arguments: list[str]) -> int:
@@ -39,7 +39,7 @@ def _passes(folder: str, arguments: list[str]) -> bool:
         str(env.python),
         "-c",
         RUN_PYTEST,
-        str(_tools(env)),
+        f"{_tools(env)}:{TESTS}",
         "-p",
         "no:cacheprovider",
         f"--rootdir={TESTS.parent}",

@@ -3,23 +3,10 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
+from browser import opened
 from flightlike import Run, changed, span, write_examples
-
-CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-
-
-def opened(page: Path, profile: Path) -> str:
-    """The document as headless Chromium has it after loading."""
-    browser = next(filter(None, map(shutil.which, CHROMIUM)), None)
-    assert browser, f"this test opens the report in a browser: install one of {', '.join(CHROMIUM)}"
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-    flags += ["--disable-background-networking", f"--user-data-dir={profile}", "--virtual-time-budget=2000"]
-    command = [browser, *flags, "--dump-dom", page.as_uri()]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 def test_the_report_opens_in_a_browser_with_each_anomaly_marked_where_it_is(tmp_path: Path) -> None:
