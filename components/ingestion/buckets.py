@@ -6,6 +6,7 @@ application default credentials, `AWS_*` variables, `STORAGE_EMULATOR_HOST`, `AW
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -87,13 +88,20 @@ def _download_google(file: File, target: Path) -> None:
         raise UserError(f"{file.uri}: cannot be read: {error}") from error
 
 
+def _s3() -> Any:
+    from pyarrow import fs
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    return fs.S3FileSystem(endpoint_override=endpoint)
+
+
 def _list_s3(bucket: str, prefix: str) -> list[File]:
     from pyarrow import fs
 
     folder = prefix.rpartition("/")[0]
     base = f"{bucket}/{folder}".rstrip("/")
     try:
-        found = fs.S3FileSystem().get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
+        found = _s3().get_file_info(fs.FileSelector(base, recursive=True, allow_not_found=True))
     except OSError as error:
         raise UserError(f"{S3}{bucket}: cannot be listed: {error}") from error
     files = [File(f"{S3}{info.path}", info.size, str(info.mtime_ns)) for info in found if info.type == fs.FileType.File]
@@ -102,9 +110,7 @@ def _list_s3(bucket: str, prefix: str) -> list[File]:
 
 
 def _download_s3(file: File, target: Path) -> None:
-    from pyarrow import fs
-
-    system, path = fs.S3FileSystem(), file.uri.removeprefix(S3)
+    system, path = _s3(), file.uri.removeprefix(S3)
     try:
         if str(system.get_file_info(path).mtime_ns) != file.generation:
             raise UserError(f"{file.uri}: is gone, or was rewritten since it was found; run again")

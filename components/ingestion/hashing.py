@@ -30,6 +30,8 @@ SHORT = 64
 _TWO_63 = 2.0**63
 _FRACTIONS = np.uint64(0x9E3779B97F4A7C15)
 _STRINGS = np.uint64(0xD1B54A32D192ED03)
+_KEPT = np.array([2 ** (8 * count) - 1 for count in range(9)], np.uint64)
+"""Masks that keep so many of a word's bytes."""
 
 
 def row_hashes(batch: pa.RecordBatch, columns: Sequence[str]) -> Hashes:
@@ -87,25 +89,24 @@ def _bits_of_strings(column: pa.Array) -> Hashes:
     offsets = np.frombuffer(column.buffers()[1], "<i4")[column.offset : column.offset + len(column) + 1].astype(
         np.int64
     )
-    starts, lengths = offsets[:-1], np.diff(offsets)
-    if column.null_count:
-        lengths = lengths * pc.is_valid(column).to_numpy(zero_copy_only=False)
+    starts, lengths = offsets[:-1] - offsets[:1], np.diff(offsets)
+    if column.null_count:  # Their hash is thrown away: any length does, and one without empty strings is fast.
+        lengths = np.where(pc.is_valid(column).to_numpy(zero_copy_only=False), lengths, 1)
     hashed = _mix(lengths.astype(np.uint64) ^ _STRINGS)
     data = column.buffers()[2]
-    if data is None or not len(lengths) or not lengths.max():
+    if data is None or not len(lengths):
         return hashed
-    first = int(offsets[0])
-    text = np.zeros(int(offsets[-1]) - first + 8, np.uint8)
-    text[:-8] = np.frombuffer(data, np.uint8)[first : int(offsets[-1])]
+    text = np.zeros(int(offsets[-1] - offsets[0]) + 8, np.uint8)
+    text[:-8] = np.frombuffer(data, np.uint8)[int(offsets[0]) : int(offsets[-1])]
     words = np.ndarray((len(text) - 7,), "<u8", text, strides=(1,))
-    long = lengths > SHORT
-    for done in range(0, min(int(lengths.max()), SHORT), 8):
-        at = np.flatnonzero((lengths > done) & ~long)
-        left = np.minimum(lengths[at] - done, 8).astype(np.uint64)
-        word = words[starts[at] - first + done] & (np.uint64(2**64 - 1) >> (np.uint64(64) - left * np.uint64(8)))
-        hashed[at] = _mix(hashed[at] ^ word)
-    for row in np.flatnonzero(long):
-        begin = int(starts[row]) - first
-        digest = hashlib.blake2b(text[begin : begin + int(lengths[row])].tobytes(), digest_size=8).digest()
+    longest, shortest = int(lengths.max()), int(lengths.min())
+    for done in range(0, min(longest, SHORT), 8):
+        if done < shortest and longest <= SHORT:
+            hashed = _mix(hashed ^ (words[starts + done] & _KEPT[np.minimum(lengths - done, 8)]))
+        else:
+            at = np.flatnonzero((lengths > done) & (lengths <= SHORT))
+            hashed[at] = _mix(hashed[at] ^ (words[starts[at] + done] & _KEPT[np.minimum(lengths[at] - done, 8)]))
+    for row in np.flatnonzero(lengths > SHORT):
+        digest = hashlib.blake2b(text[starts[row] : starts[row] + lengths[row]].tobytes(), digest_size=8).digest()
         hashed[row] = np.frombuffer(digest, "<u8")[0]
     return hashed
