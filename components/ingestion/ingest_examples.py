@@ -34,6 +34,9 @@ from mainspring.components.ingestion.splitting import (
 from mainspring.components.ingestion.staging import AUTO, UTF_8, stage
 
 
+_OWN_TABLES = ("source", "shaped", "moments")
+
+
 class Ingested(NamedTuple):
     """The outputs of `ingest_examples`."""
 
@@ -118,7 +121,7 @@ def ingest_examples(
 
 def _named_table(item: str) -> tuple[str, Span]:
     name, separator, pattern = item.partition("=")
-    if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()) or name.strip() == "source":
+    if not separator or not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name.strip()) or name.strip() in _OWN_TABLES:
         raise UserError(f"tables: {item!r} is not understood; say name=path, such as weather=data/weather.csv")
     found = find_spans(pattern.strip())
     return name.strip(), Span(name.strip(), tuple(file for span in found for file in span.files))

@@ -84,7 +84,9 @@ def test_a_second_source_is_joined_by_the_query_and_named_in_the_manifest(days: 
     assert [Path(file["uri"]).name for file in manifest["source"]["tables"]] == ["weather.csv"]
 
 
-@pytest.mark.parametrize("item", ["weather", "source=x.csv", "a b=x.csv", "=x.csv", "shaped; DROP=x.csv"])
+@pytest.mark.parametrize(
+    "item", ["weather", "source=x.csv", "shaped=x.csv", "a b=x.csv", "=x.csv", "shaped; DROP=x.csv"]
+)
 def test_a_malformed_table_is_refused(days: str, tmp_path: Path, item: str) -> None:
     with pytest.raises(UserError, match="is not understood"):
         ingest_examples(days, str(tmp_path / "ex"), tables=[item])
