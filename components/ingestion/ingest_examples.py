@@ -33,7 +33,6 @@ from mainspring.components.ingestion.splitting import (
 )
 from mainspring.components.ingestion.staging import AUTO, UTF_8, stage
 
-
 _OWN_TABLES = ("source", "shaped", "moments")
 
 
