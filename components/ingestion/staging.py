@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import shutil
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -46,6 +47,9 @@ def stage(
     paths = [_local(file, scratch / f"{number}-copy") for number, file in enumerate(files)]
     if form in ("csv", "jsonl") and not _is_utf_8(encoding):
         paths = [_recoded(path, encoding, scratch / f"{name}-{number}.{form}") for number, path in enumerate(paths)]
+    elif form in ("csv", "jsonl"):
+        for path in paths:
+            _check_gzip(path)
     if form == "tfrecord":
         paths, form = _examples_as_parquet(name, paths, scratch), "parquet"
     return Portion(name, tuple(paths), form, tuple(csv_columns))
@@ -98,9 +102,21 @@ def _recoded(path: Path, encoding: str, target: Path) -> Path:
     try:
         with _opened(path, encoding) as source, target.open("w", encoding=UTF_8, newline="") as copy:
             shutil.copyfileobj(source, copy, 1 << 20)
-    except (UnicodeError, gzip.BadGzipFile, EOFError) as error:
+    except (UnicodeError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise UserError(f"{path}: is not in {encoding}: {error}") from error
     return target
+
+
+def _check_gzip(path: Path) -> None:
+    """Reads a gzip file to its checksum: DuckDB before 2.0 takes the rows of a truncated one for all there are."""
+    if not path.name.lower().endswith(".gz"):
+        return
+    try:
+        with gzip.open(path) as source:
+            while source.read(1 << 20):
+                pass
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: is truncated or no gzip file ({error}); fetch it again") from error
 
 
 def _opened(path: Path, encoding: str):  # type: ignore[no-untyped-def]
