@@ -15,7 +15,10 @@ import pytest
 from mainspring.pipelines.examples import flights
 
 MAINSPRING = str(Path(sys.executable).parent / "mainspring")
-QUERY = "SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL"
+# Without `seats`: in a sample this small, one aircraft of 400 seats moves TFDV's ten equal-width buckets past the threshold.
+QUERY = (
+    "SELECT * EXCLUDE (year, flight, seats, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL"
+)
 
 Mainspring = Callable[..., "subprocess.CompletedProcess[str]"]
 
