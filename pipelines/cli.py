@@ -103,7 +103,7 @@ def endpoints_list(root: Path | None, as_json: bool) -> None:
     _print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints", ENDPOINT)
 
 
-@endpoints.command("stop")
+@endpoints.command("stop", short_help="Stop an endpoint; it keeps version and port.")
 @click.argument("name", required=False)
 @click.option("--all", "everything", is_flag=True, help="Stop every endpoint.")
 @ROOT
@@ -119,7 +119,7 @@ def endpoints_stop(name: str | None, everything: bool, root: Path | None, as_jso
     _print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints", ENDPOINT)
 
 
-@endpoints.command("start")
+@endpoints.command("start", short_help="Bring an endpoint back as it was.")
 @click.argument("name")
 @ROOT
 @AS_JSON
@@ -185,7 +185,7 @@ def models_list(root: Path | None, as_json: bool) -> None:
     _print_rows(rows, as_json, "no published models", ("name", "version", "created", "replaces"))
 
 
-@cli.command()
+@cli.command(short_help="Write the example data into a folder.")
 @click.argument("name", type=click.Choice(["flights"]))
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
 @click.option(
@@ -199,7 +199,7 @@ def example(name: str, folder: Path, poisoned: int | None) -> None:
         click.echo(str(path))
 
 
-@cli.command()
+@cli.command(short_help="Build the components' environments now.")
 def setup() -> None:
     """Build the components' environments now, instead of when a run first needs them."""
     from mainspring.pipelines import environments

@@ -14,6 +14,7 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
+from mainspring.components.common.policy_text import read_text
 from mainspring.components.evaluation import policy_yaml, standing
 from mainspring.components.evaluation.model_manifest import read_manifest
 
@@ -86,7 +87,7 @@ def evaluate_model(
     """
     if on_broken_champion not in (REFUSE, REBASELINE):
         raise UserError(f"on_broken_champion: expected {REFUSE} or {REBASELINE}, found {on_broken_champion!r}")
-    text = policy_yaml.read_text(policy)
+    text = read_text(policy)
     examples_manifest = manifests.read(ExamplesManifest, Path(examples) / manifests.EXAMPLES_MANIFEST)
     manifest = read_manifest(Path(model))
     if manifest.label not in examples_manifest.columns:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.evaluation.behaviour_yaml import behaviour
@@ -46,22 +45,6 @@ GATE_KEYS = (
     "allow_noise",
     "better_than_trivial",
 )
-
-
-def read_text(policy: str) -> str:
-    """Returns the policy's YAML text: `policy` itself, or the content of the file it names.
-
-    Raises:
-        UserError: `policy` names a file that cannot be read.
-    """
-    text = policy.strip()
-    if "\n" in text or not text.endswith((".yaml", ".yml")):
-        return text
-    path = storage.as_path(text)
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"policy: {path}: cannot be read: {error}") from error
 
 
 def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:

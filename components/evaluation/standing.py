@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,3 @@ def copy(folder: Path, evaluation: Path, report: Path) -> None:
     with storage.publishing_directory(evaluation) as aside:
         for name in FILES:
             shutil.copyfile(folder / name, aside / name)
-
-
-def normalised(content: Any) -> Any:
-    """Returns `content` as it will read back from JSON."""
-    return json.loads(json.dumps(content))

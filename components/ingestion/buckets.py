@@ -15,7 +15,6 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.files import File, as_regex, format_of
 
 GOOGLE, S3 = "gs://", "s3://"
-SCHEMES = (GOOGLE, S3)
 
 _CHUNK = 1 << 20
 

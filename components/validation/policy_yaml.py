@@ -10,8 +10,8 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.policy_text import read_text
 from mainspring.components.validation import kinds
 from mainspring.components.validation.policy import Allowance, Limits, Policy, Rule
 
@@ -32,7 +32,7 @@ def parse(policy: str, columns: Iterable[str]) -> Policy:
     Raises:
         UserError: The text is no YAML, or names an unknown key, anomaly or column, or lacks something.
     """
-    content = _load(_read(policy))
+    content = _load(read_text(policy))
     known = list(dict.fromkeys(columns))
     rules = [_rule(item, known) for item in _mappings(content, "severity", RULE_KEYS)]
     for number, rule in enumerate(rules):
@@ -41,17 +41,6 @@ def parse(policy: str, columns: Iterable[str]) -> Policy:
             raise UserError(f"policy: severity: two rules for {about}; keep one of them")
     allowances = [_allowance(item, known) for item in _mappings(content, "allow", ALLOWANCE_KEYS)]
     return Policy(tuple(rules), tuple(allowances), _limits(content))
-
-
-def _read(policy: str) -> str:
-    text = policy.strip()
-    if "\n" in text or not text.endswith((".yaml", ".yml")):
-        return text
-    path = storage.as_path(text)
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UserError(f"policy: {path}: cannot be read: {error}") from error
 
 
 def _load(text: str) -> dict[str, Any]:

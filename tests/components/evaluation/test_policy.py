@@ -2,8 +2,9 @@ import pytest
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION, ModelManifest
+from mainspring.components.common.policy_text import read_text
 from mainspring.components.evaluation.policy import Gate, Metric
-from mainspring.components.evaluation.policy_yaml import parse, read_text
+from mainspring.components.evaluation.policy_yaml import parse
 
 COLUMNS = {"late": "int64", "carrier": "string", "origin": "string", "distance": "int64"}
 
