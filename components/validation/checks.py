@@ -13,10 +13,11 @@ from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.validation import drift, kinds, samples, words
+from mainspring.components.statistics import drift
+from mainspring.components.statistics.span_statistics import by_name, common, value_counts
+from mainspring.components.validation import kinds, samples, words
 from mainspring.components.validation.policy import Policy
 from mainspring.components.validation.schemas import UsedSchema
-from mainspring.components.validation.span_statistics import by_name, common, value_counts
 
 DATASET = ""
 """The feature of findings that are about the rows as a whole."""

@@ -12,17 +12,17 @@ import numpy as np
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.statistics import span_statistics
+from mainspring.components.statistics.span_statistics import by_name, common, dataset, value_counts
 from mainspring.components.validation import (
     association,
     freshness,
     kinds,
     row_identities,
     samples,
-    span_statistics,
     words,
 )
 from mainspring.components.validation.checks import DATASET, Judgement, Scope, add_own, cannot_judge, own_finding
-from mainspring.components.validation.span_statistics import by_name, common, dataset, value_counts
 
 ROWS_TO_ASSOCIATE = 100
 """With fewer rows, a perfect association may well be chance."""

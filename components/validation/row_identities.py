@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.validation.span_statistics import Piece, batches, pieces
+from mainspring.components.statistics.span_statistics import Piece, batches, pieces
 
 Numbers = npt.NDArray[np.uint64]
 

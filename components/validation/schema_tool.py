@@ -17,7 +17,8 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import EXAMPLES_MANIFEST, STATISTICS_FILE, ExamplesManifest
-from mainspring.components.validation import schema_changes, schemas, span_statistics, statistics_files, words
+from mainspring.components.statistics import span_statistics, statistics_files
+from mainspring.components.validation import schema_changes, schemas, words
 
 
 def infer(source: str, label: str, output: str) -> str:

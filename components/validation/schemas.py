@@ -15,9 +15,9 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE
-from mainspring.components.validation import drift
-from mainspring.components.validation.drift import SERVING
-from mainspring.components.validation.span_statistics import by_name, missing_share, value_counts
+from mainspring.components.statistics import drift
+from mainspring.components.statistics.drift import SERVING
+from mainspring.components.statistics.span_statistics import by_name, missing_share, value_counts
 
 TRAINING = "TRAINING"
 

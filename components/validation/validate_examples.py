@@ -15,22 +15,19 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
+from mainspring.components.statistics import drift, slice_statistics, span_statistics, statistics_files
+from mainspring.components.statistics.span_statistics import Accumulator
 from mainspring.components.validation import (
     checks,
-    drift,
     kinds,
     own_checks,
     policy_yaml,
     schemas,
-    slice_statistics,
-    span_statistics,
-    statistics_files,
     validation_report,
 )
 from mainspring.components.validation.checks import Judgement, Scope
 from mainspring.components.validation.own_checks import Asked
 from mainspring.components.validation.schemas import UsedSchema
-from mainspring.components.validation.span_statistics import Accumulator
 
 NEWEST = "newest"
 ALL = "all"

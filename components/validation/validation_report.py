@@ -12,11 +12,11 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common import report
+from mainspring.components.statistics.drift import Drift
+from mainspring.components.statistics.span_statistics import by_name, common, missing_share, value_counts
 from mainspring.components.validation import kinds, words
 from mainspring.components.validation.checks import Finding, Judgement, Scope
-from mainspring.components.validation.drift import Drift
 from mainspring.components.validation.schemas import UsedSchema
-from mainspring.components.validation.span_statistics import by_name, common, missing_share, value_counts
 
 VALUES_DRAWN = 8
 """The most frequent values of a string column that are drawn."""

@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.validation import drift, span_statistics
-from mainspring.components.validation.span_statistics import by_name, common, value_counts
+from mainspring.components.statistics import drift, span_statistics
+from mainspring.components.statistics.span_statistics import by_name, common, value_counts
 
 if TYPE_CHECKING:
     from mainspring.components.validation.checks import Scope

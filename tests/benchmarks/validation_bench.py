@@ -85,7 +85,8 @@ def ways(examples: Path, files: list[Path]) -> dict[str, Callable[[], int | None
     from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
     from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
-    from mainspring.components.validation import span_statistics, validate_examples
+    from mainspring.components.statistics import span_statistics
+    from mainspring.components.validation import validate_examples
 
     def tfdv() -> int:
         table = pa.concat_tables(map(pq.read_table, files)).combine_chunks()

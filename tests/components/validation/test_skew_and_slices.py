@@ -18,7 +18,7 @@ from test_statistics import assert_same
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.validation import drift, slice_statistics
+from mainspring.components.statistics import drift, slice_statistics
 
 
 def canonical(table: pa.Table) -> pa.RecordBatch:

@@ -15,8 +15,9 @@ from tensorflow_data_validation.statistics.stats_impl import generate_statistics
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
-from mainspring.components.validation import drift, schemas, span_statistics
-from mainspring.components.validation.span_statistics import by_name, common
+from mainspring.components.statistics import drift, span_statistics
+from mainspring.components.statistics.span_statistics import by_name, common
+from mainspring.components.validation import schemas
 
 
 def statistics_of(*tables: pa.Table) -> Any:

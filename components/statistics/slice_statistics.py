@@ -12,8 +12,8 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.validation import span_statistics
-from mainspring.components.validation.span_statistics import Accumulator, Piece
+from mainspring.components.statistics import span_statistics
+from mainspring.components.statistics.span_statistics import Accumulator, Piece
 
 MOST_SLICES = 200
 """More values than this in a column is no slicing but a mistake: each costs an accumulator per feature."""

@@ -10,7 +10,7 @@ from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.validation.span_statistics import by_name
+from mainspring.components.statistics.span_statistics import by_name
 
 THRESHOLD_FLOOR = 0.1
 """No threshold is lower. Between any two months of the flights of 2013 no feature moves by more than 0.062 (but one, by
