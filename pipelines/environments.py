@@ -28,7 +28,9 @@ PIPELINES = Path(pipelines_package.__path__[0]).resolve()
 RUNTIME = COMPONENTS / "common" / "requirements.txt"
 """The KFP runtime, installed without its dependencies: a task's executor imports none of them."""
 
-FOLDERS = ("ingestion", "validation", "training", "evaluation", "deployment", "serving")
+FOLDERS = ("ingestion", "validation", "training", "evaluation", "deployment", "monitoring", "serving")
+WITH_TFDV = ("validation", "monitoring")
+"""Those whose lock comes twice: TFDV has one for older C libraries."""
 NEW_GLIBC = (2, 39)
 """TFDV from 1.17 on has Linux wheels for this glibc and newer ones only."""
 
@@ -67,10 +69,10 @@ def environment(folder: str, libc: tuple[str, str] | None = None) -> Environment
         libc: The C library's name and version; None: this machine's.
     """
     lock, pythons = COMPONENTS / folder / "requirements.txt", ">=3.10,<3.14"
-    if folder == "validation" and _is_older_glibc(libc or platform.libc_ver()):
+    if folder in WITH_TFDV and _is_older_glibc(libc or platform.libc_ver()):
         lock, pythons = COMPONENTS / folder / "requirements-tfdv-1.16.txt", ">=3.10,<3.12"
     digest = hashlib.sha256(lock.read_bytes() + RUNTIME.read_bytes()).hexdigest()[:12]
-    return Environment(folder, lock, pythons, folder == "validation", base_folder() / f"{folder}-{digest}")
+    return Environment(folder, lock, pythons, folder in WITH_TFDV, base_folder() / f"{folder}-{digest}")
 
 
 def base_folder() -> Path:
@@ -156,7 +158,7 @@ def _interpreter(env: Environment) -> str:
 def _check_compiler(interpreter: str) -> None:
     if not (shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")):
         raise UserError(
-            "the validation environment needs a C++ compiler (pyfarmhash comes as source only); "
+            "validation and monitoring need a C++ compiler (pyfarmhash comes as source only); "
             "install one (Debian and Ubuntu: `apt-get install g++`), then run again"
         )
     header = subprocess.run(

@@ -18,6 +18,9 @@ from mainspring.components.deployment.processes import POLL_SECONDS, Probationer
 VERSION_HEADER = "x-mainspring-version"
 """The front says in it which version answered."""
 
+PAYLOADS = "payloads"
+"""Beside an endpoint's state."""
+
 FRONT_SECONDS = 60.0
 """How long a front may take to listen."""
 
@@ -34,9 +37,14 @@ class Route:
 def start_front(state: State) -> Probationer:
     """Starts the front of an endpoint on its port."""
     _report(state).unlink(missing_ok=True)
-    return processes.start_serving(
-        "front", "--name", state.name, "--port", str(state.port), "--report", str(_report(state)), log=_log(state)
-    )
+    report, payloads = str(_report(state)), str(payload_log(state.name))
+    arguments = ("--name", state.name, "--port", str(state.port), "--report", report, "--payload-log", payloads)
+    return processes.start_serving("front", *arguments, log=_log(state))
+
+
+def payload_log(name: str) -> Path:
+    """Returns the folder that gets an endpoint's requests and responses, as KServe logs them; its size is bounded."""
+    return endpoint_state.folder_of(name) / PAYLOADS
 
 
 def wait_for_front(state: State) -> None:

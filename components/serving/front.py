@@ -28,7 +28,9 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
 from mainspring.components.common.errors import ERROR_PREFIX
-from mainspring.components.serving import probation
+from mainspring.components.common.payload_log import PayloadLog, folder_store
+from mainspring.components.serving import logged_payloads, probation
+from mainspring.components.serving.logged_payloads import VERSION_HEADER
 
 HOST = "127.0.0.1"
 
@@ -41,8 +43,8 @@ REQUEST_SECONDS = 120
 GRACE_SECONDS = 30
 """How long requests in flight may take after SIGTERM."""
 
-VERSION_HEADER = "x-mainspring-version"
-"""In each response: the version that answered."""
+LOG_BYTES = 512 << 20
+"""What an endpoint's payload log may take on disk; the oldest files go first."""
 
 HOP_BY_HOP = frozenset(
     (
@@ -127,27 +129,33 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--name", required=True, help="the endpoint's name")
     parser.add_argument("--port", required=True, type=int, help="the endpoint's port")
     parser.add_argument("--report", required=True, type=Path, help="file that gets pid, control port and token")
+    parser.add_argument("--payload-log", type=Path, help="folder that gets requests and responses as KServe logs them")
     options = parser.parse_args(arguments)
+    log = PayloadLog(folder_store(options.payload_log.absolute(), LOG_BYTES)) if options.payload_log else None
     os.chdir("/")
     threading.Thread(target=probation.wait_until_kept, daemon=True).start()
     try:
-        asyncio.run(_run(options.name, options.port, options.report))
+        asyncio.run(_run(options.name, options.port, options.report, log))
     except OSError as error:
         sys.exit(f"{ERROR_PREFIX}port {options.port} cannot be listened on: {error.strerror}")
+    finally:
+        if log:
+            log.close()
 
 
-async def _run(name: str, port: int, report: Path) -> None:
+async def _run(name: str, port: int, report: Path, log: PayloadLog | None) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     routing, token = Routing(), secrets.token_hex(16)
-    async with _listening(public_app(name, routing), port), _listening(control_app(routing, token), 0) as control_port:
+    public = public_app(name, routing, log)
+    async with _listening(public, port), _listening(control_app(routing, token), 0) as control_port:
         _write_private(report, {"pid": os.getpid(), "port": port, "control_port": control_port, "token": token})
         await stopping.wait()
 
 
-def public_app(name: str, routing: Routing) -> web.Application:
-    """Returns the application that forwards every request by the routing table."""
+def public_app(name: str, routing: Routing, log: PayloadLog | None = None) -> web.Application:
+    """Returns the application that forwards every request by the routing table, and logs what is posted."""
     app = web.Application(client_max_size=LARGEST_BODY)
     session_key = web.AppKey("session", ClientSession)
 
@@ -160,15 +168,24 @@ def public_app(name: str, routing: Routing) -> web.Application:
             yield
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        began = time.time()
+        response, body = await answer(request)
+        if log is not None and request.method == "POST" and body is not None:
+            log.add(*logged_payloads.of(name, request, body, began, response))
+        return response
+
+    async def answer(request: web.Request) -> tuple[web.Response, bytes | None]:
         if request.path.startswith(FORBIDDEN_PREFIX):
-            return _refusal(403, f"{name}: versions are loaded by deployments, not by requests")
+            return _refusal(403, f"{name}: versions are loaded by deployments, not by requests"), None
         # The whole body first: a slow client must not hold on to a version that is being drained.
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(
-                413, f"{name}: the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once"
-            )
+            said = f"{name}: the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once"
+            return _refusal(413, said), None
+        return await route_of(request, body), body
+
+    async def route_of(request: web.Request, body: bytes) -> web.Response:
         route: Route | None = None
         for last in (False, True):
             route = routing.pick(besides=route)
@@ -221,7 +238,7 @@ def control_app(routing: Routing, token: str) -> web.Application:
 
 async def _forward(
     request: web.Request, body: bytes, route: Route, routing: Routing, session: ClientSession
-) -> web.StreamResponse:
+) -> web.Response:
     # Counted before the first await after the route was picked: a switch sees either this request or none.
     routing.in_flight[route.port] += 1
     began, failed = time.perf_counter(), True
