@@ -52,7 +52,7 @@ demo: setup ## The story: a champion, a challenger on the next month, a poisoned
 
 test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
 	@$(BIN)/python tests/run_in_environments.py
-	@$(BIN)/python -m pytest tests/pipelines tests/packaging
+	@$(BIN)/python -m pytest tests/schemas tests/pipelines tests/packaging
 
 bench: setup ## Measure the loop on the flights, beside what is wanted of it
 	@$(BIN)/python -m tests.benchmarks.loop_bench
