@@ -1,4 +1,4 @@
-"""Checks objects against the real schemas of their kinds, as strictly as an API server: an unknown field is an error."""
+"""Checks objects against the real schemas of their kinds; like a strict API server, it refuses unknown fields."""
 
 from __future__ import annotations
 

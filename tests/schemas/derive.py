@@ -3,7 +3,8 @@
     python -m tests.schemas.derive CLONES
 
 CLONES holds a git clone of each repository of `sources.py` by its name (`CLONES/kserve`, `CLONES/trainer`, …; for
-kubernetes-client/python, `CLONES/python`) with the tags named there. Only structure is kept: no descriptions, no defaults.
+kubernetes-client/python, `CLONES/python`) with the tags named there. Only structure is kept: no descriptions and no
+defaults.
 """
 
 from __future__ import annotations

@@ -37,13 +37,8 @@ SOURCES = (
         "Apache-2.0",
         ("kubernetes/swagger.json.unprocessed",),
         (
-            *(
-                f"v1/{kind}"
-                for kind in (
-                    "ConfigMap Event LimitRange Namespace PersistentVolumeClaim Pod ResourceQuota Secret Service"
-                    " ServiceAccount"
-                ).split()
-            ),
+            *(f"v1/{kind}" for kind in ("ConfigMap", "Event", "LimitRange", "Namespace", "PersistentVolumeClaim")),
+            *(f"v1/{kind}" for kind in ("Pod", "ResourceQuota", "Secret", "Service", "ServiceAccount")),
             *(f"apps/v1/{kind}" for kind in ("DaemonSet", "Deployment", "StatefulSet")),
             *(f"batch/v1/{kind}" for kind in ("CronJob", "Job")),
             "autoscaling/v2/HorizontalPodAutoscaler",
