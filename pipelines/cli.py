@@ -38,7 +38,13 @@ def cli() -> None:
 @click.argument("pipeline")
 @click.option("-p", "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
 @click.option("--params", "file", type=click.Path(path_type=Path), help="Parameters from a YAML or JSON file.")
-@click.option("--engine", type=click.Choice(["process"]), default="process", show_default=True, help="Where tasks run.")
+@click.option(
+    "--engine",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="What runs the tasks: processes, or containers of the images.",
+)
 @ROOT
 @click.option("--summary", type=click.Path(path_type=Path), help="Write how the run went to this file, as JSON.")
 @click.option("--no-cache", is_flag=True, help="Run every task, even if nothing has changed.")
@@ -57,16 +63,20 @@ def run(
     exit status is 0 only if the run succeeded.
     """
     from mainspring.pipelines import catalogue, environments
-    from mainspring.pipelines.engines import process
-    from mainspring.pipelines.engines.kfp_seam import steps
-    from mainspring.pipelines.engines.workers import folder_of
     from mainspring.pipelines.progress import print_result, progress_on
 
     spec = catalogue.load_pipeline(pipeline)
     arguments = catalogue.typed_arguments(spec, _read_parameters(file) | _split_parameters(parameters))
-    folders = [folder for step in steps(spec) if (folder := folder_of(step.image))]
-    environments.ensure([*folders, *(["serving"] if "deployment" in folders else [])], _say)
-    result = process.run_here(spec, arguments, _root(root), progress_on(Console(stderr=True)), caching=not no_cache)
+    progress, caching = progress_on(Console(stderr=True)), not no_cache
+    if engine == "docker":
+        from mainspring.pipelines.engines import docker
+
+        result = docker.run_here(spec, arguments, _root(root), progress, caching)
+    else:
+        from mainspring.pipelines.engines import process
+
+        environments.ensure(process.folders(spec), _say)
+        result = process.run_here(spec, arguments, _root(root), progress, caching)
     print_result(result, Console())
     if summary:
         storage.write_json(summary, result.as_json())

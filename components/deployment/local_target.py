@@ -68,7 +68,7 @@ def deploy(name: str, version: int, uri: str, plan: Plan | None = None) -> str:
     Raises:
         UserError: It cannot be served, or did not pass a step of its rollout and is withdrawn.
     """
-    processes.serving_python()
+    processes.check_serving()
     with endpoint_state.locked(name):
         known = endpoint_state.read(name) or endpoint_state.new(name)
         state = upkeep.tidy(known, coming=uri)
@@ -105,7 +105,7 @@ def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
     """
     _existing(name)
-    processes.serving_python()
+    processes.check_serving()
     with endpoint_state.locked(name):
         state = upkeep.tidy(_existing(name))
         chosen = takeovers.destination(upkeep.title(state), state.history, state.withdrawn, to)
@@ -139,7 +139,7 @@ def start(name: str) -> Endpoint:
         UserError: There is no such endpoint, or it cannot be served.
     """
     _existing(name)
-    processes.serving_python()
+    processes.check_serving()
     with endpoint_state.locked(name):
         state = upkeep.tidy(_existing(name))
         if upkeep.problem(state):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -14,7 +16,13 @@ from typing import IO
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 
 SERVING_PYTHON_VARIABLE = "MAINSPRING_SERVING_PYTHON"
-"""Names the interpreter of the `serving` environment; the engines and the command line set it."""
+"""Names the interpreter of the `serving` environment; the process engine and the command line set it."""
+
+SERVING_SOCKET_VARIABLE = "MAINSPRING_SERVING_SOCKET"
+"""Names the socket of `serving.process_host`, which starts the servers instead; the docker engine sets it."""
+
+HOST_SECONDS = 30.0
+"""How long that may take to listen: its container may just be starting."""
 
 POLL_SECONDS = 0.02
 
@@ -54,23 +62,25 @@ class Probationer:
             self.pipe.close()
 
 
-def serving_python() -> str:
-    """Returns the interpreter of the `serving` environment.
+def check_serving() -> None:
+    """Checks that serving processes can be started.
 
     Raises:
-        UserError: The variable is not set, or names no program.
+        UserError: Neither variable is set, or the interpreter is no program.
     """
-    python = os.environ.get(SERVING_PYTHON_VARIABLE, "")
-    if not python:
-        raise UserError(f"${SERVING_PYTHON_VARIABLE} is not set: it names the Python of the serving environment")
-    if not os.access(python, os.X_OK):
-        raise UserError(f"${SERVING_PYTHON_VARIABLE}: {python}: no such program")
-    return python
+    if not os.environ.get(SERVING_SOCKET_VARIABLE):
+        _serving_python()
 
 
 def start_serving(module: str, *arguments: str, log: Path) -> Probationer:
-    """Starts a module of `mainspring.components.serving`, detached but on probation, with its output in a log file."""
-    command = [serving_python(), "-m", f"mainspring.components.serving.{module}", *arguments]
+    """Starts a module of `mainspring.components.serving`, detached but on probation, with its output in a log file.
+
+    Raises:
+        UserError: It cannot be started.
+    """
+    if given := os.environ.get(SERVING_SOCKET_VARIABLE):
+        return _started_by_host(given, module, arguments, log)
+    command = [_serving_python(), "-m", f"mainspring.components.serving.{module}", *arguments]
     with log.open("w") as output:
         started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True)
     process = Process(started.pid, birth(started.pid))
@@ -79,6 +89,44 @@ def start_serving(module: str, *arguments: str, log: Path) -> Probationer:
     started.returncode = 0
     assert started.stdin is not None
     return Probationer(process, started.stdin)
+
+
+def _serving_python() -> str:
+    python = os.environ.get(SERVING_PYTHON_VARIABLE, "")
+    if not python:
+        raise UserError(f"${SERVING_PYTHON_VARIABLE} is not set: it names the Python of the serving environment")
+    if not os.access(python, os.X_OK):
+        raise UserError(f"${SERVING_PYTHON_VARIABLE}: {python}: no such program")
+    return python
+
+
+def _started_by_host(path: str, module: str, arguments: tuple[str, ...], log: Path) -> Probationer:
+    """Has the process started in another container; the connection is its standard input."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(HOST_SECONDS)
+    deadline = time.monotonic() + HOST_SECONDS
+    try:
+        while connection.connect_ex(path):
+            if time.monotonic() > deadline:
+                raise UserError(
+                    f"${SERVING_SOCKET_VARIABLE}: nobody answers at {path}; is the serving container there?"
+                )
+            time.sleep(POLL_SECONDS)
+        order = {"module": module, "arguments": arguments, "log": str(log)}
+        connection.sendall(json.dumps(order).encode() + b"\n")
+        with connection.makefile("rb") as reader:
+            answer = json.loads(reader.readline() or b'{"error": "it went away"}')
+    except (OSError, ValueError) as error:
+        connection.close()
+        raise UserError(f"${SERVING_SOCKET_VARIABLE}: {path}: {error}") from error
+    if "pid" not in answer:
+        connection.close()
+        raise UserError(f"the serving container cannot start {module}: {answer.get('error')}")
+    process = Process(answer["pid"], birth(answer["pid"]))
+    connection.settimeout(None)
+    pipe = connection.makefile("wb")
+    connection.close()  # The file keeps it open.
+    return Probationer(process, pipe)
 
 
 def birth(pid: int) -> str:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import json
 import statistics
-import subprocess
 import time
 from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import judgement, loopback, model_servers, processes, routing
+from mainspring.components.deployment import endpoint_state, judgement, loopback, model_servers, processes, routing
 from mainspring.components.deployment.endpoint_state import Server, State
 from mainspring.components.deployment.routing import Route
 
@@ -146,19 +144,24 @@ def _predict(name: str, server: Server, rows: list[Any]) -> loopback.Answer:
 def _own_predictions(name: str, server: Server) -> Replay:
     """Asks the model itself, in a process of its own with no server between."""
     path = storage.as_path(server.uri)
-    command = [processes.serving_python(), "-m", "mainspring.components.serving.own_predictions", str(path)]
+    folder = endpoint_state.folder_of(name)
+    answer, log = folder / "own-predictions.json", folder / "own-predictions.log"
+    answer.unlink(missing_ok=True)
     sample = path / manifests.REQUEST_FILE
-    if sample.is_file():
-        command.append(str(sample))
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=OWN_SECONDS, check=False)
-    except subprocess.TimeoutExpired as error:
-        raise UserError(
-            f"local://{name}: version {server.version}'s own predictions, with which a rollout compares, took more "
-            f"than {OWN_SECONDS:.0f} s; run again when the machine is less busy"
-        ) from error
-    if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+    arguments = (str(path), str(answer), *([str(sample)] if sample.is_file() else []))
+    asked = processes.start_serving("own_predictions", *arguments, log=log)
+    asked.release()
+    deadline = time.monotonic() + OWN_SECONDS
+    while processes.alive(asked.process):
+        if time.monotonic() > deadline:
+            processes.stop(asked.process, 1.0)
+            raise UserError(
+                f"local://{name}: version {server.version}'s own predictions, with which a rollout compares, took more "
+                f"than {OWN_SECONDS:.0f} s; run again when the machine is less busy"
+            )
+        time.sleep(processes.POLL_SECONDS)
+    if not answer.is_file():
+        said = processes.last_line(log)
         raise RolloutFailed(f"local://{name}: version {server.version}, asked without a server, fails: {said}")
-    content = json.loads(done.stdout.splitlines()[-1])
+    content = storage.read_json(answer)
     return Replay(content["instances"], content["predictions"])

@@ -18,17 +18,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # TensorFlow reads the variable when it is imported.
 import tensorflow as tf
 
+from mainspring.components.common import storage
+
 SIGNATURE = "serving_default"
 PREDICTION = "prediction"
 
 MOST_ROWS = 200
 
 
-def main(model: str, sample: str = "") -> None:
-    """Prints `{"instances": […], "predictions": […]}` as one line of JSON.
+def main(model: str, answer: str, sample: str = "") -> None:
+    """Writes `{"instances": […], "predictions": […]}`.
 
     Args:
         model: A SavedModel's folder.
+        answer: The file to write.
         sample: A V1 request; empty: a row of zeros and empty text.
     """
     signature = tf.saved_model.load(model).signatures[SIGNATURE]
@@ -41,7 +44,8 @@ def main(model: str, sample: str = "") -> None:
     }
     predictions = signature(**tensors)[PREDICTION].numpy().tolist()
     finite = [(row, value) for row, value in zip(rows, predictions, strict=True) if _is_finite(value)]
-    print(json.dumps({"instances": [row for row, _ in finite], "predictions": [value for _, value in finite]}))
+    kept = {"instances": [row for row, _ in finite], "predictions": [value for _, value in finite]}
+    storage.write_json(Path(answer), kept)
 
 
 def _with_gaps(rows: list[dict[str, Any]], specs: dict[str, tf.TensorSpec]) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ a test fails when a new KFP moves them:
 
 - `task_executor.execute_single_task` runs one task of a pipeline, cache and retries included: we watch it;
 - `SubprocessTaskHandler.run` runs a task's command in this interpreter: we run it in the interpreter of the task's
-  image;
+  image. `DockerTaskHandler.run` runs it in a container that may write anywhere, is left behind when KFP is ended, and
+  counts as succeeded when it ends too soon to be asked: we run it in one of our own;
 - `pipeline_orchestrator.run_local_pipeline` runs a compiled pipeline.
 """
 
@@ -45,12 +46,14 @@ class Step:
 
 @dataclass(frozen=True)
 class Command:
-    """What a lightweight Python component runs."""
+    """What a task runs; `source` and `arguments` are a lightweight Python component's."""
 
     image: str
     source: str
     arguments: list[str]
     variables: dict[str, str]
+    line: list[str]
+    """All of it, as a container runs it."""
 
 
 class Watcher(Protocol):
@@ -91,6 +94,7 @@ def steps(spec: PipelineSpec) -> list[Step]:
 def run_pipeline(
     spec: PipelineSpec,
     arguments: dict[str, Any],
+    runner: local.SubprocessRunner | local.DockerRunner,
     pipeline_root: str,
     cache_root: str | None,
     run_command: Callable[[str, Command], bool | None],
@@ -101,24 +105,25 @@ def run_pipeline(
     Args:
         spec: The pipeline.
         arguments: Its parameters.
+        runner: Whether KFP takes the tasks for processes or for containers.
         pipeline_root: Folder for the tasks' outputs.
         cache_root: Folder of the cache; None: no caching.
-        run_command: Runs a task's command, given the task's name, and returns whether it succeeded; None if the image
-            is
-            not its own: KFP then runs the task in this interpreter, or in a fresh environment if it installs packages.
+        run_command: Runs a task's command, given the task's name, and returns whether it succeeded; None leaves it to
+            KFP, which with a `SubprocessRunner` runs it in this interpreter, or in a fresh environment if it installs
+            packages.
         watcher: Is told about every task.
 
     Returns:
         Whether the run succeeded.
     """
     local.init(
-        local.SubprocessRunner(use_venv=False),
+        runner,
         pipeline_root=pipeline_root,
         enable_caching=cache_root is not None,
         cache_root=cache_root,
     )
     failures: list[str] = []
-    with _patched(run_command, watcher, failures), warnings.catch_warnings():
+    with _patched(_handler_of(runner), run_command, watcher, failures), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Display names and node-pool settings have no effect here, and that is meant.
         try:
             pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=arguments)
@@ -129,14 +134,22 @@ def run_pipeline(
     return True
 
 
+def _handler_of(runner: local.SubprocessRunner | local.DockerRunner) -> Any:
+    if isinstance(runner, local.SubprocessRunner):
+        return SubprocessTaskHandler
+    from kfp.local.docker_task_handler import DockerTaskHandler  # Its module imports the package `docker`.
+
+    return DockerTaskHandler
+
+
 @contextlib.contextmanager
 def _patched(
-    run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
+    handler_type: Any, run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
 ) -> Iterator[None]:
     current = threading.local()
     execute, run, check_image = (
         task_executor.execute_single_task,
-        SubprocessTaskHandler.run,
+        handler_type.run,
         SubprocessTaskHandler.validate_image,
     )
 
@@ -155,12 +168,14 @@ def _patched(
             watcher.ended(task_name, succeeded, outputs)
         return outputs, ended
 
-    def run_elsewhere(handler: SubprocessTaskHandler) -> status.Status:
+    def run_elsewhere(handler: Any) -> status.Status:
+        line = list(handler.full_command)
         command = Command(
             image=handler.image,
-            source=handler.full_command[_LAUNCHER_LENGTH - 1],
-            arguments=list(handler.full_command[_LAUNCHER_LENGTH:]),
+            source="".join(line[_LAUNCHER_LENGTH - 1 : _LAUNCHER_LENGTH]),
+            arguments=line[_LAUNCHER_LENGTH:],
             variables=dict(handler.env_vars),
+            line=line,
         )
         succeeded = run_command(current.task, command)
         if succeeded is None:
@@ -169,13 +184,13 @@ def _patched(
         return status.Status.SUCCESS if succeeded else status.Status.FAILURE
 
     task_executor.execute_single_task = watched_execute
-    SubprocessTaskHandler.run = run_elsewhere
+    handler_type.run = run_elsewhere
     SubprocessTaskHandler.validate_image = lambda handler, image: None
     try:
         yield
     finally:
         task_executor.execute_single_task = execute
-        SubprocessTaskHandler.run = run
+        handler_type.run = run
         SubprocessTaskHandler.validate_image = check_image
 
 

@@ -15,6 +15,8 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from kfp import local
+
 from mainspring.components.common.images import REPOSITORY
 from mainspring.components.common.worker import READY_VARIABLE
 from mainspring.pipelines import environments
@@ -27,14 +29,18 @@ GRACE_SECONDS = 8.0
 class Workers:
     """The interpreters of one run. Close it, and none of them is left."""
 
-    def __init__(self, steps: Iterable[Step], logs: Path, variables: dict[str, str]) -> None:
+    runner = local.SubprocessRunner(use_venv=False)
+
+    def __init__(self, steps: Iterable[Step], logs: Path, variables: dict[str, str], fingerprint: str) -> None:
         """Plans a worker for each step whose image is ours; starts none yet.
 
         Args:
             steps: The pipeline's tasks in the order in which they will run.
             logs: Folder for the tasks' logs, `<task>.log` each.
             variables: Set in every worker's environment, on top of this process's own.
+            fingerprint: Of the code and the locks that the workers run on.
         """
+        self.fingerprint = fingerprint
         self._steps = {step.name: step for step in steps if folder_of(step.image)}
         self._logs = logs
         self._variables = environments.task_variables() | variables | {"_KFP_RUNTIME": "true"}
@@ -52,8 +58,10 @@ class Workers:
                 self._ahead = threading.Thread(target=self._start_in_turn, daemon=True)
                 self._ahead.start()
 
-    def run(self, step: str, command: Command) -> bool:
-        """Runs a task in the worker that waits for it, or in a new one, and returns whether it succeeded."""
+    def run(self, step: str, command: Command) -> bool | None:
+        """Runs a task in the worker that waits for it, or in a new one; None if its image is none of ours."""
+        if folder_of(command.image) is None:
+            return None
         with self._lock:
             self._taken.add(step)
             worker = self._waiting.pop(step, None)

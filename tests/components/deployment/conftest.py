@@ -97,3 +97,8 @@ def judged(tmp_path) -> Callable[..., tuple[str, str]]:
         return str(statistics), str(evaluation)
 
     return make
+
+
+def parent_of(pid: int) -> int:
+    """Returns the process that started another."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
