@@ -136,7 +136,8 @@ class Containers:
                 container.remove(force=True)
         if self._serving:
             self._serving.go_unless_needed()
-        self._reaper.communicate(b"", timeout=30)
+        self._reaper.kill()
+        self._reaper.wait()
 
     def _serving_socket(self, options: dict[str, Any]) -> str:
         with self._lock:
