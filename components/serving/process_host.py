@@ -89,7 +89,9 @@ def _answer(connection: socket.socket, children: list[subprocess.Popen[bytes]]) 
         connection.settimeout(None)  # The flag is the open file's, and the new process reads it blocking.
         with Path(log).open("w") as output:
             command = [sys.executable, "-m", f"mainspring.components.serving.{module}", *given]
-            child = subprocess.Popen(command, stdin=connection, stdout=output, stderr=output, start_new_session=True)
+            child = subprocess.Popen(
+                command, stdin=connection.fileno(), stdout=output, stderr=output, start_new_session=True
+            )
     except (OSError, ValueError, KeyError, TypeError) as error:
         return {"error": f"{type(error).__name__}: {error}"}
     children.append(child)
