@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test bench lint compile lock clean
+.PHONY: help setup run demo test images test-images bench lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,7 @@ lock: ## Write the locks anew from pyproject.toml and the requirements.in files
 	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
 	$(COMPILE) requirements-test.in --output-file requirements-test.txt
 	$(COMPILE) --no-deps components/common/requirements.in --output-file components/common/requirements.txt
+	$(COMPILE) components/common/requirements-image.in --output-file components/common/requirements-image.txt
 	for input in $(filter-out components/common/%,$(wildcard components/*/requirements*.in)); do \
 		$(COMPILE) $$input --output-file $${input%.in}.txt; done
 
@@ -53,6 +54,13 @@ demo: setup ## The story: a champion, a challenger on the next month, a poisoned
 test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
 	@$(BIN)/python tests/run_in_environments.py
 	@$(BIN)/python -m pytest tests/schemas tests/pipelines tests/packaging
+
+images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BUILDER=...); REGISTRY=host/path publishes them
+	@$(BIN)/mainspring images build $(IMAGES) --base "$(BASE)" --builder "$(BUILDER)" $(IMAGE_OPTIONS)
+	@$(if $(REGISTRY),$(BIN)/mainspring images push $(IMAGES) --registry "$(REGISTRY)" --builder "$(BUILDER)")
+
+test-images: setup ## Run the whole pipeline in the built images, with Docker or Podman, and compare with the process engine
+	@$(BIN)/python -m pytest tests/containers
 
 bench: setup ## Measure the loop on the flights, beside what is wanted of it
 	@$(BIN)/python -m tests.benchmarks.loop_bench

@@ -15,6 +15,7 @@ from rich.console import Console
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
+from mainspring.pipelines.image_commands import images
 from mainspring.pipelines.schema_commands import schema
 
 INTERRUPTED = 130
@@ -88,12 +89,13 @@ def run(
 @click.argument("pipeline")
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The YAML file. [default: NAME.yaml here]")
 @click.option("--registry", default="", help="Put this before every image of Mainspring's: registry.example.com/team.")
-def compile_(pipeline: str, output: Path | None, registry: str) -> None:
+@click.option("--digests", type=click.Path(path_type=Path), help="Name the images as in this file of `images push`.")
+def compile_(pipeline: str, output: Path | None, registry: str, digests: Path | None) -> None:
     """Compile PIPELINE for Kubeflow Pipelines."""
     from mainspring.pipelines import catalogue, compiling
 
     target = output or Path(f"{catalogue.load_pipeline(pipeline).pipeline_info.name}.yaml")
-    storage.write_atomically(target, compiling.compiled(catalogue.load(pipeline), registry))
+    storage.write_atomically(target, compiling.compiled(catalogue.load(pipeline), registry, digests))
     click.echo(str(target))
 
 
@@ -218,6 +220,7 @@ def setup() -> None:
     _say(f"the environments are ready in {environments.base_folder()}")
 
 
+cli.add_command(images)
 cli.add_command(schema)
 
 

@@ -15,25 +15,33 @@ from kfp import compiler
 
 from mainspring import components
 from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
 from mainspring.pipelines import catalogue, environments
+from mainspring.pipelines.images import digests as image_digests
 
 
-def compiled(component: Any, registry: str = "") -> str:
+def compiled(component: Any, registry: str = "", digests: Path | None = None) -> str:
     """Returns a pipeline or component as KFP's YAML.
 
     Args:
         component: What `@dsl.pipeline` or `@dsl.component` returned.
         registry: Put before every image of Mainspring's, such as `registry.example.com/team`; empty: the images as
             named.
+        digests: A file of `mainspring images push`, by which the images are named instead.
+
+    Raises:
+        UserError: Both are given, or the file lacks an image.
     """
+    if registry and digests:
+        raise UserError("give a registry or a file of digests, which names the registry, not both")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8")
     if registry:
         text = re.sub(rf"(?m)^(\s*image: )({REPOSITORY}/)", rf"\g<1>{registry.rstrip('/')}/\g<2>", text)
-    return text
+    return image_digests.applied(text, digests) if digests else text
 
 
 def generated_files() -> dict[Path, str]:

@@ -8,6 +8,6 @@ VERSION = "0.1.0"
 REPOSITORY = "mainspring"
 
 
-def image(folder: str) -> str:
-    """Returns the image of a component folder, such as `mainspring/training:0.1.0`."""
-    return f"{REPOSITORY}/{folder}:{VERSION}"
+def image(folder: str, variant: str = "") -> str:
+    """Returns the image of a component folder, such as `mainspring/training:0.1.0` or, for GPUs, `…:0.1.0-gpu`."""
+    return f"{REPOSITORY}/{folder}:{VERSION}{f'-{variant}' if variant else ''}"

@@ -60,5 +60,5 @@ def test_only_serving_modules_are_started(host, tmp_path):
 def test_a_host_that_is_gone_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("MAINSPRING_SERVING_SOCKET", str(tmp_path / "nobody"))
     monkeypatch.setattr(processes, "HOST_SECONDS", 0.2)
-    with pytest.raises(UserError, match=r"nobody answers at .*; the serving container ended"):
+    with pytest.raises(UserError, match=r"nobody answers at .*; is the serving container there"):
         processes.start_serving("front", log=tmp_path / "log")
