@@ -7,11 +7,11 @@ application default credentials, `AWS_*` variables, `STORAGE_EMULATOR_HOST`, `AW
 
 from __future__ import annotations
 
-import contextlib
+import atexit
 import importlib
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +43,9 @@ class Object:
     """Bytes."""
     generation: str
     """Which writing of the object this is: Google's generation, or the ETag in S3, which goes by the content."""
+
+
+_copies: dict[tuple[str, tuple[Object, ...]], Path] = {}
 
 
 def is_bucket(uri: str | Path) -> bool:
@@ -196,28 +199,29 @@ def delete(objects: Iterable[Object]) -> None:
     _each((lambda each=each: _client(each.uri).delete(*split(each.uri))) for each in objects)
 
 
-@contextlib.contextmanager
-def local_copy(uri: str) -> Iterator[Path]:
-    """Yields the folder or file that a URI names: the path itself, or a copy of what is in a bucket for as long.
+def local_copy(uri: str | Path) -> Path:
+    """Returns the folder or file that a URI names: the path itself, or a copy of what is in a bucket.
+
+    A copy lasts as long as this process, and is made anew when something in the bucket has changed.
 
     Raises:
         NotFound: There is nothing in the bucket under that name.
         UserError: It may not be read, or the URI has another scheme.
     """
     if not is_bucket(uri):
-        yield storage.as_path(uri)
-        return
-    scratch = Path(tempfile.mkdtemp(prefix="mainspring-copy-"))
-    try:
-        copy = scratch / uri.rstrip("/").rpartition("/")[2]
-        found = stat(uri)
-        if found:
-            download(found, copy)
+        return storage.as_path(uri)
+    text = str(uri).rstrip("/")
+    single = stat(text)
+    found = (single,) if single else tuple(list_objects(text))
+    if (text, found) not in _copies:
+        copy = Path(tempfile.mkdtemp(prefix="mainspring-copy-")) / text.rpartition("/")[2]
+        atexit.register(shutil.rmtree, copy.parent, ignore_errors=True)
+        if single:
+            download(single, copy)
         else:
-            download_tree(uri, copy)
-        yield copy
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+            download_tree(text, copy)
+        _copies[text, found] = copy
+    return _copies[text, found]
 
 
 def _client(uri: str) -> Any:

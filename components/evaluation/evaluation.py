@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mainspring.components.common import storage
+from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
 from mainspring.components.evaluation import behaviour, costs, gates, measuring, noise, scoring, slices, worst_slices
@@ -130,7 +130,7 @@ def _judge_models(
     folder: Path, uris: Mapping[str, Any], models: Mapping[str, LoadedModel], usable: Mapping[str, Any], policy: Policy
 ) -> _OfModels:
     measured = {role: model for role, model in models.items() if role in usable}
-    folders = {role: storage.as_path(uris[role]) for role in measured}
+    folders = {role: local_copy(uris[role]) for role in measured}
     columns = sorted({feature for model in measured.values() for feature in model.manifest.features})
     sample = scoring.rows.sample(folder, columns, SAMPLE_ROWS)
     timed = {gate.metric for gate in policy.gates} & {ROW_LATENCY, BATCH_LATENCY}
@@ -217,7 +217,7 @@ def _main_metric(policy: Policy, manifest: ModelManifest) -> Metric:
 
 
 def _load_champion(uri: str, challenger: ModelManifest, examples: ExamplesManifest) -> LoadedModel:
-    folder = storage.as_path(uri)
+    folder = local_copy(uri)
     manifest = read_manifest(folder)
     reason = misfit(manifest, challenger, examples.columns)
     if reason:

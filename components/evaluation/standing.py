@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.components.common import manifests, storage
+from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 
@@ -28,7 +29,7 @@ def find(champion_uri: str, judged: dict[str, Any]) -> tuple[Path, dict[str, Any
     if not champion_uri:
         return None
     try:
-        champion = storage.as_path(champion_uri)
+        champion = local_copy(champion_uri)
         model = manifests.read(ModelManifest, champion / manifests.MODEL_MANIFEST)
         folder = champion / "evaluation"
         content = storage.read_json(folder / EVALUATION_FILE)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from google.protobuf import text_format
 from tensorflow_data_validation.api.validation_api import infer_schema
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.common import storage
+from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE
 from mainspring.components.statistics import drift
@@ -78,7 +77,7 @@ def load(uri: str, source: str) -> UsedSchema:
     Raises:
         UserError: There is no such file, or it holds no schema.
     """
-    path = storage.as_path(uri)
+    path = local_copy(uri)
     path = path / SCHEMA_FILE if path.is_dir() else path
     schema = schema_pb2.Schema()
     try:
@@ -126,7 +125,7 @@ def infer(
 
 def schema_file(folder: str) -> str:
     """Returns the URI of the schema in a published version."""
-    return str(Path(storage.as_path(folder)) / SCHEMA_FILE)
+    return f"{folder.rstrip('/')}/{SCHEMA_FILE}"
 
 
 def _forget_domains_of_constants(schema: schema_pb2.Schema, train: DatasetFeatureStatisticsList) -> None:

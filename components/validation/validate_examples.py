@@ -13,6 +13,7 @@ from google.protobuf import text_format
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common import manifests, storage
+from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
 from mainspring.components.statistics import drift, slice_statistics, span_statistics, statistics_files
@@ -207,7 +208,7 @@ def _baseline_statistics(baseline_uri: str) -> tuple[DatasetFeatureStatisticsLis
     """Returns the statistics of the baseline's newest span, or of its train split, or why there are none."""
     if not baseline_uri:
         return None, ""
-    folder = storage.as_path(baseline_uri) / "statistics"
+    folder = local_copy(baseline_uri) / "statistics"
     path = next((path for name in (NEWEST, "train") if (path := folder / name / STATISTICS_FILE).exists()), None)
     if path is None:
         return None, f"baseline: {folder} holds no {NEWEST}/{STATISTICS_FILE}; drift cannot be judged"
@@ -216,7 +217,7 @@ def _baseline_statistics(baseline_uri: str) -> tuple[DatasetFeatureStatisticsLis
 
 
 def _judge_skew(judgement: Judgement, newest: Scope, schema: UsedSchema, uri: str) -> None:
-    path = storage.as_path(uri)
+    path = local_copy(uri)
     serving, problem = statistics_files.read(path / STATISTICS_FILE if path.is_dir() else path)
     if serving is None:
         checks.cannot_judge(judgement, "skew", f"serving_statistics_uri: {problem}; skew cannot be judged")

@@ -101,16 +101,17 @@ def test_names_are_those_directly_in_the_folder(bucket):
     assert buckets.list_names(bucket) == ["m", "mm"]
 
 
-def test_a_local_copy_lasts_as_long_as_it_is_used(bucket, tmp_path):
-    buckets.create(f"{bucket}/m/1/file", b"x")
-    with buckets.local_copy(f"{bucket}/m/1") as folder:
-        assert (folder / "file").read_bytes() == b"x"
-    assert not folder.exists()
-    with buckets.local_copy(f"{bucket}/m/1/file") as file:
-        assert file.read_bytes() == b"x"
-    with buckets.local_copy(str(tmp_path)) as same:
-        assert same == tmp_path
-    assert tmp_path.exists()
+def test_a_local_copy_is_made_once_and_again_when_something_changed(bucket, tmp_path):
+    found = buckets.create(f"{bucket}/m/1/file", b"x")
+    folder = buckets.local_copy(f"{bucket}/m/1")
+    assert (folder / "file").read_bytes() == b"x"
+    assert buckets.local_copy(f"{bucket}/m/1/") == folder
+    assert buckets.local_copy(f"{bucket}/m/1/file").read_bytes() == b"x"
+    buckets.replace(found, b"yy")
+    assert (buckets.local_copy(f"{bucket}/m/1") / "file").read_bytes() == b"yy"
+    assert buckets.local_copy(str(tmp_path)) == tmp_path
+    with pytest.raises(buckets.NotFound):
+        buckets.local_copy(f"{bucket}/nothing")
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_a_bucket_that_refuses_is_one_line_that_says_so(tmp_path):
 def test_nothing_of_a_cloud_is_imported_for_local_files(tmp_path):
     code = (
         "import sys\nfrom mainspring.components.common import buckets\n"
-        f"with buckets.local_copy({str(Path(tmp_path))!r}): pass\n"
+        f"buckets.local_copy({str(Path(tmp_path))!r})\n"
         "print([name for name in sys.modules if name.startswith(('google', 'obstore'))])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
