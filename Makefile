@@ -53,7 +53,7 @@ demo: setup ## The story: a champion, a challenger on the next month, a poisoned
 
 test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
 	@$(BIN)/python tests/run_in_environments.py
-	@$(BIN)/python -m pytest tests/schemas tests/pipelines tests/packaging
+	@$(BIN)/python -m pytest tests/schemas tests/manifests tests/pipelines tests/packaging
 
 images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BUILDER=...); REGISTRY=host/path publishes them
 	@$(BIN)/mainspring images build $(IMAGES) --base "$(BASE)" --builder "$(BUILDER)" $(IMAGE_OPTIONS)

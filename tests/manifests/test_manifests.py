@@ -1,0 +1,183 @@
+"""What an administrator applies: rendered by the real kustomize, held against the real schemas."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import promql_parser
+import pytest
+import yaml
+
+from mainspring.components.common.images import REPOSITORY, VERSION
+from tests.manifests.pod_security import violations
+from tests.manifests.rendering import MANIFESTS, OVERLAYS, Manifest, one, pods, render, rendered
+from tests.schemas import validate
+
+KFP_STEP = {"pipelines.kubeflow.org/v2_component": "true"}
+"""The label that Kubeflow Pipelines gives every step's pod."""
+
+WITH_PODS = ("Deployment", "ServingRuntime", "ClusterTrainingRuntime")
+
+overlays = pytest.mark.parametrize("overlay", OVERLAYS)
+
+
+def all_pods(manifests: tuple[Manifest, ...]) -> list[tuple[str, dict[str, str], Manifest]]:
+    return [
+        (manifest["metadata"]["name"], labels, pod)
+        for manifest in manifests
+        if manifest["kind"] in WITH_PODS
+        for labels, pod in pods(manifest["spec"])
+    ]
+
+
+@overlays
+def test_every_object_is_what_the_api_server_of_its_kind_takes(overlay: str) -> None:
+    manifests = rendered(overlay)
+
+    assert len(manifests) > 15
+    assert [error for manifest in manifests for error in validate(manifest)] == []
+
+
+@overlays
+def test_every_pod_is_restricted(overlay: str) -> None:
+    found = all_pods(rendered(overlay))
+
+    assert {"mainspring", "mainspring-collector", "mainspring-tensorflow"} <= {name for name, _, _ in found}
+    assert {name: wrong for name, _, pod in found if (wrong := violations(pod))} == {}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"hostNetwork": True}, "hostNetwork"),
+        ({"volumes": [{"name": "node", "hostPath": {"path": "/"}}]}, "hostPath is not allowed"),
+        ({"securityContext": {}}, "runAsNonRoot"),
+        ({"containers": [{"name": "c", "securityContext": {"privileged": True}}]}, "is privileged"),
+        ({"containers": [{"name": "c", "securityContext": {"capabilities": {"add": ["SYS_ADMIN"]}}}]}, "are added"),
+        ({"initContainers": [{"name": "init"}]}, "init: capabilities are not dropped"),
+    ],
+)
+def test_a_pod_that_asks_for_more_is_found(change: dict[str, Any], says: str) -> None:
+    _, pod = next(pods(one(rendered("plain"), "Deployment", "mainspring-collector")["spec"]))
+
+    assert any(says in line for line in violations(copy.deepcopy(pod) | change))
+
+
+@overlays
+def test_every_image_is_ours_in_this_version(overlay: str) -> None:
+    images = [container["image"] for _, _, pod in all_pods(rendered(overlay)) for container in pod["containers"]]
+
+    assert images
+    assert all(image.startswith(f"{REPOSITORY}/") and image.endswith(f":{VERSION}") for image in images)
+
+
+def test_an_overlay_of_ones_own_moves_every_image_to_another_registry(tmp_path: Path) -> None:
+    base = yaml.safe_load((MANIFESTS / "base" / "kustomization.yaml").read_text(encoding="utf-8"))
+    moved = [{"name": image["name"], "newName": f"registry.example.com/{image['name']}"} for image in base["images"]]
+    (tmp_path / "plain").symlink_to(MANIFESTS)
+    (tmp_path / "ours").mkdir()
+    kustomization = {"resources": ["../plain/overlays/plain"], "images": moved}
+    (tmp_path / "ours" / "kustomization.yaml").write_text(yaml.safe_dump(kustomization), encoding="utf-8")
+
+    images = {c["image"] for _, _, pod in all_pods(render(tmp_path / "ours")) for c in pod["containers"]}
+
+    assert images == {f"registry.example.com/{image['name']}:{VERSION}" for image in base["images"]}
+
+
+@overlays
+def test_no_role_has_a_wildcard_and_no_secret_is_readable_but_the_named_ones(overlay: str) -> None:
+    roles = [manifest for manifest in rendered(overlay) if manifest["kind"] in ("Role", "ClusterRole")]
+
+    assert roles
+    for rule in [rule for role in roles for rule in role["rules"]]:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]], rule
+        if "secrets" in rule["resources"]:
+            assert rule["resourceNames"]
+            assert rule["verbs"] == ["get"]
+        assert "delete" not in rule["verbs"] or rule["resources"] == ["trainjobs"]
+
+
+@overlays
+def test_every_binding_and_pod_names_a_role_and_an_account_that_are_there(overlay: str) -> None:
+    manifests = rendered(overlay)
+    named = {(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests}
+
+    for binding in [manifest for manifest in manifests if manifest["kind"].endswith("RoleBinding")]:
+        assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) in named
+        for subject in binding["subjects"]:
+            assert subject["kind"] == "Group" or (subject["kind"], subject["name"]) in named
+            assert subject["kind"] == "Group" or subject["namespace"] == "team"
+    for name, _, pod in all_pods(manifests):
+        assert name == "mainspring" or ("ServiceAccount", pod["serviceAccountName"]) in named
+
+
+@overlays
+def test_every_network_policy_is_about_pods_that_exist(overlay: str) -> None:
+    labels = [labels for _, labels, _ in all_pods(rendered(overlay))] + [KFP_STEP]
+
+    for policy in [manifest for manifest in rendered(overlay) if manifest["kind"] == "NetworkPolicy"]:
+        wanted = policy["spec"]["podSelector"]["matchLabels"].items()
+        assert any(wanted <= has.items() for has in labels), policy["metadata"]["name"]
+        assert "Ingress" in policy["spec"]["policyTypes"]
+
+
+def test_prometheus_and_the_service_find_the_pods() -> None:
+    manifests = rendered("plain")
+    labels = {name: labels for name, labels, _ in all_pods(manifests)}
+
+    monitor = one(manifests, "PodMonitor", "mainspring-model-servers")["spec"]
+    assert monitor["selector"]["matchLabels"].items() <= labels["mainspring"].items()
+    service = one(manifests, "Service", "mainspring-collector")["spec"]
+    assert service["selector"].items() <= labels["mainspring-collector"].items()
+
+
+def test_every_alert_is_promql_and_says_what_to_do() -> None:
+    rules = [r for g in one(rendered("plain"), "PrometheusRule", "mainspring")["spec"]["groups"] for r in g["rules"]]
+
+    assert len(rules) >= 8
+    for rule in rules:
+        promql_parser.parse(rule["expr"])
+        assert {"summary", "action"} <= set(rule["annotations"]), rule["alert"]
+        assert rule["labels"]["severity"] in ("critical", "warning", "info")
+
+
+@pytest.mark.parametrize("overlay", ["gke-gpu", "gke-tpu"])
+def test_on_gke_no_key_is_named_and_the_metadata_server_is_reached(overlay: str) -> None:
+    manifests = rendered(overlay)
+
+    assert all("secrets" not in m for m in manifests if m["kind"] == "ServiceAccount")
+    egress = one(manifests, "NetworkPolicy", "mainspring-model-servers")["spec"]["egress"]
+    assert any({"port": 988, "protocol": "TCP"} in rule["ports"] for rule in egress)
+    _, pod = next(pods(one(manifests, "Deployment", "mainspring-collector")["spec"]))
+    assert [volume["name"] for volume in pod["volumes"]] == ["tmp"]
+    assert one(manifests, "ConfigMap", "mainspring-collector")["data"]["MAINSPRING_SINK"].startswith("gs://")
+
+
+@pytest.mark.parametrize(
+    ("overlay", "resource", "runtime", "absent"),
+    [("gke-gpu", "nvidia.com/gpu", "-gpu", "-tpu"), ("gke-tpu", "google.com/tpu", "-tpu", "-gpu")],
+)
+def test_accelerators_have_a_runtime_a_quota_and_queues(overlay: str, resource: str, runtime: str, absent: str) -> None:
+    manifests = rendered(overlay)
+    names = {manifest["metadata"]["name"] for manifest in manifests if manifest["kind"] == "ClusterTrainingRuntime"}
+    group = one(manifests, "ClusterQueue", "mainspring")["spec"]["resourceGroups"][0]
+    flavors = {manifest["metadata"]["name"] for manifest in manifests if manifest["kind"] == "ResourceFlavor"}
+
+    assert f"mainspring-tensorflow{runtime}" in names
+    assert f"mainspring-tensorflow{absent}" not in names
+    assert f"requests.{resource}" in one(manifests, "ResourceQuota", "mainspring")["spec"]["hard"]
+    assert resource in group["coveredResources"]
+    assert {flavor["name"] for flavor in group["flavors"]} == flavors
+
+
+def test_the_laptop_needs_neither_prometheus_nor_accelerators() -> None:
+    manifests = rendered("kind")
+
+    assert not {m["apiVersion"] for m in manifests} & {"monitoring.coreos.com/v1", "kueue.x-k8s.io/v1beta2"}
+    limits = [container["resources"]["limits"] for _, _, pod in all_pods(manifests) for container in pod["containers"]]
+    assert all(set(limit) <= {"cpu", "memory"} for limit in limits)
+    assert (
+        one(manifests, "Namespace", "team")["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    )
