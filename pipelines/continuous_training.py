@@ -33,6 +33,8 @@ def continuous_training(
     task: str = "auto",
     max_epochs: int = 0,
     module: str = "",
+    hyperparameters: str = "",
+    checkpoints: str = "",
     evaluation_policy: str = "",
     models_root: str = "",
     rollout: str = "100",
@@ -74,6 +76,8 @@ def continuous_training(
             max_epochs=max_epochs,
             exclude=exclude,
             module=module,
+            hyperparameters=hyperparameters,
+            checkpoints=checkpoints,
         ).set_display_name("Train model")
 
         evaluated = evaluate_model(

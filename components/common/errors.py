@@ -16,6 +16,14 @@ class UserError(Exception):
         super().__init__(" ".join(message.split()))
 
 
+RETRIABLE_STATUS = 75
+"""The exit status of a task that may succeed when it is tried again (`EX_TEMPFAIL` of sysexits.h)."""
+
+
+class RetriableError(UserError):
+    """A `UserError` whose cause may pass by itself, such as a full disk: the task exits with `RETRIABLE_STATUS`."""
+
+
 _previous_hook = sys.excepthook
 
 
@@ -24,6 +32,8 @@ def _print_user_errors_as_one_line(
 ) -> None:
     if isinstance(error, UserError):
         print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
+        if isinstance(error, RetriableError):
+            raise SystemExit(RETRIABLE_STATUS)  # The interpreter exits with what its hook raises.
     else:
         _previous_hook(kind, error, traceback)
 

@@ -15,19 +15,28 @@ def train_model(
     model: dsl.Output[dsl.Model],
     metrics: dsl.Output[dsl.Metrics],
     report: dsl.Output[dsl.HTML],
+    logs: dsl.Output[dsl.Artifact],
     task: str = "auto",
     hidden_units: List[int] = [128, 64],  # noqa: B006 (KFP compiles it; nobody can change it)
     embedding_size: int = 16,
     max_crosses: int = 8,
     dropout: float = 0.1,
+    weight_decay: float = 0.0,
     learning_rate: float = 0.001,
     batch_size: int = 2048,
     max_epochs: int = 0,
     patience: int = 2,
+    class_weights: str = "",
+    hyperparameters: str = "",
     exclude: List[str] = [],  # noqa: B006
     seed: int = 20131,
     module: str = "",
     parent_uri: str = "",
+    warm_start: bool = False,
+    accelerator: str = "",
+    precision: str = "",
+    checkpoints: str = "",
+    checkpoint_seconds: float = 60.0,
 ) -> str:
     """Trains a Keras model that takes raw features: preprocessing is part of the exported SavedModel.
 
@@ -38,21 +47,34 @@ def train_model(
         model: The SavedModel, `manifest.json` and `schema.pbtxt`.
         metrics: Training's last metrics, for the Kubeflow UI.
         report: A self-contained page with the learning curves.
+        logs: TensorBoard's: loss and metric of each epoch.
         task: `binary_classification`, `multiclass_classification`, `regression`, or `auto`: told from the label.
         hidden_units: Width of each dense layer.
         embedding_size: Largest width of a feature's embedding.
         max_crosses: Features made of two or three others (which day of which month), found from what a sum of single
             effects leaves unexplained; 0: none.
         dropout: Share of units dropped, in [0, 1).
+        weight_decay: Share of each weight that one step takes away, in [0, 1); 0: none.
         learning_rate: Adam's step size, above 0.
         batch_size: Rows per step at most; small tables take smaller steps.
         max_epochs: Passes over train at most; training stops early when eval no longer gets better. 0: told
             from the table's size.
         patience: Epochs without a better eval loss before training stops; the best weights are kept.
+        class_weights: `balanced`: as if all classes were equally frequent; or a JSON object of weights by class.
+        hyperparameters: A JSON object of any of those above by name, such as `tune_model` returns; it goes before them.
+            A module's own go under `custom`.
         exclude: Columns that are no features.
         seed: Of initial weights, shuffling and dropout.
-        module: Path of a Python file with `build_model(context) -> keras.Model`, instead of the built-in model.
+        module: A Python file (path or URI, ending in `.py`) or the dotted name of a module in the image, with
+            `build_model(context) -> keras.Model` or `train(context) -> keras.Model`, instead of the built-in model.
         parent_uri: The champion version this model is to replace; recorded in the manifest.
+        warm_start: Whether to begin with the weights and the preprocessing of `parent_uri`.
+        accelerator: `gpu`, `tpu` or `cpu`, or with a count such as `gpu:4`: fails where that is not there. Empty: the
+            best that is there.
+        precision: `float32` or `mixed_bfloat16`; empty: bfloat16 where the accelerator has units for it.
+        checkpoints: Folder (a path, `gs://` or `s3://`) that outlives the task: a retry goes on from there.
+            Empty: none.
+        checkpoint_seconds: Between two checkpoints.
 
     Returns:
         The model's fingerprint.
@@ -66,17 +88,26 @@ def train_model(
         model=model.path,
         metrics=metrics,
         report=report.path,
+        logs=logs.path,
         task=task,
         hidden_units=hidden_units,
         embedding_size=embedding_size,
         max_crosses=max_crosses,
         dropout=dropout,
+        weight_decay=weight_decay,
         learning_rate=learning_rate,
         batch_size=batch_size,
         max_epochs=max_epochs,
         patience=patience,
+        class_weights=class_weights,
+        hyperparameters=hyperparameters,
         exclude=exclude,
         seed=seed,
         module=module,
         parent_uri=parent_uri,
+        warm_start=warm_start,
+        accelerator=accelerator,
+        precision=precision,
+        checkpoints=checkpoints,
+        checkpoint_seconds=checkpoint_seconds,
     )

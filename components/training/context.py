@@ -1,30 +1,47 @@
-"""What a model is built from, and the team's own `build_model(context)` where a module is given."""
+"""What a model is built from and trained with: what `build_model(context)` and `train(context)` get."""
 
 from __future__ import annotations
 
-import importlib.util
-import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 import keras
-import numpy as np
+import tensorflow as tf
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.common import storage
-from mainspring.components.common.errors import UserError
 from mainspring.components.training.hyperparameters import Hyperparameters
 from mainspring.components.training.layers import Embeddings
 
-FUNCTION = "build_model"
-SQUASHING = ("sigmoid", "softmax")
+
+@dataclass(frozen=True)
+class Folders:
+    """Where a module may write."""
+
+    scratch: Path
+    """Gone when the task ends."""
+    logs: Path
+    """TensorBoard's: an output of the component."""
+    checkpoints: str
+    """URI of durable storage that outlives the task; empty where none was given."""
+
+
+@dataclass(frozen=True)
+class Datasets:
+    """The encoded rows as tf.data."""
+
+    train: Callable[..., tf.data.Dataset]
+    """Called with `batch_size` (rows per replica) and `epochs`: that many passes, shuffled anew each time, as
+    ({`ids`, `numbers`}, targets [rows, 1]); this worker's rows where there are many. `start` leaves batches out."""
+    evaluation: Callable[..., tf.data.Dataset]
+    """Called with `batch_size`: one pass, in order."""
+    train_rows: int
+    eval_rows: int
 
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What `build_model(context)` gets."""
+    """What the functions of a module get."""
 
     schema: schema_pb2.Schema
     """TFDV's schema of the examples."""
@@ -47,17 +64,27 @@ class ModelContext:
     seed: int
     inputs: dict[str, keras.KerasTensor]
     """The model's inputs: `ids` (int32) and `numbers` (float32), each [rows, columns]."""
+    datasets: Datasets
+    strategy: tf.distribute.Strategy
+    """Make models and optimizers of a `train` in its scope; `build_model` is called in it."""
+    folders: Folders
+    fit: Callable[[keras.Model], None] = field(repr=False)
+    """Trains a model as the component would: early stopping, checkpoints, progress, report; the best weights stay."""
+    epoch_ended: Callable[[keras.Model, float], float] = field(repr=False)
+    """For a training loop of your own: called after each epoch with the model and train's loss, it judges the model on
+    eval, says and records it, and returns eval's loss."""
 
     def embedded(self) -> keras.KerasTensor:
         """Returns all inputs as one float32 tensor [rows, width]: the ids' embeddings side by side, and the numbers."""
-        embeddings = Embeddings(self.id_counts, self.hyperparameters.embedding_size, name="embeddings")
+        size = self.hyperparameters.embedding_size
+        embeddings = Embeddings(self.id_counts, size, dtype="float32", name="embeddings")
         if not self.number_columns:
             return embeddings(self.inputs["ids"])
         return keras.layers.Concatenate(name="embedded")([embeddings(self.inputs["ids"]), self.inputs["numbers"]])
 
     def output(self, tensor: keras.KerasTensor) -> keras.KerasTensor:
         """Returns the task's output over `tensor`: a dense layer of logits or standardised values, [rows, units]."""
-        return keras.layers.Dense(self.units, name="output")(tensor)
+        return keras.layers.Dense(self.units, dtype="float32", name="output")(tensor)
 
 
 def inputs_of(id_columns: int, number_columns: int) -> dict[str, keras.KerasTensor]:
@@ -66,78 +93,3 @@ def inputs_of(id_columns: int, number_columns: int) -> dict[str, keras.KerasTens
         "ids": keras.Input([id_columns], dtype="int32", name="ids"),
         "numbers": keras.Input([2 * number_columns], dtype="float32", name="numbers"),
     }
-
-
-def load_builder(module: str) -> Callable[[ModelContext], keras.Model]:
-    """Imports the Python file and returns a function that builds its model and checks it.
-
-    Raises:
-        UserError: The file is missing, fails to import, or has no `build_model`.
-    """
-    path = storage.as_path(module)
-    if not path.is_file():
-        raise UserError(f"module: {module}: no such file; give a Python file that defines {FUNCTION}(context)")
-    loaded = _imported(path)
-    builder = getattr(loaded, FUNCTION, None)
-    if not callable(builder):
-        raise UserError(f"module: {module} does not define {FUNCTION}(context) -> keras.Model")
-
-    def build(context: ModelContext) -> keras.Model:
-        try:
-            model = builder(context)
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"module: {_blame(path, error)}") from error
-        _check(model, context, path)
-        return model
-
-    return build
-
-
-def _imported(path: Path) -> ModuleType:
-    specification = importlib.util.spec_from_file_location(f"mainspring_user_{path.stem}", path)
-    if specification is None or specification.loader is None:
-        raise UserError(f"module: {path} is not a Python file (.py)")
-    loaded = importlib.util.module_from_spec(specification)
-    try:
-        specification.loader.exec_module(loaded)
-    except SyntaxError as error:
-        raise UserError(f"module: {path}:{error.lineno}: SyntaxError: {error.msg}") from error
-    except Exception as error:
-        raise UserError(f"module: {_blame(path, error)}") from error
-    return loaded
-
-
-def _blame(path: Path, error: Exception) -> str:
-    """Returns `<file>:<line>: <kind>: <message>` for the last line of the user's file that was running."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return f"{path}:{lines[-1] if lines else 1}: {type(error).__name__}: {error}"
-
-
-def _check(model: object, context: ModelContext, path: Path) -> None:
-    """Raises UserError unless the model turns two rows into two rows of the output's width."""
-    if not isinstance(model, keras.Model):
-        raise UserError(f"module: {path}: {FUNCTION} returned {type(model).__name__}, not a keras.Model")
-    rows = {
-        "ids": np.zeros((2, len(context.id_columns)), np.int32),
-        "numbers": np.zeros((2, 2 * len(context.number_columns)), np.float32),
-    }
-    try:
-        shape = tuple(keras.ops.shape(model(rows)))
-    except Exception as error:
-        raise UserError(
-            f"module: {path}: the model does not take the context's inputs {{ids, numbers}}: {error}"
-        ) from error
-    if shape != (2, context.units):
-        raise UserError(
-            f"module: {path}: the model's output has shape {shape} for 2 rows, not (2, {context.units}); "
-            "end it with context.output(…)"
-        )
-    activation = getattr(model.layers[-1], "activation", None) if model.layers else None
-    squashing = getattr(activation, "__name__", "")
-    if context.classes and squashing in SQUASHING:
-        raise UserError(
-            f"module: {path}: the model ends with {squashing}, but its output must be logits; "
-            "end it with context.output(…)"
-        )

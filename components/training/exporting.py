@@ -12,9 +12,7 @@ from mainspring.components.common.manifests import BINARY, MULTICLASS
 from mainspring.components.training.features import CATEGORICAL, Feature
 from mainspring.components.training.labels import LabelSpec
 from mainspring.components.training.preprocessing import Encoder
-
-NO_INTEGER = tf.int64.min
-"""Stands for a missing int64 while a tf.Example is parsed."""
+from mainspring.components.training.tf_examples import parse_examples
 
 
 def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
@@ -49,40 +47,6 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     # A random number of TensorFlow's own, which would make equal models look different; nothing needs it.
     with contextlib.suppress(FileNotFoundError):
         (folder / "fingerprint.pb").unlink()
-
-
-def parse_examples(examples: tf.Tensor, features: list[Feature]) -> dict[str, tf.Tensor]:
-    """Turns serialised tf.Examples into `serving_default`'s tensors: a feature's first value, or missing.
-
-    Args:
-        examples: string [rows].
-        features: The features; an integer one is read from int64_list, other quantities from float_list, text from
-            bytes_list.
-    """
-    kinds = {
-        feature.name: (tf.int64, NO_INTEGER)
-        if feature.is_integer
-        else ((tf.string, "") if feature.kind == CATEGORICAL else (tf.float32, float("nan")))
-        for feature in features
-    }
-    parsed = tf.io.parse_example(
-        examples,
-        {
-            name: tf.io.FixedLenSequenceFeature([], dtype, allow_missing=True, default_value=missing)
-            for name, (dtype, missing) in kinds.items()
-        },
-    )
-    rows: dict[str, tf.Tensor] = {}
-    for feature in features:
-        dtype, missing = kinds[feature.name]
-        padding = tf.fill([tf.size(examples), 1], tf.constant(missing, dtype))
-        values = tf.concat([parsed[feature.name], padding], axis=1)[:, 0]
-        if feature.is_integer and feature.kind == CATEGORICAL:
-            values = tf.where(values == NO_INTEGER, "", tf.strings.as_string(values))
-        elif feature.is_integer:
-            values = tf.where(values == NO_INTEGER, float("nan"), tf.cast(values, tf.float32))
-        rows[feature.name] = values
-    return rows
 
 
 def _row_specs(features: list[Feature]) -> dict[str, tf.TensorSpec]:

@@ -1,21 +1,30 @@
-"""Fitting a model: steps from arrays in memory, epochs judged on eval, the best weights kept."""
+"""Fitting a model: steps over the fed batches, epochs judged on eval, the best weights kept, interruptions survived."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import BINARY, MULTICLASS
+from mainspring.components.training.blocks import Blocks
+from mainspring.components.training.checkpoints import Checkpoints, State
+from mainspring.components.training.devices import Hardware
+from mainspring.components.training.event_log import EventLog
+from mainspring.components.training.feed import Split, batches_per_epoch, train_batches
 from mainspring.components.training.hyperparameters import Hyperparameters
+from mainspring.components.training.interruption import Interruption
 from mainspring.components.training.labels import LabelSpec
-from mainspring.components.training.scores import loss_and_metric, main_metric
+from mainspring.components.training.losing import refuse_lost
+from mainspring.components.training.stepping import train_steps
+from mainspring.components.training.watching import Epoch, Watch
 
 MIN_STEPS_PER_EPOCH = 20
 """Small tables are trained in steps small enough for this many an epoch."""
@@ -26,27 +35,7 @@ FEWEST_EPOCHS = 3
 MOST_EPOCHS = 40
 MIN_STEPS_OF_PATIENCE = 100
 """Patience is never shorter than this: an epoch of a small table says little."""
-CROSSES_FORGOTTEN = 0.1
-"""Share of rows that are trained without their crosses, so that the model can do without where a cell is unknown."""
-STEPS_PER_EXECUTION = 32
-EVAL_BATCH = 16_384
-
-
-@dataclass(frozen=True)
-class Split:
-    """A split's encoded rows."""
-
-    inputs: dict[str, np.ndarray]
-    """`ids` and `numbers`, each [rows, columns]."""
-    targets: np.ndarray
-    """[rows]"""
-    crosses: int = 0
-    """How many of `ids`' last columns are crosses."""
-
-    @property
-    def rows(self) -> int:
-        """How many rows there are."""
-        return len(self.targets)
+STEPS_PER_CALL = 32
 
 
 @dataclass(frozen=True)
@@ -54,168 +43,200 @@ class Plan:
     """How long and in what steps a table is trained."""
 
     batch_size: int
+    """Rows per step and replica."""
     steps_per_epoch: int
     epochs: int
     patience: int
 
 
 @dataclass(frozen=True)
-class Epoch:
-    """What one pass over train gave."""
+class Fitting:
+    """All that a model is fitted with."""
 
-    number: int
-    loss: float
-    eval_loss: float
-    metric: float
-    seconds: float
+    train: Blocks
+    """This worker's."""
+    evaluation: Split
+    label: LabelSpec
+    settings: Hyperparameters
+    hardware: Hardware
+    class_weights: list[float] | None = None
+    checkpoints: Checkpoints | None = None
+    checkpoint_seconds: float = 60.0
+    interruption: Interruption = dataclasses.field(default_factory=Interruption)
+    logs: Path | None = None
+    """Folder for TensorBoard."""
+    told: Callable[[Epoch], bool] = lambda epoch: False
+    """Is called after each epoch; training stops where it returns True."""
+    describe_batch: Callable[[dict[str, np.ndarray], np.ndarray], str] = lambda inputs, targets: ""
+    """Says what is odd about a batch whose loss is no number."""
 
 
-def plan(rows: int, hyperparameters: Hyperparameters) -> Plan:
+def plan(train: Blocks, settings: Hyperparameters, hardware: Hardware) -> Plan:
     """Tells batch size, epochs and patience from the table's size where the hyperparameters leave it open."""
-    batch_size = min(hyperparameters.batch_size, max(MIN_BATCH, rows // MIN_STEPS_PER_EPOCH), rows)
-    steps = rows // batch_size
+    rows = train.rows * hardware.workers
+    wanted = min(settings.batch_size, max(MIN_BATCH, rows // MIN_STEPS_PER_EPOCH), rows)
+    most = max(min(train.sizes) // hardware.local_replicas, 1)
+    batch_size = min(max(wanted // hardware.strategy.num_replicas_in_sync, 1), most)
+    steps = batches_per_epoch(train, batch_size) // hardware.local_replicas
     automatic = min(max(math.ceil(AUTOMATIC_ROWS / rows), FEWEST_EPOCHS), MOST_EPOCHS)
     return Plan(
         batch_size=batch_size,
         steps_per_epoch=steps,
-        epochs=hyperparameters.max_epochs or automatic,
-        patience=max(hyperparameters.patience, math.ceil(MIN_STEPS_OF_PATIENCE / steps)),
+        epochs=settings.max_epochs or automatic,
+        patience=max(settings.patience, math.ceil(MIN_STEPS_OF_PATIENCE / steps)),
     )
 
 
-def fit(
-    model: keras.Model, train: Split, evaluation: Split, label: LabelSpec, hyperparameters: Hyperparameters
-) -> list[Epoch]:
+def fit(model: keras.Model, fitting: Fitting) -> list[Epoch]:
     """Trains the model in place, prints a line an epoch, and leaves the weights of the best epoch.
 
     Args:
-        model: A Keras model over the encoder's outputs.
-        train: Rows to learn from.
-        evaluation: Rows to stop by.
-        label: The label.
-        hyperparameters: Step size, batch size, epochs, patience, seed.
+        model: A Keras model over the encoder's outputs, made in the strategy's scope.
+        fitting: Data, hyperparameters and all else.
 
     Raises:
-        UserError: The loss is no longer a number.
+        UserError: The loss is no longer a number, or diverges.
+        SystemExit: The process was told to end; a checkpoint was saved where there is a folder for it.
     """
-    schedule = plan(train.rows, hyperparameters)
+    schedule = plan(fitting.train, fitting.settings, fitting.hardware)
+    replicas = fitting.hardware.strategy.num_replicas_in_sync
     print(
-        f"{schedule.epochs} epochs at most, {schedule.steps_per_epoch:,} steps of {schedule.batch_size:,} rows each",
+        f"{schedule.epochs} epochs at most, {schedule.steps_per_epoch:,} steps of "
+        f"{schedule.batch_size * replicas:,} rows each",
         flush=True,
     )
-    rate = keras.optimizers.schedules.CosineDecay(
-        hyperparameters.learning_rate, schedule.epochs * schedule.steps_per_epoch
-    )
-    model.compile(
-        optimizer=keras.optimizers.Adam(rate),
-        loss=_loss(label.task),
-        steps_per_execution=min(STEPS_PER_EXECUTION, schedule.steps_per_epoch),
-        jit_compile=False,  # XLA on a CPU makes the lookups' gradients ten times slower.
-    )
-    watch = _Watch(evaluation, label, schedule, train.rows)
-    model.fit(
-        _batches(train, schedule, hyperparameters.seed),
-        epochs=schedule.epochs,
-        steps_per_epoch=schedule.steps_per_epoch,
-        shuffle=False,
-        verbose=0,
-        callbacks=[watch],
-    )
+    with fitting.hardware.strategy.scope():
+        optimizer = _optimizer(fitting.settings, schedule)
+        optimizer.build(model.trainable_variables)
+    log = EventLog(fitting.logs)
+    watch = Watch(model, fitting.evaluation, fitting.label, schedule.epochs, schedule.patience, log, fitting.told)
+    run = _Run(model, optimizer, fitting, schedule, watch)
+    run.resume()
+    run.to_the_end()
+    log.close()
     model.set_weights(watch.best_weights)
     return watch.history
 
 
-def predict(model: keras.Model, split: Split) -> np.ndarray:
-    """Returns the model's outputs [rows, units]."""
-    function = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
-    return _predict(function, split)
+def _optimizer(settings: Hyperparameters, schedule: Plan) -> keras.optimizers.Optimizer:
+    rate = keras.optimizers.schedules.CosineDecay(settings.learning_rate, schedule.epochs * schedule.steps_per_epoch)
+    if settings.weight_decay:
+        # Keras takes its share times the step size; ours is said at the first step's.
+        return keras.optimizers.AdamW(rate, weight_decay=settings.weight_decay / settings.learning_rate)
+    return keras.optimizers.Adam(rate)
 
 
-def _predict(function: Any, split: Split) -> np.ndarray:
-    parts = range(0, split.rows, EVAL_BATCH)
-    return np.concatenate(
-        [function({name: array[at : at + EVAL_BATCH] for name, array in split.inputs.items()}).numpy() for at in parts]
-    )
+class _Run:
+    """One try at fitting: from the start, or from where an earlier try was cut short."""
 
-
-def _loss(task: str) -> keras.losses.Loss:
-    if task == BINARY:
-        return keras.losses.BinaryCrossentropy(from_logits=True)
-    if task == MULTICLASS:
-        return keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    return keras.losses.MeanSquaredError()
-
-
-def _batches(train: Split, schedule: Plan, seed: int) -> tf.data.Dataset:
-    """Returns every epoch's batches: a full permutation of the rows each time, told by seed and epoch alone."""
-    inputs = {name: tf.constant(array) for name, array in train.inputs.items()}
-    targets = tf.constant(train.targets[:, None])
-    columns = train.inputs["ids"].shape[1]
-    is_cross = np.arange(columns) >= columns - train.crosses
-
-    def epoch(number: tf.Tensor) -> tf.data.Dataset:
-        order = tf.random.experimental.stateless_shuffle(tf.range(train.rows), seed=tf.stack([np.int64(seed), number]))
-
-        def batch(step: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            rows = tf.reshape(
-                order[step * schedule.batch_size : (step + 1) * schedule.batch_size], [schedule.batch_size]
-            )
-            taken = {name: tf.gather(tensor, rows) for name, tensor in inputs.items()}
-            if train.crosses:
-                chance = tf.random.stateless_uniform(
-                    [schedule.batch_size, 1], seed=[np.int64(seed), number * schedule.steps_per_epoch + step]
-                )
-                taken["ids"] = tf.where((chance < CROSSES_FORGOTTEN) & is_cross, 0, taken["ids"])
-            return taken, tf.gather(targets, rows)
-
-        return tf.data.Dataset.range(schedule.steps_per_epoch).map(batch)
-
-    return tf.data.Dataset.range(schedule.epochs).flat_map(epoch).prefetch(4)
-
-
-class _Watch(keras.callbacks.Callback):
-    """Judges each epoch on eval, prints it, keeps the best weights, and stops when patience or the loss runs out."""
-
-    def __init__(self, evaluation: Split, label: LabelSpec, schedule: Plan, rows: int) -> None:
-        super().__init__()
-        self.evaluation, self.label, self.schedule, self.rows = evaluation, label, schedule, rows
-        self.history: list[Epoch] = []
-        self.best_loss = math.inf
-        self.best_epoch = 0
-        self.best_weights: list[np.ndarray] = []
-        self.function: Any = None
-
-    def on_train_begin(self, logs: Any = None) -> None:
-        self.started = self.epoch_started = time.perf_counter()
-        self.function = tf.function(lambda inputs: self.model(inputs, training=False), reduce_retracing=True)
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._check_finite(float(logs["loss"]), f"at step {batch + 1} or shortly before")
-
-    def _check_finite(self, loss: float, when: str) -> None:
-        if not math.isfinite(loss):
-            raise UserError(
-                f"learning_rate: the loss is no longer a number in epoch {len(self.history) + 1}, {when}; "
-                "lower learning_rate, or look for absurd values in the label"
-            )
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        trained = time.perf_counter() - self.epoch_started
-        eval_loss, metric = loss_and_metric(
-            _predict(self.function, self.evaluation), self.evaluation.targets, self.label
+    def __init__(
+        self,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        fitting: Fitting,
+        schedule: Plan,
+        watch: Watch,
+    ) -> None:
+        self._model, self._optimizer, self._fitting, self._plan, self._watch = (
+            model,
+            optimizer,
+            fitting,
+            schedule,
+            watch,
         )
-        self._check_finite(eval_loss, "on eval")
-        now = time.perf_counter()
-        self.history.append(Epoch(epoch + 1, float(logs["loss"]), eval_loss, metric, now - self.epoch_started))
-        self.epoch_started = now
-        if eval_loss < self.best_loss:
-            self.best_loss, self.best_epoch, self.best_weights = eval_loss, epoch, self.model.get_weights()
-        elif epoch - self.best_epoch >= self.schedule.patience:
-            self.model.stop_training = True
-        left = (now - self.started) / (epoch + 1) * (self.schedule.epochs - epoch - 1)
-        print(
-            f"epoch {epoch + 1}/{self.schedule.epochs}: loss {float(logs['loss']):.4f}, eval loss {eval_loss:.4f}, "
-            f"{main_metric(self.label.task)} {metric:.4f}, {self.rows / trained:,.0f} rows/s, "
-            + ("stopped early" if self.model.stop_training else f"{left:.0f} s left"),
-            flush=True,
+        self._step = 0
+        self._loss_sum = 0.0
+        self._saved = time.monotonic()
+        strategy = fitting.hardware.strategy
+        self._steps = train_steps(model, optimizer, fitting.label.task, fitting.class_weights, strategy)
+
+    def resume(self) -> None:
+        """Takes up the newest checkpoint, if there is one."""
+        checkpoints = self._fitting.checkpoints
+        found = checkpoints.latest(_values(self._model), _values(self._optimizer)) if checkpoints else None
+        if checkpoints is None or found is None:
+            return
+        for holder, arrays in ((self._model, found.variables), (self._optimizer, found.slots)):
+            for variable, array in zip(holder.variables, arrays, strict=True):
+                variable.assign(array)
+        self._step, self._loss_sum = found.step, found.loss_sum
+        self._watch.resume([Epoch(**epoch) for epoch in found.history], found.best_epoch, found.best_weights)
+        print(f"resumed at step {found.step:,} from {checkpoints.uri}", flush=True)
+
+    def to_the_end(self) -> None:
+        """Trains until the last epoch, or until eval's loss no longer falls."""
+        iterator = self._iterator()
+        stops = self._has_run_out_of_patience()
+        while not stops and len(self._watch.history) < self._plan.epochs:
+            begun, started = self._step, time.perf_counter()
+            end = (len(self._watch.history) + 1) * self._plan.steps_per_epoch
+            self._watch.begin_epoch()
+            while self._step < end:
+                self._some_steps(iterator, min(STEPS_PER_CALL, end - self._step), end, begun, started)
+            rows = (self._step - begun) * self._rows_per_step
+            stops = self._watch.epoch_ended(self._loss_sum / self._plan.steps_per_epoch, rows)
+            self._loss_sum = 0.0
+
+    def _has_run_out_of_patience(self) -> bool:
+        return len(self._watch.history) - 1 - self._watch.best_epoch >= self._plan.patience
+
+    @property
+    def _rows_per_step(self) -> int:
+        return self._plan.batch_size * self._fitting.hardware.strategy.num_replicas_in_sync
+
+    def _some_steps(self, iterator: Any, count: int, end: int, begun: int, started: float) -> None:
+        losses = self._steps(iterator, tf.constant(count)).numpy()
+        in_epoch = self._step + count - (end - self._plan.steps_per_epoch)
+        if not np.isfinite(losses).all():
+            bad = self._step + int(np.flatnonzero(~np.isfinite(losses))[0])
+            refuse_lost(bad, self._plan.steps_per_epoch, self._batch(bad), self._fitting.describe_batch)
+        self._step += count
+        self._loss_sum += float(losses.sum(dtype=np.float64))
+        rate = (self._step - begun) * self._rows_per_step / (time.perf_counter() - started)
+        where = f"at step {in_epoch:,} of epoch {len(self._watch.history) + 1}"
+        self._watch.steps_done(losses, in_epoch, self._plan.steps_per_epoch, rate, where)
+        self._save_if_due()
+
+    def _save_if_due(self) -> None:
+        due = time.monotonic() - self._saved >= self._fitting.checkpoint_seconds
+        # Every worker has to read the variables that are spread over workers, so all must agree that it is time.
+        due, ends = self._fitting.interruption.agreed(due, self._fitting.hardware)
+        if self._fitting.checkpoints and (due or ends):
+            self._fitting.checkpoints.save(self._state())
+            self._saved = time.monotonic()
+        if ends:
+            kept = f"saved step {self._step:,}; a retry goes on there" if self._fitting.checkpoints else "nothing saved"
+            print(f"told to end: {kept}", flush=True)
+            raise SystemExit(self._fitting.interruption.status)
+
+    def _state(self) -> State:
+        watch = self._watch
+        return State(
+            step=self._step,
+            loss_sum=self._loss_sum,
+            history=tuple(dataclasses.asdict(epoch) for epoch in watch.history),
+            best_epoch=watch.best_epoch,
+            variables=_values(self._model),
+            slots=_values(self._optimizer),
+            best_weights=watch.best_weights,
         )
+
+    def _iterator(self) -> Any:
+        strategy = self._fitting.hardware.strategy
+        if self._fitting.hardware.is_plain:
+            return iter(self._dataset(self._step))
+        return iter(strategy.distribute_datasets_from_function(lambda context: self._dataset(self._step)))
+
+    def _dataset(self, step: int) -> tf.data.Dataset:
+        """Returns this worker's batches from a step on, one for each of its replicas."""
+        start = step * self._fitting.hardware.local_replicas
+        epochs, seed = self._plan.epochs, self._fitting.settings.seed
+        return train_batches(self._fitting.train, self._plan.batch_size, epochs, seed, start)
+
+    def _batch(self, step: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        inputs, targets = next(iter(self._dataset(step)))
+        return {name: tensor.numpy() for name, tensor in inputs.items()}, targets.numpy()
+
+
+def _values(holder: Any) -> list[np.ndarray]:
+    return [np.asarray(variable) for variable in holder.variables]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -34,38 +35,69 @@ class LabelSpec:
         return len(self.classes) if self.task == MULTICLASS else 1
 
 
-def describe_label(name: str, column: pa.ChunkedArray, task: str) -> LabelSpec:
+@dataclass
+class LabelValues:
+    """What was seen of a label's column, a part at a time; nulls and numbers that are not finite do not count."""
+
+    count: int = 0
+    rows: dict[Any, int] = field(default_factory=dict)
+    """Rows by value; no longer counted once there are more values than `MAX_CLASSES`."""
+    mean: float = 0.0
+    squares: float = 0.0
+    """Sum of squared differences from the mean."""
+
+    def add(self, column: pa.ChunkedArray) -> None:
+        """Counts a part of the column.
+
+        Source of the update: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample
+        Variances" (1979).
+        """
+        values = column.filter(labelled(column))
+        if not len(values):
+            return
+        if len(self.rows) <= MAX_CLASSES:
+            for found in pc.value_counts(values).to_pylist():
+                self.rows[found["values"]] = self.rows.get(found["values"], 0) + found["counts"]
+        if not pa.types.is_string(column.type):
+            numbers = values.to_numpy().astype(np.float64)
+            total, shift = self.count + len(numbers), float(numbers.mean()) - self.mean
+            self.squares += float(numbers.var()) * len(numbers) + shift**2 * self.count * len(numbers) / total
+            self.mean += shift * len(numbers) / total
+        self.count += len(values)
+
+    @property
+    def deviation(self) -> float:
+        """The standard deviation of a label of numbers."""
+        return float(np.sqrt(self.squares / max(self.count, 1)))
+
+
+def describe_label(name: str, kind: str, values: LabelValues, task: str) -> LabelSpec:
     """Tells task and classes from the label's values in train.
 
     Args:
         name: The label's column.
-        column: Its values; nulls and numbers that are not finite do not count.
+        kind: Its type: `int64`, `double` or `string`.
+        values: What train holds of it.
         task: One of the tasks, or `auto`.
 
     Raises:
         UserError: There is no value, one value only, too many classes, or the task does not fit the values.
     """
-    values = column.filter(labelled(column))
-    if len(values) == 0:
+    distinct = sorted(values.rows)
+    if not distinct:
         raise UserError(f"label: {name!r} has no value in train; nothing can be learned from these examples")
-    distinct = pc.unique(values)
     if len(distinct) == 1:
-        raise UserError(
-            f"label: {name!r} is constant in train ({distinct[0].as_py()!r} only); there is nothing to learn"
-        )
-    task = _told_task(column.type, len(distinct)) if task == "auto" else task
+        raise UserError(f"label: {name!r} is constant in train ({distinct[0]!r} only); there is nothing to learn")
+    task = _told_task(kind, len(distinct)) if task == "auto" else task
     if task == REGRESSION:
-        if pa.types.is_string(column.type):
+        if kind == "string":
             raise UserError(f"task: {name!r} is text, which regression cannot predict; choose a classification task")
-        numbers = values.to_numpy().astype(np.float64)
-        return LabelSpec(name, task, (), float(numbers.mean()), float(numbers.std()))
+        return LabelSpec(name, task, (), values.mean, values.deviation)
     if len(distinct) > MAX_CLASSES:
-        raise UserError(
-            f"label: {name!r} has {len(distinct):,} values, more than {MAX_CLASSES:,} classes; is it a quantity?"
-        )
+        raise UserError(f"label: {name!r} has more values than {MAX_CLASSES:,} classes; is it a quantity?")
     if task == BINARY and len(distinct) != 2:
         raise UserError(f"task: {name!r} has {len(distinct)} values in train, not 2; choose {MULTICLASS} or auto")
-    return LabelSpec(name, task, tuple(_class_name(value) for value in sorted(distinct.to_pylist())))
+    return LabelSpec(name, task, tuple(_class_name(value) for value in distinct))
 
 
 def labelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -93,12 +125,12 @@ def targets(column: pa.ChunkedArray, spec: LabelSpec) -> np.ndarray:
     return numbers[encoded.indices.to_numpy()]
 
 
-def _told_task(kind: pa.DataType, distinct: int) -> str:
-    if pa.types.is_floating(kind):
+def _told_task(kind: str, distinct: int) -> str:
+    if kind == "double":
         return REGRESSION
     if distinct == 2:
         return BINARY
-    return MULTICLASS if pa.types.is_string(kind) or distinct <= MAX_INTEGER_CLASSES else REGRESSION
+    return MULTICLASS if kind == "string" or distinct <= MAX_INTEGER_CLASSES else REGRESSION
 
 
 def _class_name(value: str | float) -> str:

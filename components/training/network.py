@@ -21,7 +21,9 @@ def build_model(context: ModelContext) -> keras.Model:
             tensor = keras.layers.Dropout(
                 context.hyperparameters.dropout, seed=context.seed + number, name=f"dropout_{number}"
             )(tensor)
-    wide = Wide(context.id_counts, context.units, name="wide")(context.inputs["ids"])
+    wide = Wide(context.id_counts, context.units, dtype="float32", name="wide")(context.inputs["ids"])
     return keras.Model(
-        context.inputs, keras.layers.Add(name="logits")([context.output(tensor), wide]), name="mainspring"
+        context.inputs,
+        keras.layers.Add(dtype="float32", name="logits")([context.output(tensor), wide]),
+        name="mainspring",
     )

@@ -7,7 +7,7 @@ standardised as well, with an indicator of missing values.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,13 +23,6 @@ UNSEEN = 1
 """The id of a category that the vocabulary does not hold."""
 RESERVED = 2
 
-MAX_BINS = 64
-MAX_VOCABULARY = 20_000
-MIN_FREQUENCY = 5
-"""Rarer categories count as unseen in tables of at least this many times `ROWS_PER_FREQUENCY` rows."""
-ROWS_PER_FREQUENCY = 1_000
-KNOWN_CELL_ROWS = 2
-"""A cross's cell with fewer rows in train is unknown."""
 MAX_DEVIATIONS = 10.0
 """Standardised values are cut off here, so that one absurd value cannot dominate."""
 
@@ -105,35 +98,16 @@ def raw_columns(table: pa.Table, features: Sequence[Feature]) -> RawColumns:
     return RawColumns(numbers, tuple(_one_array(column) for column in categories))
 
 
-def describe(columns: RawColumns, features: Sequence[Feature]) -> Statistics:
-    """Computes means, deviations, bins and vocabularies from train."""
-    numbers = np.where(np.isfinite(columns.numbers), columns.numbers, np.nan)
-    present = [column[~np.isnan(column)] for column in numbers.T]
-    deviations = [float(values.std(dtype=np.float64)) if len(values) else 0.0 for values in present]
-    return Statistics(
-        numeric=tuple(feature for feature in features if feature.kind == NUMERIC),
-        categorical=tuple(feature for feature in features if feature.kind == CATEGORICAL),
-        mean=np.array([values.mean(dtype=np.float64) if len(values) else 0.0 for values in present], np.float32),
-        deviation=np.array([value if value > 0 else 1.0 for value in deviations], np.float32),
-        lowest=np.array([values.min() if len(values) else 0.0 for values in present], np.float32),
-        highest=np.array([values.max() if len(values) else 0.0 for values in present], np.float32),
-        edges=tuple(_bin_edges(values) for values in present),
-        vocabularies=tuple(_vocabulary(column) for column in columns.categories),
-    )
-
-
 class Encoder(tf.Module):
     """The graph from raw features to ids and standardised numbers. A tf.Module: a SavedModel carries its tables."""
 
-    def __init__(
-        self, statistics: Statistics, crosses: Sequence[Cross] = (), train_ids: np.ndarray | None = None
-    ) -> None:
+    def __init__(self, statistics: Statistics, crosses: Sequence[Cross] = (), known: Sequence[np.ndarray] = ()) -> None:
         """Builds the lookup tables.
 
         Args:
-            statistics: From `describe`.
+            statistics: From `surveying.statistics`.
             crosses: From `select_crosses`.
-            train_ids: int32 [rows, features] of train, which tell the cells that training knows; needed with crosses.
+            known: Per cross, bool [cells]: whether train has enough rows in the cell to say something of it.
         """
         super().__init__(name="encoder")
         self.statistics = statistics
@@ -143,10 +117,7 @@ class Encoder(tf.Module):
         self._edges = np.full((len(statistics.edges), width), np.inf, np.float32)
         for row, edges in enumerate(statistics.edges):
             self._edges[row, : len(edges)] = edges
-        self._known = np.ones(0, bool)
-        if crosses:
-            assert train_ids is not None
-            self._known = np.concatenate([_known_cells(cross, train_ids) for cross in crosses])
+        self.known = np.concatenate([np.ones(0, bool), *known])
 
     @property
     def sizes(self) -> list[int]:
@@ -190,16 +161,6 @@ class Encoder(tf.Module):
             "numbers": tf.concat([standardised, tf.cast(~finite, tf.float32)], axis=1),
         }
 
-    def encode(self, columns: RawColumns) -> dict[str, np.ndarray]:
-        """Encodes a whole split with this same graph, looking up each distinct category once."""
-        rows = len(columns.numbers)
-        categories = np.empty((rows, len(columns.categories)), np.int32)
-        for place, column in enumerate(columns.categories):
-            values = tf.constant(column.dictionary.to_pylist() or [""])
-            categories[:, place] = self.look_up(place, values).numpy()[column.indices.to_numpy()]
-        encoded = tf.function(self.assemble)(tf.constant(columns.numbers), tf.constant(categories))
-        return {name: tensor.numpy() for name, tensor in encoded.items()}
-
     def _cross_ids(self, ids: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
         """Returns int32 [rows, crosses]: mixed-radix numbers of the crossed columns' (coarse) ids; 0: an unknown cell.
 
@@ -222,7 +183,31 @@ class Encoder(tf.Module):
             cells = cells * size + tf.minimum(part_ids, size - 1)
         counts = np.array([cross.cells for cross in self.crosses])
         starts = (np.cumsum(counts) - counts).astype(np.int32)
-        return tf.where(tf.gather(self._known, cells + starts), cells, MISSING)
+        return tf.where(tf.gather(self.known, cells + starts), cells, MISSING)
+
+
+def encoding(encoder: Encoder) -> Callable[[RawColumns], dict[str, np.ndarray]]:
+    """Returns a function that encodes a part of a split with the encoder's own graph.
+
+    Each distinct category of the part is looked up once.
+    """
+    assemble = tf.function(
+        encoder.assemble,
+        input_signature=[
+            tf.TensorSpec([None, len(encoder.statistics.numeric)], tf.float32),
+            tf.TensorSpec([None, len(encoder.statistics.categorical)], tf.int32),
+        ],
+    )
+
+    def encode(columns: RawColumns) -> dict[str, np.ndarray]:
+        categories = np.empty((len(columns.numbers), len(columns.categories)), np.int32)
+        for place, column in enumerate(columns.categories):
+            values = tf.constant(column.dictionary.to_pylist() or [""])
+            categories[:, place] = encoder.look_up(place, values).numpy()[column.indices.to_numpy()]
+        encoded = assemble(tf.constant(columns.numbers), tf.constant(categories))
+        return {name: tensor.numpy() for name, tensor in encoded.items()}
+
+    return encode
 
 
 def coarse_ids(ids: np.ndarray, coarse: int) -> np.ndarray:
@@ -236,32 +221,6 @@ def cells_of(cross: Cross, ids: np.ndarray) -> np.ndarray:
     for column, coarse, size in zip(cross.columns, cross.coarse, cross.sizes, strict=True):
         cells = cells * size + coarse_ids(ids[:, column], coarse)
     return cells
-
-
-def _known_cells(cross: Cross, train_ids: np.ndarray) -> np.ndarray:
-    return np.bincount(cells_of(cross, train_ids), minlength=cross.cells) >= KNOWN_CELL_ROWS
-
-
-def _bin_edges(values: np.ndarray) -> np.ndarray:
-    """Returns the borders of bins: one per distinct value where they are few, else quantiles."""
-    distinct = np.unique(values)
-    if len(distinct) <= MAX_BINS:
-        return ((distinct[1:].astype(np.float64) + distinct[:-1]) / 2).astype(np.float32)
-    bins = int(np.clip(len(values) // 50, 4, MAX_BINS))
-    return np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]).astype(np.float32))
-
-
-def _vocabulary(column: pa.DictionaryArray) -> tuple[str, ...]:
-    """Returns the frequent values, most frequent first, and by name where that leaves a tie."""
-    rows = len(column)
-    counts = np.bincount(column.indices.to_numpy(), minlength=len(column.dictionary))
-    least = int(np.clip(rows // ROWS_PER_FREQUENCY, 1, MIN_FREQUENCY))
-    frequent = [
-        (-count, value)
-        for value, count in zip(column.dictionary.to_pylist(), counts.tolist(), strict=True)
-        if value and count >= least
-    ]
-    return tuple(value for _, value in sorted(frequent)[:MAX_VOCABULARY])
 
 
 def _lookup_table(vocabulary: Sequence[str]) -> tf.lookup.StaticHashTable:

@@ -1,39 +1,33 @@
-"""Trains a model on examples and exports it as a SavedModel with its preprocessing inside."""
+"""Trains a model on examples and publishes it as a SavedModel with its preprocessing inside."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import os
+import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
 
-import keras
-import numpy as np
-import pyarrow as pa
-import tensorflow as tf
-from tensorflow_metadata.proto.v0 import schema_pb2
-
 from mainspring.components.common import manifests, storage
-from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training import network
-from mainspring.components.training.context import ModelContext, inputs_of, load_builder
-from mainspring.components.training.crosses import select_crosses
-from mainspring.components.training.examples import read_split
-from mainspring.components.training.exporting import export
-from mainspring.components.training.features import CATEGORICAL, Feature, read_schema, select_features
-from mainspring.components.training.fitting import Epoch, Split, fit
+from mainspring.components.training.checkpoints import Checkpoints
+from mainspring.components.training.context import Folders
+from mainspring.components.training.devices import Hardware, choose_hardware
 from mainspring.components.training.hyperparameters import Hyperparameters
-from mainspring.components.training.labels import LabelSpec, describe_label, labelled, targets
-from mainspring.components.training.preprocessing import Encoder, describe, raw_columns
-from mainspring.components.training.scores import main_metric
+from mainspring.components.training.interruption import noticing_termination
+from mainspring.components.training.modules import Module, load_module
+from mainspring.components.training.preparing import Examples, Prepared, Shard, open_examples, prepare
+from mainspring.components.training.publishing import Origin, best_of, publish
+from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.training_report import training_page
+from mainspring.components.training.warm_start import read_champion
+from mainspring.components.training.watching import Epoch
 
 
 class Metrics(Protocol):
@@ -41,6 +35,16 @@ class Metrics(Protocol):
 
     def log_metric(self, metric: str, value: float) -> None:
         """Records one figure."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where everything goes."""
+
+    model: Path
+    report: Path
+    logs: Path | None
+    metrics: Metrics
 
 
 def train_model(
@@ -51,207 +55,124 @@ def train_model(
     model: str,
     metrics: Metrics,
     report: str,
+    logs: str = "",
     task: str = "auto",
-    hidden_units: Sequence[float] = (128, 64),
-    embedding_size: int = 16,
-    max_crosses: int = 8,
-    dropout: float = 0.1,
-    learning_rate: float = 0.001,
-    batch_size: int = 2048,
-    max_epochs: int = 0,
-    patience: int = 2,
     exclude: Sequence[str] = (),
-    seed: int = 20131,
     module: str = "",
     parent_uri: str = "",
+    warm_start: bool = False,
+    accelerator: str = "",
+    precision: str = "",
+    checkpoints: str = "",
+    checkpoint_seconds: float = 60.0,
+    hyperparameters: str | Mapping[str, Any] = "",
+    **settings: Any,
 ) -> str:
     """Trains a model and publishes it at `model`; `component.py` documents the parameters.
+
+    With a cluster in `TF_CONFIG` every worker calls this with the same arguments; only the chief publishes.
+
+    Args:
+        examples: Folder of `ingest_examples`.
+        schema: Folder of `validate_examples`, or the file.
+        label: The label's column.
+        model: Folder to publish.
+        metrics: Gets training's last figures.
+        report: HTML file to write.
+        logs: Folder for TensorBoard's event file; empty: none.
+        task: One of the tasks, or `auto`.
+        exclude: Columns that are no features.
+        module: The team's own code, as `modules.load_module` takes it.
+        parent_uri: The version this model is to replace.
+        warm_start: Whether to start from it.
+        accelerator: As `devices.choose_hardware` takes it.
+        precision: Likewise.
+        checkpoints: Folder of checkpoints; empty: none.
+        checkpoint_seconds: Between two of them.
+        hyperparameters: By name, as JSON or a mapping; they go before `settings`.
+        **settings: Hyperparameters by name.
 
     Returns:
         The fingerprint of the SavedModel's files.
 
     Raises:
         UserError: A parameter is out of range, the inputs do not fit together, or there is nothing to learn.
+        SystemExit: The process was told to end while it trained; the status says that a retry is worth it.
     """
     started = time.perf_counter()
-    device = device_name()
-    print(f"training on {device}", flush=True)
-    settings = hyper.checked(
-        hidden_units=hidden_units,
-        embedding_size=embedding_size,
-        max_crosses=max_crosses,
-        dropout=dropout,
-        learning_rate=learning_rate,
-        batch_size=batch_size,
-        max_epochs=max_epochs,
-        patience=patience,
-        seed=seed,
-    )
-    build = load_builder(module) if module else network.build_model
-    keras.utils.set_random_seed(settings.seed)
-    inputs = _read(storage.as_path(examples), storage.as_path(schema), label, exclude, hyper.checked_task(task))
-    encoder, splits = _encoded(inputs, settings)
-    network_ = build(_context(inputs, encoder, settings))
-    prepared = time.perf_counter()
-    epochs = fit(network_, splits["train"], splits["eval"], inputs.label, settings)
-    fitted = time.perf_counter()
-
-    manifest = _manifest(inputs, settings, _figures(epochs, inputs.label), module, parent_uri)
-    with storage.publishing_directory(storage.as_path(model)) as aside:
-        export(network_, encoder, inputs.label, aside)
-        manifest = dataclasses.replace(manifest, fingerprint=storage.fingerprint_of_files(aside))
-        storage.write_atomically(aside / manifests.SCHEMA_FILE, inputs.schema_text)
-        storage.write_json(aside / manifests.REQUEST_FILE, {"instances": [_first_row(inputs)]})
-        manifests.write(manifest, aside / manifests.MODEL_MANIFEST)
+    checked = hyper.checked(hyperparameters, **settings)
+    task = hyper.checked_task(task)
+    hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
+    champion_uri = hyper.checked_parent(parent_uri, warm_start)
+    hardware = choose_hardware(accelerator, precision)
+    print(f"training on {hardware.description}", flush=True)
+    own = load_module(module) if module else None
+    opened = open_examples(storage.as_path(examples), storage.as_path(schema), label, exclude)
+    champion = read_champion(champion_uri) if champion_uri else None
+    outputs = Outputs(storage.as_path(model), Path(report), Path(logs) if logs else None, metrics)
+    with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:
+        shard = Shard(hardware.worker, hardware.workers)
+        prepared = prepare(opened, task, checked, Path(scratch), shard, champion)
+        made_from = _made_from(prepared, checked, hardware, own)
+        saved = Checkpoints(checkpoints, made_from, hardware.is_chief) if checkpoints else None
+        folders = Folders(Path(scratch), outputs.logs or Path(scratch) / "logs", saved.uri if saved else "")
+        found_ready = time.perf_counter()
+        with noticing_termination(saved is not None) as interruption:
+            job = Job(prepared, checked, hardware, folders, own, saved, float(checkpoint_seconds), interruption)
+            network, epochs = train(job)
+        fitted = time.perf_counter()
+        if not hardware.is_chief:
+            return ""
+        origin = Origin(module, own.digest if own else "", parent_uri)
+        manifest = publish(network, prepared, checked, epochs, origin, outputs.model)
+    if saved:
+        saved.remove()
     exported = time.perf_counter()
-
-    rows = {split: splits[split].rows for split in splits}
     seconds = (
-        f"{exported - started:.1f} ({prepared - started:.1f} reading and preparing, {fitted - prepared:.1f} fitting, "
-        f"{exported - fitted:.1f} exporting)"
+        f"{exported - started:.1f} ({found_ready - started:.1f} reading and preparing, "
+        f"{fitted - found_ready:.1f} fitting, {exported - fitted:.1f} exporting)"
     )
-    rate = rows["train"] * len(epochs) / (fitted - prepared)
     facts = {
-        "Device": device,
+        "Device": hardware.description,
+        "Precision": hardware.precision,
         "Seconds": seconds,
-        "Rows a second while fitting": f"{rate:,.0f}",
+        "Rows a second while fitting": f"{prepared.train_rows * len(epochs) / (fitted - found_ready):,.0f}",
         "Module": module or "none",
+        "Warm start": prepared.champion.uri if prepared.champion else "no",
     }
-    storage.write_atomically(Path(report), training_page(manifest, epochs, encoder, rows, facts))
-    for name, value in (manifest.metrics | {f"{split}_rows": float(count) for split, count in rows.items()}).items():
-        metrics.log_metric(name, value)
-    print(f"seconds: {seconds}; best epoch {_best(epochs).number} of {len(epochs)}", flush=True)
+    _tell(outputs, manifest, prepared, epochs, facts)
+    print(f"seconds: {seconds}; best epoch {best_of(epochs).number} of {len(epochs)}", flush=True)
     return manifest.fingerprint
 
 
-@dataclasses.dataclass(frozen=True)
-class _Inputs:
-    """What was read, before anything is learned from it."""
-
-    manifest: ExamplesManifest
-    schema: schema_pb2.Schema
-    schema_text: str
-    features: list[Feature]
-    label: LabelSpec
-    tables: dict[str, pa.Table]
-    """By split: the features and the label; only rows with a label that train has."""
-
-
-def device_name() -> str:
-    """Returns what TensorFlow will train on, such as `CPU (2 cores)`."""
-    accelerators = tf.config.list_physical_devices("GPU") or tf.config.list_physical_devices("TPU")
-    if accelerators:
-        return f"{len(accelerators)} {accelerators[0].device_type}"
-    return f"CPU ({len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores)"
+def _tell(
+    outputs: Outputs,
+    manifest: manifests.ModelManifest,
+    prepared: Prepared,
+    epochs: list[Epoch],
+    facts: dict[str, str],
+) -> None:
+    rows = {"train": prepared.train_rows, "eval": prepared.evaluation.rows}
+    storage.write_atomically(outputs.report, training_page(manifest, epochs, prepared.encoder, rows, facts))
+    for name, value in (manifest.metrics | {f"{split}_rows": float(count) for split, count in rows.items()}).items():
+        outputs.metrics.log_metric(name, value)
 
 
-def _read(folder: Path, schema_path: Path, label: str, exclude: Sequence[str], task: str) -> _Inputs:
-    manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
-    schema, text = read_schema(schema_path)
-    features = select_features(schema, manifest.columns, label, list(exclude))
-    columns = [*(feature.name for feature in features), label]
-    tables = {split: read_split(folder, split, manifest, columns) for split in manifests.SPLITS}
-    spec = describe_label(label, tables["train"][label], task)
-    kept = {split: _rows_with_known_label(table, spec, split) for split, table in tables.items()}
-    if not kept["eval"].num_rows:
-        raise UserError(f"examples: eval has no row with a known {label!r}; raise eval_fraction in ingest_examples")
-    print(
-        f"{spec.task} of {label!r}: {kept['train'].num_rows:,} train and {kept['eval'].num_rows:,} eval rows, "
-        f"{len(features)} features",
-        flush=True,
-    )
-    return _Inputs(manifest, schema, text, features, spec, kept)
-
-
-def _rows_with_known_label(table: pa.Table, spec: LabelSpec, split: str) -> pa.Table:
-    column = table[spec.name]
-    kept = table.filter(labelled(column))
-    if len(kept) < len(table):
-        print(f"{split}: {len(table) - len(kept):,} rows without a label are left out", flush=True)
-    if not spec.classes:
-        return kept
-    known = targets(kept[spec.name], spec) >= 0
-    if not known.all():
-        print(f"{split}: {int((~known).sum()):,} rows of a class that train does not have are left out", flush=True)
-        kept = kept.filter(pa.array(known))
-    return kept
-
-
-def _encoded(inputs: _Inputs, settings: Hyperparameters) -> tuple[Encoder, dict[str, Split]]:
-    """Learns the preprocessing from train, and applies it to both splits."""
-    raw = {split: raw_columns(table, inputs.features) for split, table in inputs.tables.items()}
-    wanted = {split: targets(table[inputs.label.name], inputs.label) for split, table in inputs.tables.items()}
-    statistics = describe(raw["train"], inputs.features)
-    train_ids = Encoder(statistics).encode(raw["train"])["ids"]
-    crosses = select_crosses(
-        train_ids,
-        statistics.sizes,
-        len(statistics.numeric),
-        wanted["train"],
-        inputs.label,
-        settings.max_crosses,
-        settings.seed,
-    )
-    encoder = Encoder(statistics, crosses, train_ids)
-    if crosses:
-        print(f"crosses: {', '.join(encoder.names[len(statistics.names) :])}", flush=True)
-    return encoder, {split: Split(encoder.encode(raw[split]), wanted[split], len(crosses)) for split in raw}
-
-
-def _first_row(inputs: _Inputs) -> dict[str, object]:
-    """Returns eval's first row as a V1 request states it: null where a value is missing or no number."""
-    row = inputs.tables["eval"].slice(0, 1).to_pylist()[0]
-    stated: dict[str, object] = {}
-    for feature in inputs.features:
-        value = row[feature.name]
-        missing = value is None or (isinstance(value, float) and not np.isfinite(value))
-        stated[feature.name] = None if missing else str(value) if feature.kind == CATEGORICAL else value
-    return stated
-
-
-def _context(inputs: _Inputs, encoder: Encoder, settings: Hyperparameters) -> ModelContext:
-    return ModelContext(
-        schema=inputs.schema,
-        task=inputs.label.task,
-        label=inputs.label.name,
-        classes=inputs.label.classes,
-        features={feature.name: feature.kind for feature in inputs.features},
-        id_columns=tuple(encoder.names),
-        id_counts=tuple(encoder.sizes),
-        number_columns=tuple(feature.name for feature in encoder.statistics.numeric),
-        units=inputs.label.units,
-        hyperparameters=settings,
-        seed=settings.seed,
-        inputs=inputs_of(len(encoder.sizes), len(encoder.statistics.numeric)),
-    )
-
-
-def _manifest(
-    inputs: _Inputs, settings: Hyperparameters, figures: dict[str, float], module: str, parent: str
-) -> ModelManifest:
-    recorded = dataclasses.asdict(settings) | {"hidden_units": list(settings.hidden_units), "module": module}
-    return ModelManifest(
-        task=inputs.label.task,
-        label=inputs.label.name,
-        classes=list(inputs.label.classes),
-        features={feature.name: feature.kind for feature in inputs.features},
-        hyperparameters={name: value for name, value in recorded.items() if name != "seed"},
-        seed=settings.seed,
-        examples_fingerprint=inputs.manifest.fingerprint,
-        schema_fingerprint=f"sha256:{hashlib.sha256(inputs.schema_text.encode()).hexdigest()}",
-        parent=parent,
-        fingerprint="",
-        versions=manifests.code_versions("tensorflow", "keras", "numpy", "pyarrow", "tensorflow-metadata"),
-        metrics=figures,
-    )
-
-
-def _best(epochs: list[Epoch]) -> Epoch:
-    return min(epochs, key=lambda epoch: epoch.eval_loss)
-
-
-def _figures(epochs: list[Epoch], label: LabelSpec) -> dict[str, float]:
-    """Returns the metrics of the best epoch, whose weights the model has."""
-    best = _best(epochs)
-    figures = {"loss": best.loss, "eval_loss": best.eval_loss, f"eval_{main_metric(label.task)}": best.metric}
-    return {name: value for name, value in figures.items() if np.isfinite(value)}
+def _made_from(
+    prepared: Prepared, settings: Hyperparameters, hardware: Hardware, module: Module | None
+) -> dict[str, Any]:
+    """Returns all that decides what the training does: a checkpoint of anything else must not be resumed."""
+    examples: Examples = prepared.examples
+    return {
+        "examples": examples.manifest.fingerprint,
+        "rows": prepared.train_rows,
+        "schema": hashlib.sha256(examples.schema_text.encode()).hexdigest(),
+        "label": dataclasses.asdict(prepared.label),
+        "features": [dataclasses.asdict(feature) for feature in examples.features],
+        "settings": dataclasses.asdict(settings),
+        "module": module.digest if module else "",
+        "parent": prepared.champion.uri if prepared.champion else "",
+        "replicas": hardware.strategy.num_replicas_in_sync,
+        "precision": hardware.precision,
+        "versions": manifests.code_versions("tensorflow", "keras"),
+    }

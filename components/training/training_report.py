@@ -9,9 +9,9 @@ from markupsafe import Markup
 
 from mainspring.components.common import report
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.training.fitting import Epoch
 from mainspring.components.training.preprocessing import Encoder
 from mainspring.components.training.scores import main_metric
+from mainspring.components.training.watching import Epoch
 
 
 def training_page(

@@ -58,7 +58,7 @@ def test_the_context_tells_what_is_known(train: Callable[..., Trained], binary_e
         ("def build_model(context)\n    pass\n", r"user.py:1: SyntaxError"),
         ("import nothing_like_this\n", r"user.py:1: ModuleNotFoundError: No module named 'nothing_like_this'"),
         ("\ndef build_model(context):\n    return context.labels\n", r"user.py:3: AttributeError"),
-        ("def build_model(): pass\n", r"user.py:1: TypeError: build_model\(\) takes 0 positional arguments"),
+        ("def build_model(): pass\n", r"build_model must take one argument, the context"),
         ("def build_model(context): return 1\n", "build_model returned int, not a keras.Model"),
         (
             "import keras\ndef build_model(context):\n"
@@ -105,3 +105,109 @@ def _train(examples: Path, tmp_path: Path, module: str) -> None:
         module=module,
         max_epochs=1,
     )
+
+
+OWN_LOOP = """
+import keras
+import tensorflow as tf
+
+def build_model(context):
+    return keras.Model(context.inputs, context.output(context.embedded()))
+
+def train(context):
+    with context.strategy.scope():
+        model = build_model(context)
+        optimizer = keras.optimizers.SGD(0.5)
+    loss_of = keras.losses.BinaryCrossentropy(from_logits=True)
+    for epoch in range(context.hyperparameters.custom.get("epochs", 3)):
+        losses = []
+        for inputs, targets in context.datasets.train(batch_size=64, epochs=1):
+            with tf.GradientTape() as tape:
+                loss = loss_of(targets, model(inputs, training=True))
+            variables = model.trainable_variables
+            optimizer.apply(tape.gradient(loss, [v.value for v in variables]), variables)
+            losses.append(float(loss))
+        context.epoch_ended(model, sum(losses) / len(losses))
+    assert sum(len(targets) for _, targets in context.datasets.evaluation(batch_size=100)) == context.datasets.eval_rows
+    assert context.folders.scratch.is_dir() and context.folders.checkpoints == ""
+    return model
+"""
+
+
+def test_a_training_loop_of_ones_own_is_watched_reported_and_served(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "loop.py"
+    module.write_text(OWN_LOOP)
+    made = train(binary_examples, label="good", module=str(module), hyperparameters='{"custom": {"epochs": 4}}')
+    assert capsys.readouterr().out.count("\nepoch ") == 4
+    assert made.metrics["eval_auc"] > 0.9
+    assert made.metrics["loss"] < 0.5
+    assert made.manifest["hyperparameters"]["custom"] == {"epochs": 4}
+    assert made.manifest["hyperparameters"]["module_digest"].startswith("sha256:")
+    assert made.report.count("<polyline") >= 3
+    assert tf.saved_model.load(str(made.folder)).signatures["serving_default"]
+
+
+def test_a_train_function_may_let_the_component_fit(
+    train: Callable[..., Trained], binary: Trained, binary_examples: Path, tmp_path: Path
+) -> None:
+    module = tmp_path / "fitted.py"
+    module.write_text(
+        "from mainspring.components.training import network\n"
+        "def train(context):\n"
+        "    with context.strategy.scope():\n"
+        "        model = network.build_model(context)\n"
+        "    context.fit(model)\n"
+        "    return model\n"
+    )
+    made = train(binary_examples, label="good", module=str(module), max_epochs=8)
+    assert made.metrics == pytest.approx(binary.metrics)
+
+
+def test_a_train_function_that_says_nothing_is_judged_all_the_same(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path
+) -> None:
+    module = tmp_path / "silent.py"
+    module.write_text(
+        "import keras\n"
+        "def train(context):\n"
+        "    return keras.Model(context.inputs, context.output(context.embedded()))\n"
+    )
+    made = train(binary_examples, label="good", module=str(module))
+    assert 0 < made.metrics["eval_auc"] < 1
+    assert "loss" not in made.metrics
+
+
+def test_a_module_of_the_image_is_imported_by_its_name(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "our_team" / "models"
+    package.mkdir(parents=True)
+    (package / "small.py").write_text(
+        "import keras\n"
+        "def build_model(context):\n"
+        "    return keras.Model(context.inputs, context.output(context.embedded()))\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = train(binary_examples, label="good", module="our_team.models.small", max_epochs=1)
+    assert made.manifest["hyperparameters"]["module"] == "our_team.models.small"
+    with pytest.raises(UserError, match=r"module: there is no module 'our_team.models.large' in this image"):
+        _train(binary_examples, tmp_path, "our_team.models.large")
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def train(context): return None\n", "train returned NoneType, not a keras.Model"),
+        ("def train(context):\n    raise RuntimeError('no\\nway')\n", "user.py:2: RuntimeError: no way"),
+        ("def train(a, b): pass\n", "train must take one argument, the context"),
+        ("train = 3\n", r"does not define build_model\(context\) -> keras.Model, nor train\(context\)"),
+        ("build_model = 3\ndef train(context): pass\n", "build_model is no function"),
+    ],
+)
+def test_a_broken_train_function_is_one_line(binary_examples: Path, tmp_path: Path, code: str, message: str) -> None:
+    module = tmp_path / "user.py"
+    module.write_text(code)
+    with pytest.raises(UserError, match=message):
+        _train(binary_examples, tmp_path, str(module))

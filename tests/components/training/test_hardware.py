@@ -1,0 +1,134 @@
+"""What training runs on: chosen, said, or refused; and one model on two devices or two workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from samples import binary_rows, write_examples
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.training.devices import choose_hardware
+
+RUN = """
+import json, sys
+from samples import Recorder
+from mainspring.components.common.errors import UserError
+from mainspring.components.training.train_model import train_model
+train_model(metrics=Recorder(), **json.loads(sys.argv[1]))
+"""
+HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
+
+
+@pytest.fixture(scope="module")
+def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("hardware") / "examples"
+    return str(write_examples(folder, binary_rows(1200, 1), binary_rows(400, 2)))
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "message"),
+    [
+        ("gpu", "accelerator: a GPU asked for, and TensorFlow sees 0"),
+        ("gpu:4", "accelerator: 4 GPUs asked for, and TensorFlow sees 0"),
+        ("tpu", "accelerator: a TPU was asked for, and TensorFlow cannot start one"),
+        ("gpus", "accelerator: 'gpus' is not cpu, gpu or tpu, or one with a count such as gpu:4"),
+        ("gpu:0", "accelerator: 'gpu:0' is not cpu, gpu or tpu"),
+    ],
+)
+@pytest.mark.skipif(HAS_GPU, reason="this machine has a GPU")
+def test_an_accelerator_that_is_not_there_is_refused_and_never_replaced_by_the_cpu(
+    accelerator: str, message: str
+) -> None:
+    with pytest.raises(UserError, match=r"^" + re.escape(message)):
+        choose_hardware(accelerator)
+
+
+def test_an_unknown_precision_and_a_cluster_without_this_worker_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UserError, match=r"precision: 'float16' is not one of float32, mixed_bfloat16"):
+        choose_hardware("", "float16")
+    for text in ("{", "[]", '{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 2}}'):
+        monkeypatch.setenv("TF_CONFIG", text)
+        with pytest.raises(UserError, match=r"TF_CONFIG: .* names no cluster with this worker in it"):
+            choose_hardware()
+
+
+def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(examples: str, tmp_path: Path) -> None:
+    order = _order(examples, tmp_path) | {"accelerator": "cpu:2", "precision": "mixed_bfloat16", "max_epochs": 8}
+    done = subprocess.run(_command(order), env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.match(r"training on CPU \(\d+ cores\), mirrored over 2 devices\n", done.stdout)
+    manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
+    assert manifest["metrics"]["eval_auc"] > 0.95
+    answer = tf.saved_model.load(str(tmp_path / "model")).signatures["serving_default"]
+    kinds = {tensor.dtype for operation in answer.graph.get_operations() for tensor in operation.outputs}
+    assert tf.bfloat16 not in kinds
+    scores = answer(size=tf.constant([2.0, -2.0]), count=tf.constant([8.0, 0.0]), colour=tf.constant(["red", "blue"]))
+    assert scores["prediction"].numpy()[0] > 0.8 > 0.2 > scores["prediction"].numpy()[1]
+
+
+def test_two_workers_train_one_model_that_the_chief_alone_publishes(examples: str, tmp_path: Path) -> None:
+    ports = [_free_port() for _ in range(2)]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+    workers = []
+    for number in range(2):
+        order = _order(examples, tmp_path / f"of-{number}") | {
+            "max_epochs": 6,
+            "checkpoints": str(tmp_path / "checkpoints"),
+            "checkpoint_seconds": 0.5,
+        }
+        variables = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})}
+        workers.append(
+            subprocess.Popen(
+                _command(order),
+                env=_environment() | variables,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        )
+    said = [worker.communicate(timeout=300)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], said
+    assert all(f"training on worker {number + 1} of 2" in text for number, text in enumerate(said))
+    # Both judge the same model on the same rows, and both stop at the same place.
+    epochs = [re.findall(r"^epoch (\d)/6: loss ([\d.]+), eval loss ([\d.]+)", text, re.MULTILINE) for text in said]
+    assert epochs[0] == epochs[1]
+    assert len(epochs[0]) == 6
+    manifest = json.loads((tmp_path / "of-0" / "model" / "manifest.json").read_text())
+    assert manifest["metrics"]["eval_auc"] > 0.9
+    assert not (tmp_path / "of-1").exists()
+    weights = tf.train.load_checkpoint(str(tmp_path / "of-0" / "model" / "variables" / "variables"))
+    assert all(np.isfinite(weights.get_tensor(name)).all() for name in _names(weights))
+
+
+def _names(reader: Any) -> list[str]:
+    return [name for name in reader.get_variable_to_shape_map() if name.startswith("weights/")]
+
+
+def _order(examples: str, folder: Path) -> dict[str, Any]:
+    places = {"model": str(folder / "model"), "report": str(folder / "report.html")}
+    return {"examples": examples, "schema": examples, "label": "good", **places}
+
+
+def _command(order: dict[str, Any]) -> list[str]:
+    return [sys.executable, "-c", RUN, json.dumps(order)]
+
+
+def _environment() -> dict[str, str]:
+    here = str(Path(__file__).parent)
+    return dict(os.environ) | {"PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}"}
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
