@@ -61,7 +61,8 @@ class LabelValues:
         if not pa.types.is_string(column.type):
             numbers = values.to_numpy().astype(np.float64)
             total, shift = self.count + len(numbers), float(numbers.mean()) - self.mean
-            self.squares += float(numbers.var()) * len(numbers) + shift**2 * self.count * len(numbers) / total
+            with np.errstate(over="ignore"):  # An absurd value makes it infinite, which `describe_label` refuses.
+                self.squares += float(numbers.var()) * len(numbers) + shift * shift * self.count * len(numbers) / total
             self.mean += shift * len(numbers) / total
         self.count += len(values)
 
@@ -92,6 +93,8 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str) -> Labe
     if task == REGRESSION:
         if kind == "string":
             raise UserError(f"task: {name!r} is text, which regression cannot predict; choose a classification task")
+        if not np.isfinite(values.deviation):
+            raise UserError(f"label: {name!r} has values too large to compute with; look for absurd ones")
         return LabelSpec(name, task, (), values.mean, values.deviation)
     if len(distinct) > MAX_CLASSES:
         raise UserError(f"label: {name!r} has more values than {MAX_CLASSES:,} classes; is it a quantity?")

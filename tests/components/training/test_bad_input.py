@@ -88,6 +88,7 @@ def test_no_feature_left_is_refused(examples: Path, tmp_path: Path) -> None:
         (pa.array([None] * 40, pa.int64()), "auto", "label: 'good' has no value in train"),
         (pa.array([0, 1, 2, 3] * 10), "binary_classification", "task: 'good' has 4 values in train, not 2"),
         (pa.array(["a", "b"] * 20), "regression", "task: 'good' is text, which regression cannot predict"),
+        (pa.array([*range(39), 1e300]), "auto", "label: 'good' has values too large to compute with"),
         (pa.array([str(n) for n in range(1001)]), "auto", "label: 'good' has more values than 1,000 classes"),
     ],
 )
