@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mainspring.components.evaluation.component import predict_batch as predict_batch
     from mainspring.components.ingestion.component import ingest_examples as ingest_examples
     from mainspring.components.ingestion.component import resolve_spans as resolve_spans
+    from mainspring.components.monitoring.component import decide_retraining as decide_retraining
+    from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
     from mainspring.components.validation.component import validate_examples as validate_examples
 
@@ -31,6 +33,8 @@ COMPONENTS = {
     "deploy_model": "deployment",
     "rollback_model": "deployment",
     "refuse_run": "deployment",
+    "monitor_endpoint": "monitoring",
+    "decide_retraining": "monitoring",
 }
 """The folder of each public component."""
 

@@ -14,7 +14,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from mainspring.components.common.errors import UserError
 
-BUILT_IN = ("continuous_training",)
+BUILT_IN = ("continuous_training", "continuous_monitoring")
 """Each is a module of this package with a pipeline of the same name, compiled beside it."""
 
 

@@ -1,0 +1,278 @@
+"""Judges a window of an endpoint's live traffic: volume, errors, skew, drift, predictions, quality once labels come."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import statistics as statistics_of_numbers
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.monitoring import policy as policies
+from mainspring.components.monitoring.findings import Finding, judged, plain
+from mainspring.components.monitoring.policy import Policy
+
+if TYPE_CHECKING:
+    from mainspring.components.monitoring.faults import Faults
+    from mainspring.components.monitoring.gathering import Window
+    from mainspring.components.monitoring.labels import LabelSource
+    from mainspring.components.monitoring.served_model import ServedModel
+    from mainspring.components.monitoring.traffic import Volume
+
+FINDINGS_FILE = "monitoring.json"
+HOUR = 3600.0
+
+
+class Monitored(NamedTuple):
+    """The verdict."""
+
+    healthy: bool
+    """True only if everything was judged and nothing is an alarm."""
+    reasons: str
+    """What is wrong, a sentence a line; empty if healthy."""
+    requests: int
+    window: str
+    """The window's key in the journal."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a run, checked."""
+
+    logs: str
+    folder: Path
+    """The published version."""
+    journal: Path
+    policy: Policy
+    window: Window
+    until: float
+    """When the window ends, for its key: `window.until`, or now for an open one."""
+    key: str
+    labels: LabelSource | None
+
+
+def preload() -> None:
+    """Imports TFDV while earlier stages work; the engine calls this in a waiting interpreter."""
+    import mainspring.components.monitoring.distances  # noqa: F401
+
+
+def monitor_endpoint(
+    logs: str,
+    version_uri: str,
+    monitoring: str,
+    report: str,
+    hours: float = 0.0,
+    as_of: str = "",
+    journal: str = "",
+    policy: str = "",
+    labels: str = "",
+    labels_query: str = "",
+    label_key: Sequence[str] = ("id", "row"),
+) -> Monitored:
+    """Judges a window of payload logs against the published version that is served.
+
+    Args:
+        logs: Folder, file or pattern of KServe's records.
+        version_uri: The published version.
+        monitoring: Folder to write: `monitoring.json` and, with enough rows, `FeatureStats.pb`.
+        report: HTML file to write.
+        hours: How long the window is; 0: every record in the logs.
+        as_of: When the window ends (ISO 8601; UTC unless it says otherwise); empty: now.
+        journal: Folder of what is kept between windows; empty: the local root's.
+        policy: YAML, or the path of a .yaml file.
+        labels: Files of labels; empty: quality is not judged.
+        labels_query: SQL over the table `source` that gives the key columns and `label`.
+        label_key: Columns by which labels are joined.
+
+    Raises:
+        UserError: Logs, labels, version or policy cannot be used.
+    """
+    started = time.monotonic()
+    asked = _asked(logs, version_uri, hours, as_of, journal, policy, labels, labels_query, label_key)
+    from mainspring.components.monitoring import journal as journals
+    from mainspring.components.monitoring import monitoring_report, served_model, window_quality
+
+    model = served_model.read(asked.folder)
+    journal_folder = journals.folder_of(journal, model.version.name)
+    earlier = journals.earlier_windows(journal_folder, asked.key)
+    with tempfile.TemporaryDirectory(prefix="mainspring-window-") as temporary:
+        scratch = Path(temporary)
+        volume, counted, outside = gather(asked, model, scratch)
+        findings = _of_volume(volume, counted, asked.policy, earlier)
+        told: dict[str, Any] = {
+            "key": asked.key,
+            "as_of": _iso(asked.until),
+            "name": model.version.name,
+            "version": model.version.version,
+            "version_created": model.version.created,
+            "volume": volume,
+            "records_outside": outside,
+            "faults": dict(counted.counts),
+            "fault_samples": counted.samples,
+        }
+        enough = volume.requests >= asked.policy.limits.min_requests
+        statistics = None
+        if enough:
+            found, features, statistics = _of_features(model, asked, scratch, earlier, journal_folder)
+            findings += found
+            told |= features
+        else:
+            sentence = f"only {volume.requests:,} requests; {asked.policy.limits.min_requests:,} are needed to judge"
+            findings.append(Finding(policies.TRAFFIC, "", True, sentence))
+        if asked.labels is not None and enough:
+            found, quality = window_quality.judge(model, asked, scratch, earlier, journal_folder)
+            findings += found
+            told |= quality
+        told |= {"findings": findings, "healthy": not judged(findings), "reasons": judged(findings)}
+        told["seconds"] = round(time.monotonic() - started, 3)
+        content = plain(told)
+        journals.write_window(journal_folder, asked.key, content, statistics, scratch / "served.parquet")
+    kept = [window["key"] for window in earlier][: -asked.policy.label_windows or None]
+    journals.forget_predictions(journal_folder, kept)
+    with storage.publishing_directory(Path(monitoring)) as aside:
+        storage.write_json(aside / FINDINGS_FILE, content)
+        if statistics is not None:
+            (aside / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
+    earlier = journals.earlier_windows(journal_folder, asked.key)
+    storage.write_atomically(Path(report), monitoring_report.page(content, earlier))
+    for sentence in content["reasons"] or ["nothing is wrong"]:
+        print(sentence, flush=True)
+    return Monitored(not content["reasons"], "\n".join(content["reasons"]), volume.requests, asked.key)
+
+
+def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Faults, int]:
+    """Reads the window's records into a folder and pairs them.
+
+    Returns:
+        The volume, what was wrong with records, and how many lie outside the window.
+    """
+    from mainspring.components.monitoring import gathering, log_files, records, traffic
+    from mainspring.components.monitoring.faults import Faults
+
+    counted = Faults()
+    gatherer = gathering.Gatherer(scratch, model.served, asked.window, counted)
+    files = log_files.find(asked.logs, asked.window.since)
+    reading = records.Reading(counted, model.version.name)
+    told = time.monotonic()
+    for number, file in enumerate(files, 1):
+        with log_files.local(file) as path:
+            for batch in records.read(path, file.uri, file.modified, reading):
+                gatherer.add(batch)
+        if time.monotonic() - told > 5:
+            told = time.monotonic()
+            print(f"{number:,} of {len(files):,} log files read", flush=True)
+    gatherer.close()
+    with traffic.database(scratch) as connection:
+        version = str(model.version.version)
+        volume = traffic.pair(connection, scratch, model.served, version, asked.window, counted)
+    print(f"{volume.requests:,} requests in {len(files):,} files, {volume.unanswered:,} without an answer", flush=True)
+    return volume, counted, gatherer.outside
+
+
+def _asked(
+    logs: str,
+    version_uri: str,
+    hours: float,
+    as_of: str,
+    journal: str,
+    policy: str,
+    labels: str,
+    labels_query: str,
+    label_key: Sequence[str],
+) -> Asked:
+    parsed = policies.parse(policy)
+    if not version_uri:
+        raise UserError("version_uri: nothing is served yet, so there is nothing to monitor; deploy a version first")
+    if not math.isfinite(hours) or hours < 0:
+        raise UserError(f"hours={hours}: expected a number of 0 or more")
+    until = instant(as_of)
+    from mainspring.components.monitoring import journal as journals
+    from mainspring.components.monitoring.gathering import Window
+    from mainspring.components.monitoring.labels import LabelSource
+
+    # Without a length, the logs themselves are the window, whatever their records' times.
+    window = Window(until - hours * HOUR, until) if hours else Window(-math.inf, math.inf)
+    source = LabelSource(labels, labels_query, tuple(label_key)) if labels else None
+    if source is not None and not source.key:
+        raise UserError("label_key: name the columns by which labels are joined")
+    folder = storage.as_path(version_uri)
+    return Asked(logs, folder, Path(journal), parsed, window, until, journals.key_of(until), source)
+
+
+def instant(text: str) -> float:
+    """Returns a time in seconds since the epoch; now for an empty one.
+
+    Raises:
+        UserError: It is no time.
+    """
+    if not text:
+        return time.time()
+    try:
+        parsed = datetime.datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError as error:
+        raise UserError(f"as_of={text!r}: expected a time such as 2026-12-31 or 2026-12-31T06:00:00Z") from error
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
+
+
+def _of_volume(volume: Volume, counted: Faults, asked: Policy, earlier: Sequence[dict[str, Any]]) -> list[Finding]:
+    limits, findings = asked.limits, []
+    errors = volume.unanswered / volume.requests if volume.requests else 0.0
+    findings.append(
+        Finding(
+            policies.ERRORS,
+            "",
+            errors > limits.max_error_share,
+            f"{errors:.2%} of {volume.requests:,} requests have no logged answer of status 200; "
+            f"{limits.max_error_share:.2%} are allowed",
+            errors,
+            limits.max_error_share,
+        )
+    )
+    total = volume.requests + volume.answered + sum(counted.counts.values())
+    for kind, count in sorted(counted.counts.items()):
+        share = count / max(total, 1)
+        sample = counted.samples[kind][0]
+        sentence = f"{count:,} {kind} ({share:.2%}; {limits.max_bad_record_share:.2%} are allowed), such as: {sample}"
+        findings.append(
+            Finding(
+                policies.RECORDS,
+                kind,
+                share > limits.max_bad_record_share,
+                sentence,
+                share,
+                limits.max_bad_record_share,
+            )
+        )
+    rates = [rate for window in earlier if (rate := _rate(window.get("volume") or {}))]
+    rate = _rate(plain(volume))
+    if rates and rate:
+        usual = statistics_of_numbers.median(rates)
+        factor = max(rate / usual, usual / rate)
+        sentence = f"{rate:.3g} requests a second, where earlier windows had {usual:.3g}"
+        findings.append(
+            Finding(policies.VOLUME, "", factor > limits.max_volume_factor, sentence, factor, limits.max_volume_factor)
+        )
+    return findings
+
+
+def _rate(volume: dict[str, Any]) -> float:
+    seconds = (volume.get("last") or 0) - (volume.get("first") or 0)
+    return float(volume.get("requests") or 0) / seconds if seconds > 0 else 0.0
+
+
+def _of_features(
+    model: ServedModel, asked: Asked, scratch: Path, earlier: Sequence[dict[str, Any]], journal_folder: Path
+) -> tuple[list[Finding], dict[str, Any], Any]:
+    from mainspring.components.monitoring import window_features
+
+    return window_features.judge(model, asked, scratch, earlier, journal_folder)
+
+
+def _iso(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")

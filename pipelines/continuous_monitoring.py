@@ -1,0 +1,83 @@
+"""Judge live traffic and, where that pays, train anew: the loop's last stage, and its first ones again."""
+
+from kfp import dsl
+
+from mainspring.components import decide_retraining, monitor_endpoint, resolve_champion
+from mainspring.pipelines.continuous_training import continuous_training
+
+
+@dsl.pipeline(
+    name="continuous-monitoring",
+    description="Judges a window of live traffic and, if that pays, runs continuous training in the same run.",
+)
+def continuous_monitoring(
+    logs: str,
+    source: str,
+    label: str,
+    target: str,
+    hours: float = 0.0,
+    as_of: str = "",
+    journal: str = "",
+    monitoring_policy: str = "",
+    labels: str = "",
+    labels_query: str = "",
+    label_key: list[str] = ["id", "row"],  # noqa: B006
+    span: str = "latest",
+    window: int = 1,
+    query: str = "",
+    eval_fraction: float = 0.2,
+    split_columns: list[str] = [],  # noqa: B006
+    schema_uri: str = "",
+    validation_policy: str = "",
+    exclude: list[str] = [],  # noqa: B006
+    task: str = "auto",
+    max_epochs: int = 0,
+    module: str = "",
+    evaluation_policy: str = "",
+    models_root: str = "",
+    rollout: str = "100",
+    on_refusal: str = "fail",
+):
+    """Judges a window of live traffic and, if that pays, runs continuous training in the same run."""
+    champion = resolve_champion(target=target, models_root=models_root).set_display_name("Find what is served")
+    champion.set_caching_options(False)
+
+    monitored = monitor_endpoint(
+        logs=logs,
+        version_uri=champion.outputs["champion_uri"],
+        hours=hours,
+        as_of=as_of,
+        journal=journal,
+        policy=monitoring_policy,
+        labels=labels,
+        labels_query=labels_query,
+        label_key=label_key,
+    ).set_display_name("Monitor the endpoint")
+    monitored.set_caching_options(False)
+
+    decided = decide_retraining(
+        monitoring=monitored.outputs["monitoring"], journal=journal, policy=monitoring_policy
+    ).set_display_name("Decide on retraining")
+    decided.set_caching_options(False)
+
+    with dsl.If(decided.outputs["retrain"] == True, name="retraining pays"):  # noqa: E712
+        continuous_training(
+            source=source,
+            label=label,
+            target=target,
+            span=span,
+            window=window,
+            query=query,
+            eval_fraction=eval_fraction,
+            split_columns=split_columns,
+            schema_uri=schema_uri,
+            validation_policy=validation_policy,
+            exclude=exclude,
+            task=task,
+            max_epochs=max_epochs,
+            module=module,
+            evaluation_policy=evaluation_policy,
+            models_root=models_root,
+            rollout=rollout,
+            on_refusal=on_refusal,
+        ).set_display_name("Train anew")
