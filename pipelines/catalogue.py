@@ -17,12 +17,19 @@ from mainspring.components.common.errors import UserError
 BUILT_IN = ("continuous_training", "continuous_monitoring")
 """Each is a module of this package with a pipeline of the same name, compiled beside it."""
 
+TRAINING = "training/"
+"""Before an accelerator profile's name: `train_model` as a pipeline of one step on that node pool."""
+
+SPOT = "-spot"
+"""After it: on spot machines."""
+
 
 def load_pipeline(pipeline: str) -> PipelineSpec:
     """Returns the compiled specification of a pipeline.
 
     Args:
-        pipeline: A built-in name (dashes for underscores will do), `module:function`, or a compiled YAML file.
+        pipeline: A built-in name (dashes for underscores will do), `training/` and an accelerator profile (such as
+            `training/l4-x4` or `training/v5e-2x4-spot`), `module:function`, or a compiled YAML file.
 
     Raises:
         UserError: There is no such pipeline, or what is there is none.
@@ -37,6 +44,11 @@ def load(pipeline: str) -> Any:
         return getattr(importlib.import_module(f"mainspring.pipelines.{name}"), name)
     if pipeline.endswith((".yaml", ".yml")):
         return _from_file(Path(pipeline))
+    if pipeline.startswith(TRAINING):
+        from mainspring.pipelines.training import training_on
+
+        profile = pipeline.removeprefix(TRAINING)
+        return training_on(profile.removesuffix(SPOT), spot=profile.endswith(SPOT))
     module, separator, function = pipeline.partition(":")
     if separator and module and function:
         return _from_module(module, function)

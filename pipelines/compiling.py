@@ -17,7 +17,7 @@ from mainspring import components
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
-from mainspring.pipelines import catalogue, environments
+from mainspring.pipelines import accelerators, catalogue, environments
 from mainspring.pipelines.images import digests as image_digests
 
 
@@ -50,9 +50,8 @@ def generated_files() -> dict[Path, str]:
         environments.COMPONENTS / folder / f"{name}.yaml": compiled(getattr(components, name))
         for name, folder in components.COMPONENTS.items()
     }
-    return files | {
-        environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in catalogue.BUILT_IN
-    }
+    pipelines = (*catalogue.BUILT_IN, *(f"{catalogue.TRAINING}{name}" for name in accelerators.SHIPPED))
+    return files | {environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in pipelines}
 
 
 def main(arguments: list[str]) -> int:
