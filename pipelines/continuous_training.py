@@ -36,6 +36,7 @@ def continuous_training(
     hyperparameters: str = "",
     checkpoints: str = "",
     evaluation_policy: str = "",
+    on_broken_champion: str = "refuse",
     models_root: str = "",
     rollout: str = "100",
     on_refusal: str = "fail",
@@ -85,6 +86,7 @@ def continuous_training(
             model=trained.outputs["model"],
             champion_uri=champion.outputs["champion_uri"],
             policy=evaluation_policy,
+            on_broken_champion=on_broken_champion,
         ).set_display_name("Evaluate model")
 
         with dsl.If(evaluated.outputs["blessed"] == True, name="model is blessed"):  # noqa: E712

@@ -29,7 +29,13 @@ SPLITS = ("train", "eval")
 BINARY = "binary_classification"
 MULTICLASS = "multiclass_classification"
 REGRESSION = "regression"
+MULTILABEL = "multilabel_classification"
+RANKING = "ranking"
 TASKS = (BINARY, MULTICLASS, REGRESSION)
+"""The tasks that `train_model` trains."""
+
+JUDGED_TASKS = (*TASKS, MULTILABEL, RANKING)
+"""The tasks that evaluation judges: a team's own trainer may make models for the others."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +63,11 @@ class ModelManifest:
     """What lies beside `saved_model.pb`."""
 
     task: str
-    """One of `TASKS`."""
+    """One of `JUDGED_TASKS`."""
     label: str
-    """The label's column."""
+    """The label's column. Multi-label: lists of classes, or texts of them with `|` between. Ranking: relevance."""
     classes: list[str]
-    """Class names in the order of the model's outputs (the positive one last); empty for regression."""
+    """Class names in the order of the model's outputs (the positive one last); empty for regression and ranking."""
     features: dict[str, str]
     """`numeric` or `categorical` by feature."""
     hyperparameters: dict[str, Any]
@@ -75,6 +81,8 @@ class ModelManifest:
     versions: dict[str, str]
     metrics: dict[str, float] = field(default_factory=dict)
     """Training's own last metrics, by name; evaluation's are in the evaluation."""
+    query: str = ""
+    """Ranking: the column that says which rows are ranked against each other."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +101,8 @@ class VersionManifest:
     """ISO 8601, UTC."""
     files: dict[str, str]
     """`sha256:<hex>` by relative path, for every file but this one."""
+    rebaselined: str = ""
+    """Why the champion was left out of the judgement, where evaluation was told to do so; else empty."""
 
 
 Manifest = TypeVar("Manifest", ExamplesManifest, ModelManifest, VersionManifest)

@@ -14,9 +14,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTICLASS
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL
 from mainspring.components.evaluation import scoring
-from mainspring.components.evaluation.gates import CHALLENGER, Judgement
+from mainspring.components.evaluation.curves import THRESHOLD
+from mainspring.components.evaluation.gates import BEHAVIOUR, CHALLENGER, Judgement
 from mainspring.components.evaluation.policy import FALLS, GOLDEN, INVARIANT, RISES, ROBUST, Behaviour
 from mainspring.components.evaluation.scoring import LoadedModel
 
@@ -46,12 +47,12 @@ def _judged(test: Behaviour, model: LoadedModel, sample: pa.RecordBatch) -> Judg
         held, note = _held(test, model, sample)
     except (UserError, pa.ArrowException) as error:
         says = f"{test.name}: asked {asked}; cannot be judged: {error}"
-        return Judgement(test.name, {}, asked, None, None, None, None, False, says)
+        return Judgement(test.name, {}, asked, None, None, None, None, False, says, BEHAVIOUR)
     share = float(held.mean()) if len(held) else 0.0
     passed = len(held) > 0 and share >= test.min_share
     says = f"{test.name}: asked {asked}; holds for {int(held.sum()):,} of {len(held):,} {note}: "
     says += "passes" if passed else "fails"
-    return Judgement(test.name, {}, asked, share, None, share - test.min_share, None, passed, says)
+    return Judgement(test.name, {}, asked, share, None, share - test.min_share, None, passed, says, BEHAVIOUR)
 
 
 def asked_in_words(test: Behaviour) -> str:
@@ -119,6 +120,9 @@ def _golden(test: Behaviour, model: LoadedModel) -> NDArray[np.bool_]:
     if manifest.task == MULTICLASS:
         likeliest = predicted.argmax(axis=1)
         return np.array([manifest.classes[i] == str(name) for i, name in zip(likeliest, expected, strict=True)])
+    if manifest.task == MULTILABEL:
+        chosen = [{manifest.classes[i] for i in np.flatnonzero(row > THRESHOLD)} for row in predicted]
+        return np.array([found == set(map(str, names)) for found, names in zip(chosen, expected, strict=True)])
     return np.abs(predicted - np.array(expected, np.float64)) <= test.tolerance
 
 

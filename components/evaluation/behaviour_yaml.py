@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTICLASS, ModelManifest
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
 from mainspring.components.evaluation.policy import FALLS, GOLDEN, INVARIANT, RISES, ROBUST, Behaviour
 
 KEYS = {
@@ -51,7 +51,7 @@ def behaviour(item: Any, model: ModelManifest) -> Behaviour:
         if "set_to" not in item or isinstance(item["set_to"], list | dict):
             raise UserError(f"policy: behaviour: {kind}: {feature}: give set_to, the value that must not matter")
         return Behaviour(kind, feature, item["set_to"], tolerance, share)
-    if model.features[feature] != "numeric" or model.task == MULTICLASS:
+    if model.features[feature] != "numeric" or model.task in (MULTICLASS, MULTILABEL):
         raise UserError(f"policy: behaviour: {kind}: {feature}: needs a numeric feature and one output; see the README")
     by = _number(item, "by", kind, 0.0)
     if by <= 0:
@@ -75,9 +75,11 @@ def _golden(items: Any, model: ModelManifest) -> tuple[tuple[Mapping[str, Any], 
             raise UserError(f"policy: behaviour: golden: expected {{inputs: {{…}}, expect: …}}, found {item!r}")
         for name in item["inputs"]:
             _feature(name, GOLDEN, model)
-        if model.task == MULTICLASS:
-            if str(item["expect"]) not in model.classes:
-                raise UserError(f"policy: behaviour: golden: {item['expect']!r} is no class of the model")
+        if model.task in (MULTICLASS, MULTILABEL):
+            names = item["expect"] if model.task == MULTILABEL else [item["expect"]]
+            if not isinstance(names, list) or any(str(name) not in model.classes for name in names):
+                what = "list of the model's classes" if model.task == MULTILABEL else "class of the model"
+                raise UserError(f"policy: behaviour: golden: {item['expect']!r} is no {what}")
         else:
             _number(item, "expect", GOLDEN, 0.0)
     return tuple((item["inputs"], item["expect"]) for item in items)

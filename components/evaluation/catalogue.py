@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION, TASKS
+from mainspring.components.common.manifests import BINARY, JUDGED_TASKS, MULTICLASS, MULTILABEL, RANKING, REGRESSION
 
 HIGHER, LOWER, NEITHER = 1, -1, 0
 """The directions in which a metric is better; `NEITHER` for those that only describe."""
@@ -28,6 +28,11 @@ class MetricClass:
     per_class: bool = False
     """Whether it judges one class against the rest: averaged over the classes (macro) where there are more than two."""
 
+    @property
+    def per_query(self) -> bool:
+        """Whether it judges the order of the rows that belong to one query."""
+        return self.tasks == (RANKING,)
+
 
 _CONFUSION = {
     HIGHER: "AUC AUCPrecisionRecall BalancedAccuracy DiagnosticOddsRatio F1Score FowlkesMallowsIndex Informedness "
@@ -38,7 +43,11 @@ _CONFUSION = {
     "NegativeLikelihoodRatio",
     NEITHER: "PredictedPositiveRate Prevalence PrevalenceThreshold ThresholdAtRecall",
 }
-_BINARY = {HIGHER: "BinaryAccuracy", LOWER: "BinaryCrossEntropy BinaryCrossentropy"}
+_BINARY = {
+    HIGHER: "BinaryIoU CoefficientOfDiscrimination RelativeCoefficientOfDiscrimination",
+    LOWER: "BinaryCrossEntropy",
+}
+_BINARY_AND_MULTILABEL = {HIGHER: "BinaryAccuracy", LOWER: "BinaryCrossentropy"}
 _BINARY_AND_REGRESSION = {
     HIGHER: "SquaredPearsonCorrelation",
     LOWER: "MeanAbsoluteError MeanSquaredError RootMeanSquaredError",
@@ -49,19 +58,23 @@ _MULTICLASS = {
     LOWER: "SparseCategoricalCrossentropy",
 }
 _REGRESSION = {
+    HIGHER: "R2Score",
     LOWER: "LogCoshError MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson",
 }
+_RANKING = {HIGHER: "NDCG", LOWER: "MinLabelPosition"}
 _ANY = {NEITHER: "ExampleCount"}
 
 
 def _classes() -> dict[str, MetricClass]:
     families = [
-        (_CONFUSION, (BINARY, MULTICLASS), True),
+        (_CONFUSION, (BINARY, MULTICLASS, MULTILABEL), True),
         (_BINARY, (BINARY,), False),
+        (_BINARY_AND_MULTILABEL, (BINARY, MULTILABEL), False),
         (_BINARY_AND_REGRESSION, (BINARY, REGRESSION), False),
         (_MULTICLASS, (MULTICLASS,), False),
         (_REGRESSION, (REGRESSION,), False),
-        (_ANY, TASKS, False),
+        (_RANKING, (RANKING,), False),
+        (_ANY, JUDGED_TASKS, False),
     ]
     return {
         name: MetricClass(name, direction, tasks, per_class)
@@ -73,6 +86,24 @@ def _classes() -> dict[str, MetricClass]:
 
 METRICS = _classes()
 """The metrics by class name."""
+
+_OTHERS = (
+    # Plots, tables and samples of rows: not one number to judge.
+    "CalibrationPlot ConfusionMatrixAtThresholds ConfusionMatrixPlot MultiClassConfusionMatrixAtThresholds "
+    "MultiClassConfusionMatrixPlot MultiLabelConfusionMatrixPlot QueryStatistics ScoreDistributionPlot "
+    "FalseNegativeFeatureSampler FalsePositiveFeatureSampler "
+    # Of images, texts, sets and feature attributions.
+    "Bleu COCOAveragePrecision COCOAverageRecall COCOMeanAveragePrecision COCOMeanAverageRecall ExactMatch MaxRecall "
+    "MeanAbsoluteAttributions MeanAttributions ObjectDetectionConfusionMatrixPlot ObjectDetectionMaxRecall "
+    "ObjectDetectionPrecision ObjectDetectionPrecisionAtRecall ObjectDetectionRecall "
+    "ObjectDetectionThresholdAtRecall Rouge SemanticSegmentationConfusionMatrix SemanticSegmentationFalsePositive "
+    "SemanticSegmentationTruePositive SetMatchPrecision SetMatchRecall TotalAbsoluteAttributions TotalAttributions "
+    # Of two models' predictions, of a feature's own values, of weighted rows, or of one-hot labels.
+    "BooleanFlipRates ModelCosineSimilarity NegToNegFlipRate NegToPosFlipRate PosToNegFlipRate PosToPosFlipRate "
+    "SymmetricFlipRate SymmetricPredictionDifference Mean WeightedExampleCount CategoricalCrossEntropy"
+)
+NO_NUMBER_OF_ROWS_AND_SCORES = frozenset(_OTHERS.split())
+"""TFMA's other metrics, which do not make one number of a model's scores on labelled rows."""
 
 COUNTS = frozenset(
     ["ExampleCount", "FN", "FP", "TN", "TP", "FalseNegatives", "FalsePositives", "TrueNegatives", "TruePositives"]
@@ -92,6 +123,16 @@ DEFAULT_METRICS = {
         "Recall",
     ),
     MULTICLASS: ("ExampleCount", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "AUC"),
+    MULTILABEL: (
+        "ExampleCount",
+        "AUC",
+        "AUCPrecisionRecall",
+        "BinaryAccuracy",
+        "BinaryCrossentropy",
+        "Precision",
+        "Recall",
+    ),
+    RANKING: ("ExampleCount", "NDCG", "MinLabelPosition"),
     REGRESSION: (
         "ExampleCount",
         "MeanAbsoluteError",
@@ -103,8 +144,17 @@ DEFAULT_METRICS = {
 }
 """What is measured when the policy names no metrics."""
 
-MAIN_METRIC = {BINARY: "AUC", MULTICLASS: "SparseCategoricalAccuracy", REGRESSION: "RootMeanSquaredError"}
+MAIN_METRIC = {
+    BINARY: "AUC",
+    MULTICLASS: "SparseCategoricalAccuracy",
+    MULTILABEL: "AUC",
+    RANKING: "NDCG",
+    REGRESSION: "RootMeanSquaredError",
+}
 """What the default policy judges by."""
+
+NDCG_PLACES = 10
+"""How many places NDCG looks at where its settings do not say: `top_k_list`."""
 
 UNDEFINED_FOR_ONE_CLASS = frozenset({"AUC", "AUCPrecisionRecall"})
 """TFMA gives 0 for these where the rows hold one class only; a rank among one class means nothing."""

@@ -1,6 +1,6 @@
 """The KFP interfaces of evaluation: the verdict on a model, and bulk inference."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple, Optional
 
 from kfp import dsl
 
@@ -18,6 +18,7 @@ def evaluate_model(
     champion_uri: str = "",
     policy: str = "",
     on_broken_champion: str = "refuse",
+    beam_options: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Evaluated", blessed=bool, reasons=str):  # type: ignore[valid-type]
     """Measures the model on the eval split, overall and by slice, against bounds and against the champion.
 
@@ -28,12 +29,16 @@ def evaluate_model(
         metrics: The overall metrics, for the Kubeflow UI.
         report: A self-contained page.
         classification_metrics: The challenger's ROC curve and confusion matrix, for the Kubeflow UI.
-        champion_uri: The published version to beat; empty if none is served.
+        champion_uri: The published version to beat; empty if none is served. The versions published beside it are the
+            history that the report shows.
         policy: What to measure and to ask, as YAML or the path of a YAML file; empty: the task's usual metrics overall,
             better than a trivial predictor, and not worse than the champion beyond what chance in the rows and in
             training explains.
         on_broken_champion: Where the champion cannot be loaded or no longer fits the schema: `refuse` the challenger,
-            or `rebaseline`: judge it as a first model, which `evaluation.json` and the report then say.
+            or `rebaseline`: judge it as a first model, which `evaluation.json`, the report and the manifest of the
+            published version then say.
+        beam_options: Options of an Apache Beam runner, such as `--runner=FlinkRunner`, for predictions by many workers,
+            which must reach examples and models; empty: here. The verdict is the same.
 
     Returns:
         blessed: True only if every gate was judged and passed.
@@ -50,27 +55,31 @@ def evaluate_model(
         champion_uri=champion_uri,
         policy=policy,
         on_broken_champion=on_broken_champion,
+        beam_options=beam_options,
         classification_metrics=classification_metrics,
     )
 
 
 @dsl.component(base_image=image("evaluation"), install_kfp_package=False)
 def predict_batch(
-    examples: dsl.Input[dsl.Dataset],
     model: dsl.Input[dsl.Model],
     predictions: dsl.Output[dsl.Dataset],
+    examples: Optional[dsl.Input[dsl.Dataset]] = None,
+    source: str = "",
     split: str = "all",
-    columns: list[str] = [],  # noqa: B006
+    columns: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Predicted", rows=int, unusable=int):  # type: ignore[valid-type]
-    """Predicts every row of the examples, in bounded memory.
+    """Predicts every row of the examples, or of Parquet or CSV files, in bounded memory.
 
     Args:
-        examples: From `ingest_examples`; labels are not needed.
-        model: From `train_model`.
-        predictions: `<split>/<span>.parquet`: the examples' rows in their order, with `prediction` (in multiclass
-            classification `prediction_<class>`) and, in classification, `predicted_class`; and `manifest.json`.
-        split: `train`, `eval` or `all`.
-        columns: Columns of the examples to repeat; empty: all.
+        model: From `train_model`, or any other with a manifest and a `serving_default` signature.
+        predictions: A Parquet file for each file read, rows in their order, with `prediction` (where there are several
+            classes `prediction_<class>`) and, in classification, `predicted_class` or `predicted_classes`; and
+            `manifest.json`. Of examples: `<split>/<span>.parquet`.
+        examples: From `ingest_examples`; labels are not needed. Or:
+        source: Parquet or CSV files: a file, a folder or a pattern.
+        split: Of the examples: `train`, `eval` or `all`.
+        columns: Columns to repeat; empty: all.
 
     Returns:
         rows: How many were predicted.
@@ -79,5 +88,10 @@ def predict_batch(
     from mainspring.components.evaluation.predict_batch import predict_batch
 
     return predict_batch(
-        examples=examples.path, model=model.path, predictions=predictions.path, split=split, columns=columns
+        model=model.path,
+        predictions=predictions.path,
+        examples=examples.path if examples else "",
+        source=source,
+        split=split,
+        columns=columns,
     )

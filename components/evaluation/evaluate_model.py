@@ -7,6 +7,8 @@ that has time to spare while an earlier stage works calls `preload`.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -63,6 +65,7 @@ def evaluate_model(
     champion_uri: str = "",
     policy: str = "",
     on_broken_champion: str = REFUSE,
+    beam_options: Sequence[str] = (),
     classification_metrics: ClassificationMetrics | None = None,
 ) -> Evaluated:
     """Measures the model on the eval split, overall and by slice, against bounds and against the champion.
@@ -77,6 +80,7 @@ def evaluate_model(
         policy: YAML, or the path of a YAML file; empty for the defaults (`policy_yaml.py`).
         on_broken_champion: `refuse`, or `rebaseline`: judge the challenger as a first model where the champion cannot
             be measured.
+        beam_options: Of a Beam runner that predicts; empty to predict here.
         classification_metrics: Takes the challenger's ROC curve and confusion matrix; None to leave them out.
 
     Returns:
@@ -116,6 +120,7 @@ def evaluate_model(
         champion_uri,
         judged,
         on_broken_champion == REBASELINE,
+        [str(option) for option in beam_options],
     )
     _draw(content, classification_metrics)
     return verdict
@@ -132,15 +137,19 @@ def _evaluate(
     champion_uri: str,
     judged: dict[str, Any],
     rebaseline: bool,
+    beam_options: list[str],
 ) -> tuple[Evaluated, dict[str, Any]]:
     policy = policy_yaml.parse(judged["policy"], manifest, examples_manifest.columns)
     preload()
     from google.protobuf import text_format
 
     from mainspring.components.evaluation import evaluation as evaluating
-    from mainspring.components.evaluation import evaluation_json, measuring, model_card, page
+    from mainspring.components.evaluation import evaluation_json, history, measuring, ml_test_score, model_card, page
 
-    result = evaluating.evaluate(examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline)
+    result = evaluating.evaluate(
+        examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline, beam_options
+    )
+    versions = history.read(champion_uri, manifest.task)
     content = {
         **judged,
         "champion_uri": champion_uri,
@@ -148,14 +157,18 @@ def _evaluate(
         "label": manifest.label,
         **evaluation_json.as_json(result),
         **evaluation_json.drawn(result, manifest),
+        "versions_before": [asdict(version) for version in versions],
     }
-    html = page.page(result, manifest, champion_uri)
+    score = ml_test_score.score(ml_test_score.outcomes(result, model, manifest, versions))
+    html = page.page(result, manifest, champion_uri, versions, score)
     roles = ["challenger", "champion"] if champion_uri else ["challenger"]
     config = text_format.MessageToString(measuring.eval_config(policy, manifest, roles))
     card = model_card.card(result, manifest, examples_manifest)
     with storage.publishing_directory(evaluation) as aside:
         storage.write_json(aside / standing.CARD_FILE, card)
         storage.write_atomically(aside / standing.CARD_PAGE, model_card.page(card))
+        storage.write_json(aside / standing.SCORE_FILE, score)
+        storage.write_atomically(aside / standing.SCORE_PAGE, ml_test_score.page(score))
         storage.write_json(aside / standing.EVALUATION_FILE, content)
         storage.write_atomically(aside / standing.CONFIG_FILE, config)
         storage.write_atomically(aside / standing.REPORT_FILE, html)

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import REGRESSION, ExamplesManifest, ModelManifest
-from mainspring.components.evaluation import behaviour, costs, gates, measuring, noise, scoring, slices, worst_slices
-from mainspring.components.evaluation.catalogue import COUNTS, MAIN_METRIC
-from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Evidence, Judgement, Measured
-from mainspring.components.evaluation.measuring import Measure
+from mainspring.components.common.manifests import RANKING, ExamplesManifest, ModelManifest
+from mainspring.components.evaluation import (
+    behaviour,
+    costs,
+    faults,
+    gates,
+    linear,
+    measuring,
+    noise,
+    scoring,
+    slices,
+    worst_slices,
+)
+from mainspring.components.evaluation.catalogue import MAIN_METRIC
+from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, LINEAR, Evidence, Judgement, Measured
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
-from mainspring.components.evaluation.noise import Interval
+from mainspring.components.evaluation.noise import Interval, IntervalsOf
 from mainspring.components.evaluation.policy import BATCH_LATENCY, COSTS, ROW_LATENCY, Metric, Policy
 from mainspring.components.evaluation.scoring import LoadedModel, ScoredRows
 from mainspring.components.evaluation.worst_slices import Search
 
-SLICES_WITH_INTERVALS = 60
-"""Slices beyond these are measured without an interval of their main metric, which costs twenty times as much."""
+SLICES_WITH_INTERVALS = 300
+"""Slices beyond these are measured without an interval of their main metric."""
 
 SAMPLE_ROWS = 1_000
 """Rows on which behaviour is tested and latency measured."""
@@ -69,6 +77,7 @@ def evaluate(
     champion_uri: str,
     policy: Policy,
     rebaseline: bool = False,
+    beam_options: Sequence[str] = (),
 ) -> Evaluation:
     """Measures the challenger, and the champion if there is one, and judges the gates.
 
@@ -80,6 +89,7 @@ def evaluate(
         champion_uri: The version to beat; empty if none is served.
         policy: What to measure and to ask.
         rebaseline: Whether a champion that cannot be measured is left out, instead of refusing the challenger.
+        beam_options: Of the Beam runner that predicts; empty to predict here.
 
     Raises:
         UserError: The challenger cannot be loaded, or the examples cannot be read.
@@ -92,11 +102,15 @@ def evaluate(
             models[CHAMPION] = _load_champion(champion_uri, manifest, examples_manifest)
         except UserError as error:
             broken.append(f"the champion cannot be measured: {error}")
-    scored, fault = _score(examples / "eval", models, policy)
+    others = {}
+    if any(gate.better_than_linear for gate in policy.gates):
+        print("fitting a linear model to compare with", flush=True)
+        others[LINEAR] = linear.fit(examples / "train", manifest)
+    scored, fault = _score(examples / "eval", models, policy, others, beam_options)
     rate = len(scored) / scored.seconds if scored.seconds else 0
     print(f"predicted {len(scored):,} rows with {len(models)} model(s) at {rate:,.0f} rows/s", flush=True)
-    broken += ([fault] if fault else []) + _champion_faults(scored, manifest)
-    reasons = ([] if rebaseline else broken) + _faults(scored, manifest)
+    broken += ([fault] if fault else []) + faults.of_champion(scored, manifest)
+    reasons = ([] if rebaseline else broken) + faults.of_rows_and_challenger(scored, manifest)
     rebaselined = "; ".join(broken) if rebaseline else ""
     if rebaselined:
         print(f"{rebaselined}: judged as a first model, as asked", flush=True)
@@ -107,8 +121,7 @@ def evaluate(
         for role, predictions in scored.predictions.items()
         if scoring.fault(predictions, manifest) is None
     }
-    unknown = manifest.task != REGRESSION and bool((scored.labels == scoring.rows.UNKNOWN_CLASS).any())
-    if CHALLENGER not in usable or unknown:
+    if CHALLENGER not in usable or faults.has_unknown_classes(scored, manifest):
         return Evaluation(reasons, len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
     try:
         own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
@@ -149,40 +162,43 @@ def _judge(
     print(f"measuring {len(policy.metrics)} metrics", flush=True)
     measure = measuring.measure_with(policy.metrics, manifest)
 
-    main = _main_metric(policy, manifest)
-    measure_main = measuring.measure_with([main], manifest)
+    of_main = noise.intervals_with([_main_metric(policy, manifest)], manifest)
 
-    counts = {metric.name for metric in policy.metrics if metric.class_name in COUNTS}
-
-    def measured(part: slices.Slice, measure_intervals: Measure | None = None) -> Measured:
-        labels = scored.labels[part.indices]
-        values = {role: measure(labels, predicted[part.indices]) for role, predicted in usable.items()}
-        if measure_intervals is None:
+    def measured(part: slices.Slice, intervals_of: IntervalsOf | None = None) -> Measured:
+        labels = part.of(scored.labels)
+        predictions = {role: part.of(predicted) for role, predicted in usable.items()}
+        values = {role: measure(labels, predicted) for role, predicted in predictions.items()}
+        if intervals_of is None:
             return Measured(part, values)
-        told = {
-            role: noise.intervals(measure_intervals, labels, predicted[part.indices], values[role], counts)
-            for role, predicted in usable.items()
-        }
+        told = {role: intervals_of(labels, predicted, values[role]) for role, predicted in predictions.items()}
         return Measured(part, values, told)
 
-    overall = measured(slices.Slice({}, np.arange(len(scored))), measure)
+    overall = measured(slices.everything(len(scored)), noise.intervals_with(policy.metrics, manifest))
     found: list[Measured] = []
     skipped = {}
     for features in policy.slices:
-        parts, others = slices.slices_of(scored.slices, features, policy.min_slice_rows)
-        found += [
-            measured(part, measure_main if len(found) + number < SLICES_WITH_INTERVALS else None)
-            for number, part in enumerate(parts)
-        ]
-        skipped[" × ".join(features)] = others
+        parts, too_few = slices.slices_of(scored.slices, features, policy.min_slice_rows)
+        room = SLICES_WITH_INTERVALS - len(found)
+        found += [measured(part, of_main if number < room else None) for number, part in enumerate(parts)]
+        skipped[" × ".join(features)] = too_few
     worst, bad = _worst(scored, usable[CHALLENGER], manifest, policy), []
     if worst:
-        bad = [measured(slices.rows_of(scored.slices, one.values), measure_main) for one in worst.found]
+        bad = [measured(slices.rows_of(scored.slices, one.values), of_main) for one in worst.found]
     print(f"measured {len(found)} slices; judging {len(policy.gates)} gates", flush=True)
     asked = {gate.metric for gate in policy.gates} - set(COSTS)
-    measures = {name: measuring.measure_with([policy.metric(name)], manifest) for name in asked}
+    metrics = {name: policy.metric(name) for name in sorted(asked)}
     judgements = gates.judge(
-        Evidence(policy, scored.labels, usable, overall, found, measures, own.costs, own.cost_intervals)
+        Evidence(
+            policy,
+            scored.labels,
+            usable,
+            overall,
+            found,
+            {name: noise.without_each(metric, manifest) for name, metric in metrics.items()},
+            {name: noise.intervals_with([metric], manifest) for name, metric in metrics.items()},
+            own.costs,
+            own.cost_intervals,
+        )
     )
     judgements += own.behaviour
     if not judgements:
@@ -204,8 +220,8 @@ def _judge(
 
 
 def _worst(scored: ScoredRows, predictions: Any, manifest: ModelManifest, policy: Policy) -> Search | None:
-    if not policy.worst_slices:
-        return None
+    if not policy.worst_slices or manifest.task == RANKING:
+        return None  # A ranking's rows stand and fall with their query, so no loss of one row can be told.
     losses = worst_slices.row_losses(scored.labels, predictions, manifest.task)
     return worst_slices.search(scored.slices, losses, policy.min_slice_rows, policy.worst_slices)
 
@@ -225,7 +241,13 @@ def _load_champion(uri: str, challenger: ModelManifest, examples: ExamplesManife
     return scoring.load(folder, manifest)
 
 
-def _score(folder: Path, models: dict[str, LoadedModel], policy: Policy) -> tuple[ScoredRows, str | None]:
+def _score(
+    folder: Path,
+    models: dict[str, LoadedModel],
+    policy: Policy,
+    others: Mapping[str, scoring.Predictor],
+    beam_options: Sequence[str],
+) -> tuple[ScoredRows, str | None]:
     features = {feature for crossed in policy.slices for feature in crossed}
     buckets = dict(policy.buckets)
     if policy.worst_slices:
@@ -234,35 +256,19 @@ def _score(folder: Path, models: dict[str, LoadedModel], policy: Policy) -> tupl
         numbers = [name for name, kind in kinds.items() if kind == "numeric" and name not in features]
         buckets = {**dict.fromkeys(numbers, SEARCHED_BUCKETS), **buckets}
         features |= set(kinds)
+
+    def score() -> ScoredRows:
+        if not beam_options:
+            return scoring.score(folder, models, sorted(features), buckets, others)
+        from mainspring.components.evaluation import beam_scoring
+
+        return beam_scoring.score(folder, models, sorted(features), buckets, others, beam_options)
+
     try:
-        return scoring.score(folder, models, sorted(features), buckets), None
+        return score(), None
     except scoring.ModelFailure as error:
         if error.role != CHAMPION:
             raise
-        del models[CHAMPION]
-        return scoring.score(folder, models, sorted(features), buckets), f"the champion cannot be measured: {error}"
-
-
-def _champion_faults(scored: ScoredRows, manifest: ModelManifest) -> list[str]:
-    predictions = scored.predictions.get(CHAMPION)
-    fault = None if predictions is None else scoring.fault(predictions, manifest)
-    return [f"champion: {fault}"] if fault else []
-
-
-def _faults(scored: ScoredRows, manifest: ModelManifest) -> list[str]:
-    if len(scored) == 0:
-        left_out = f" with a label ({scored.unlabelled:,} have none)" if scored.unlabelled else ""
-        return [f"the eval split has no rows{left_out}"]
-    fault = scoring.fault(scored.predictions[CHALLENGER], manifest)
-    found = [f"challenger: {fault}"] if fault else []
-    distinct = np.unique(scored.labels)
-    if manifest.task != REGRESSION and scoring.rows.UNKNOWN_CLASS in distinct:
-        count = int((scored.labels == scoring.rows.UNKNOWN_CLASS).sum())
-        known = ", ".join(manifest.classes[:10])
-        found.append(f"label {manifest.label}: {count:,} eval rows hold a class that the model does not know ({known})")
-    elif len(distinct) == 1:
-        what = "value" if manifest.task == REGRESSION else "class"
-        found.append(
-            f"label {manifest.label}: all {len(scored):,} eval rows hold one {what}, so nothing can be told apart"
-        )
-    return found
+        fault = f"the champion cannot be measured: {error}"
+    del models[CHAMPION]
+    return score(), fault

@@ -53,7 +53,7 @@ def finite(values: Mapping[str, Any]) -> dict[str, Any]:
 def _slice(measured: Measured) -> dict[str, Any]:
     return {
         "slice": dict(measured.slice.values),
-        "rows": len(measured.slice.indices),
+        "rows": measured.slice.rows,
         **_by_role(measured.values),
         "intervals": _intervals(measured),
     }

@@ -5,20 +5,32 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import HIGHER, LOWER
-from mainspring.components.evaluation.measuring import Measure
-from mainspring.components.evaluation.noise import Interval, interval_of_difference, intervals
+from mainspring.components.evaluation.noise import Interval, IntervalsOf, interval_of_difference
 from mainspring.components.evaluation.policy import COSTS, Gate, Policy
+from mainspring.components.evaluation.replicates import WithoutEach
 from mainspring.components.evaluation.slices import Slice, described
 from mainspring.components.evaluation.trivial import trivial_value
 
 TRIVIAL_MARGIN = 1e-6
 """To beat the trivial predictor is to be better by more than the metrics' own precision."""
 
-CHALLENGER, CHAMPION = "challenger", "champion"
+CHALLENGER, CHAMPION, LINEAR = "challenger", "champion", "linear"
+
+
+BOUND, LOSS, GAIN, GAP, TRIVIAL, NO_SLICE, BEHAVIOUR = (
+    "bound",
+    "loss",
+    "gain",
+    "gap",
+    "trivial",
+    "no slice",
+    "behaviour",
+)
+"""Kinds of judgements, besides `LINEAR`."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +50,8 @@ class Judgement:
     passed: bool
     says: str
     """The outcome in one sentence."""
+    kind: str = BOUND
+    """What was asked: one of the kinds above."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,13 @@ class Evidence:
     policy: Policy
     labels: Labels
     predictions: Mapping[str, Predictions]
-    """By role; without a champion, the challenger's alone."""
+    """By role; without a champion, none of it. `LINEAR` only where a gate asks for it."""
     overall: Measured
     slices: Sequence[Measured]
-    measures: Mapping[str, Measure]
-    """By metric's name, the function that computes that metric alone."""
+    without_each: Mapping[str, WithoutEach]
+    """By metric's name, the function that computes it without each group of rows."""
+    intervals_of: Mapping[str, IntervalsOf]
+    """By metric's name, the function that tells the interval of its value."""
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Size and latencies by role and name; see `costs.py`."""
     cost_intervals: Mapping[str, Interval] = field(default_factory=dict)
@@ -85,7 +101,7 @@ def _judge_gate(gate: Gate, evidence: Evidence) -> list[Judgement]:
     if not asked:
         every = " and ".join(gate.slice)
         says = f"{gate.metric}: no slice of {every} has {evidence.policy.min_slice_rows} rows, so nothing was judged"
-        return [Judgement(gate.metric, {}, f"every slice of {every}", None, None, None, None, False, says)]
+        return [Judgement(gate.metric, {}, f"every slice of {every}", None, None, None, None, False, says, NO_SLICE)]
     judgements = [judgement for measured in asked for judgement in _judge_rows(gate, evidence, measured)]
     return judgements + ([] if gate.max_gap is None else [_judge_gap(gate, evidence, asked)])
 
@@ -95,7 +111,7 @@ def _judge_cost(gate: Gate, evidence: Evidence) -> list[Judgement]:
     judgements = []
     if gate.max is not None:
         judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, LOWER))
-    if gate.is_comparison and CHAMPION in evidence.predictions:
+    if gate.asks_loss and CHAMPION in evidence.predictions:
         judgements.append(_judge_loss(gate, measured, LOWER, evidence.cost_intervals.get(gate.metric)))
     return judgements
 
@@ -110,7 +126,7 @@ def _judge_gap(gate: Gate, evidence: Evidence, asked: Sequence[Measured]) -> Jud
     if len(asked) < 2 or len(known) < len(asked):
         why = "there is only one" if len(asked) < 2 else "it cannot be computed on all of them"
         says = f"{gate.metric}: asked {words}; {why}"
-        return Judgement(gate.metric, {}, words, None, None, None, None, False, says)
+        return Judgement(gate.metric, {}, words, None, None, None, None, False, says, GAP)
     (low, at_low), (high, at_high) = min(known), max(known)
     gap = high - low
     interval = _interval_of_gap(gate, evidence, asked[at_high], asked[at_low], len(asked))
@@ -123,7 +139,7 @@ def _judge_gap(gate: Gate, evidence: Evidence, asked: Sequence[Measured]) -> Jud
         f"({described(asked[at_low].slice.values)}) is {_text(gap)}: {'passes' if passed else 'fails'}"
     ) + (_noise_in_words(interval, is_noise, 1) if gap > bound else "")
     champion = max(finite) - min(finite) if finite and len(finite) == len(asked) else None
-    return Judgement(gate.metric, {}, words, gap, champion, bound - gap, interval, passed, says)
+    return Judgement(gate.metric, {}, words, gap, champion, bound - gap, interval, passed, says, GAP)
 
 
 def _interval_of_gap(gate: Gate, evidence: Evidence, high: Measured, low: Measured, count: int) -> Interval | None:
@@ -134,13 +150,9 @@ def _interval_of_gap(gate: Gate, evidence: Evidence, high: Measured, low: Measur
     """
     squares, gap = 0.0, high.values[CHALLENGER][gate.metric] - low.values[CHALLENGER][gate.metric]
     for measured in (high, low):
-        indices = measured.slice.indices
-        own = intervals(
-            evidence.measures[gate.metric],
-            evidence.labels[indices],
-            evidence.predictions[CHALLENGER][indices],
-            measured.values[CHALLENGER],
-        ).get(gate.metric)
+        labels, predictions = (measured.slice.of(of) for of in (evidence.labels, evidence.predictions[CHALLENGER]))
+        told = evidence.intervals_of[gate.metric](labels, predictions, measured.values[CHALLENGER])
+        own = told.get(gate.metric)
         if own is None:
             return None
         squares += ((own.high - own.low) / 2) ** 2
@@ -153,16 +165,23 @@ def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judg
     judgements = []
     metric = evidence.policy.metric(gate.metric)
     if gate.better_than_trivial:
-        trivial, what = trivial_value(metric.class_name, evidence.labels[measured.slice.indices])
+        trivial, what = trivial_value(metric, measured.slice.of(evidence.labels))
         asked = f"better than {_text(trivial)}, {what}"
-        judgements.append(_judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN))
+        judgement = _judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN)
+        judgements.append(replace(judgement, kind=TRIVIAL))
     if gate.min is not None:
         judgements.append(_judge_bound(gate, measured, f"at least {_text(gate.min)}", gate.min, 1))
     if gate.max is not None:
         judgements.append(_judge_bound(gate, measured, f"at most {_text(gate.max)}", gate.max, -1))
-    if gate.is_comparison and CHAMPION in evidence.predictions:
-        interval = _interval(gate, evidence, measured) if _differs(gate, measured) else None
+    if gate.asks_loss and CHAMPION in evidence.predictions:
+        interval = _interval(gate, evidence, measured, CHAMPION)
         judgements.append(_judge_loss(gate, measured, metric.direction, interval))
+    if gate.asks_gain and CHAMPION in evidence.predictions:
+        interval = _interval(gate, evidence, measured, CHAMPION)
+        judgements.append(replace(_judge_gain(gate, measured, metric.direction, interval, CHAMPION), kind=GAIN))
+    if gate.better_than_linear:
+        interval = _interval(gate, evidence, measured, LINEAR)
+        judgements.append(replace(_judge_gain(gate, measured, metric.direction, interval, LINEAR), kind=LINEAR))
     return judgements
 
 
@@ -181,11 +200,6 @@ def _judge_bound(
     return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, None, passed, says)
 
 
-def _differs(gate: Gate, measured: Measured) -> bool:
-    values = [_value(measured, role, gate.metric) for role in (CHALLENGER, CHAMPION)]
-    return None not in values and values[0] != values[1]
-
-
 def _judge_loss(gate: Gate, measured: Measured, direction: int, interval: Interval | None) -> Judgement:
     challenger = _value(measured, CHALLENGER, gate.metric)
     champion = _value(measured, CHAMPION, gate.metric)
@@ -194,7 +208,7 @@ def _judge_loss(gate: Gate, measured: Measured, direction: int, interval: Interv
     if challenger is None or champion is None:
         whom = CHALLENGER if challenger is None else CHAMPION
         says = f"{where}: asked {asked}; cannot be computed for the {whom}"
-        return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
+        return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says, LOSS)
     loss = (champion - challenger) * direction
     margin = _allowed_loss(gate, champion) - loss
     is_noise = interval is not None and interval.low <= 0 <= interval.high
@@ -202,18 +216,47 @@ def _judge_loss(gate: Gate, measured: Measured, direction: int, interval: Interv
     how = "equal" if loss == 0 else f"{'worse' if loss > 0 else 'better'} by {_text(abs(loss))}"
     says = f"{where}: asked {asked}; {_text(challenger)} against {_text(champion)} is {how}: "
     says += ("passes" if passed else "fails") + _noise_in_words(interval, is_noise, loss)
-    return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, interval, passed, says)
-
-
-def _interval(gate: Gate, evidence: Evidence, measured: Measured) -> Interval | None:
-    indices = measured.slice.indices
-    return interval_of_difference(
-        evidence.measures[gate.metric],
-        gate.metric,
-        evidence.labels[indices],
-        evidence.predictions[CHALLENGER][indices],
-        evidence.predictions[CHAMPION][indices],
+    return Judgement(
+        gate.metric, measured.slice.values, asked, challenger, champion, margin, interval, passed, says, LOSS
     )
+
+
+def _judge_gain(gate: Gate, measured: Measured, direction: int, interval: Interval | None, role: str) -> Judgement:
+    """Judges a gain over the champion or the linear model: within noise it is none, and unknown noise is noise."""
+    challenger, other = (_value(measured, each, gate.metric) for each in (CHALLENGER, role))
+    whom = "the champion" if role == CHAMPION else "a linear model of the same features"
+    shown = _value(measured, CHAMPION, gate.metric)
+    where = f"{gate.metric} ({described(measured.slice.values)})"
+    least = _asked_gain(gate, other or 0.0) if role == CHAMPION else TRIVIAL_MARGIN
+    asked = f"better than {whom}" + (f" by at least {_text(least)}" if role == CHAMPION and least > 0 else "")
+    if challenger is None or other is None:
+        says = f"{where}: asked {asked}; cannot be computed for {'the challenger' if challenger is None else whom}"
+        return Judgement(gate.metric, measured.slice.values, asked, challenger, shown, None, None, False, says)
+    gain = (challenger - other) * direction
+    is_noise = interval is None or interval.low <= 0 <= interval.high
+    passed = gain > 0 and gain >= least and not (gate.allow_noise and is_noise)
+    how = "equal" if gain == 0 else f"{'better' if gain > 0 else 'worse'} by {_text(abs(gain))}"
+    says = f"{where}: asked {asked}; {_text(challenger)} against {_text(other)} is {how}: "
+    says += ("passes" if passed else "fails") + _noise_in_words(interval, is_noise, 1)
+    return Judgement(gate.metric, measured.slice.values, asked, challenger, shown, gain - least, interval, passed, says)
+
+
+def _asked_gain(gate: Gate, champion: float) -> float:
+    shares = [] if gate.min_relative_gain is None else [gate.min_relative_gain * abs(champion)]
+    return max(shares if gate.min_gain is None else [gate.min_gain, *shares])
+
+
+def _interval(gate: Gate, evidence: Evidence, measured: Measured, role: str) -> Interval | None:
+    """Returns the interval of the difference to another model; None where there is none or it cannot be told."""
+    values = [_value(measured, each, gate.metric) for each in (CHALLENGER, role)]
+    if values[0] is None or values[1] is None or values[0] == values[1]:
+        return None
+    labels, *predictions = (
+        measured.slice.of(each)
+        for each in (evidence.labels, evidence.predictions[CHALLENGER], evidence.predictions[role])
+    )
+    values_without = evidence.without_each[gate.metric]
+    return interval_of_difference(values_without, values[0] - values[1], labels, *predictions)
 
 
 def _noise_in_words(interval: Interval | None, is_noise: bool, loss: float) -> str:

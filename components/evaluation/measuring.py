@@ -11,10 +11,10 @@ from tensorflow_model_analysis.metrics import binary_confusion_matrices, metric_
 from tensorflow_model_analysis.proto import config_pb2
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTICLASS, ModelManifest
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
 from mainspring.components.evaluation import accumulators
 from mainspring.components.evaluation.accumulators import Labels, Predictions
-from mainspring.components.evaluation.catalogue import METRICS, UNDEFINED_FOR_ONE_CLASS
+from mainspring.components.evaluation.catalogue import METRICS, NDCG_PLACES, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy import Metric, Policy
 
 
@@ -27,17 +27,21 @@ Measure = Callable[[Labels, Predictions], dict[str, float]]
 
 
 def metrics_specs(metrics: Sequence[Metric], model: ModelManifest) -> list[config_pb2.MetricsSpec]:
-    """Returns TFMA's specs: one-class metrics of a multiclass model are averaged over the classes (macro)."""
-    plain, averaged = config_pb2.MetricsSpec(), config_pb2.MetricsSpec()
+    """Returns TFMA's specs: one-class metrics are averaged over the classes (macro) where there are several outputs."""
+    plain, averaged, by_query = config_pb2.MetricsSpec(), config_pb2.MetricsSpec(), config_pb2.MetricsSpec()
+    by_query.query_key = model.query
     averaged.aggregate.macro_average = True
     for index in range(len(model.classes)):
         averaged.aggregate.class_weights[index] = 1.0
     for metric in metrics:
-        spec = averaged if model.task == MULTICLASS and METRICS[metric.class_name].per_class else plain
-        spec.metrics.add(
-            class_name=metric.class_name, config=json.dumps({**metric.settings, "name": metric.name}, sort_keys=True)
-        )
-    return [spec for spec in (plain, averaged) if spec.metrics]
+        known = METRICS[metric.class_name]
+        several = model.task in (MULTICLASS, MULTILABEL)
+        spec = by_query if known.per_query else averaged if several and known.per_class else plain
+        settings = {**metric.settings, "name": metric.name}
+        if metric.class_name == "NDCG":
+            settings = {"gain_key": model.label, "top_k_list": [NDCG_PLACES], **settings}
+        spec.metrics.add(class_name=metric.class_name, config=json.dumps(settings, sort_keys=True))
+    return [spec for spec in (plain, averaged, by_query) if spec.metrics]
 
 
 def eval_config(policy: Policy, model: ModelManifest, roles: Sequence[str]) -> config_pb2.EvalConfig:
@@ -86,12 +90,19 @@ def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
             names = ", ".join(metric.name for metric in metrics)
             raise MetricFailure(f"the metrics cannot be computed ({names}): {str(error)[:300]}") from error
         measured = {metric.name: _scalar(values, metric.name) for metric in metrics}
-        classes = len(model.classes) if model.task == MULTICLASS else 2
-        if len(np.unique(labels)) < classes:
+        if one_class_undefined and not _every_class_occurs(labels, model):
             measured |= dict.fromkeys(one_class_undefined, float("nan"))
         return measured
 
     return measure
+
+
+def _every_class_occurs(labels: Labels, model: ModelManifest) -> bool:
+    if labels.ndim == 2:
+        return bool((labels.min(axis=0) < labels.max(axis=0)).all())
+    if model.task == MULTICLASS:
+        return bool(np.bincount(labels.astype(np.int64), minlength=len(model.classes)).all())
+    return bool(labels.min() < labels.max())
 
 
 class _Values(dict[Any, Any]):
@@ -153,12 +164,13 @@ def _many_thresholds(computations: Sequence[Any]) -> dict[Any, Any]:
 
 def _matrices(key: Any, thresholds: Any, labels: Labels, predictions: Predictions) -> Any:
     if key.sub_key is not None:
-        labels, predictions = (labels == key.sub_key.class_id).astype(np.float64), predictions[:, key.sub_key.class_id]
+        labels, predictions = accumulators.of_class(labels, predictions, key.sub_key.class_id)
     return accumulators.matrices(thresholds, labels, predictions)
 
 
 def _scalar(values: dict[Any, Any], name: str) -> float:
     """Returns the metric's value; NaN if TFMA gave none or more than one number."""
-    found = [value for key, value in values.items() if key.name == name and key.sub_key is None]
+    of_metric = {key: value for key, value in values.items() if key.name == name}
+    found = [value for key, value in of_metric.items() if key.sub_key is None or key.sub_key.top_k is not None]
     array = np.asarray(found[0], dtype=np.float64) if len(found) == 1 else np.array([])
     return float(array.reshape(-1)[0]) if array.size == 1 else float("nan")

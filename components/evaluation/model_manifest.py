@@ -7,12 +7,12 @@ from pathlib import Path
 
 from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import BINARY, MULTICLASS, ModelManifest
+from mainspring.components.common.manifests import BINARY, MULTICLASS, MULTILABEL, RANKING, ModelManifest
 
 
 def misfit(champion: ModelManifest, challenger: ModelManifest, columns: Mapping[str, str]) -> str | None:
     """Returns why the champion cannot be measured on the challenger's rows, in words, or None."""
-    for what in ("task", "label", "classes"):
+    for what in ("task", "label", "classes", "query"):
         theirs, ours = getattr(champion, what), getattr(challenger, what)
         if theirs != ours:
             return f"its {what} is {theirs!r}, the challenger's {ours!r}"
@@ -30,11 +30,14 @@ def read_manifest(folder: Path) -> ModelManifest:
     """
     path = folder / manifests.MODEL_MANIFEST
     manifest = manifests.read(ModelManifest, path)
-    if manifest.task not in manifests.TASKS:
-        raise UserError(f"{path}: unknown task {manifest.task!r}; known are {', '.join(manifests.TASKS)}")
-    count = len(manifest.classes)
-    if (manifest.task == BINARY and count != 2) or (manifest.task == MULTICLASS and count < 2):
-        raise UserError(f"{path}: {count} classes do not suit {manifest.task}")
+    if manifest.task not in manifests.JUDGED_TASKS:
+        raise UserError(f"{path}: unknown task {manifest.task!r}; known are {', '.join(manifests.JUDGED_TASKS)}")
+    count = len(set(manifest.classes))
+    least = {BINARY: 2, MULTICLASS: 2, MULTILABEL: 1}.get(manifest.task, 0)
+    if count < least or count != len(manifest.classes) or (manifest.task == BINARY and count != 2):
+        raise UserError(f"{path}: {len(manifest.classes)} classes do not suit {manifest.task}, or one occurs twice")
+    if manifest.task == RANKING and manifest.query in ("", manifest.label):
+        raise UserError(f"{path}: ranking needs `query`, the column that says which rows belong together")
     odd = sorted(name for name, kind in manifest.features.items() if kind not in ("numeric", "categorical"))
     if odd or not manifest.features:
         raise UserError(f"{path}: features must be numeric or categorical: {', '.join(odd) or 'there are none'}")

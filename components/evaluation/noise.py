@@ -1,28 +1,30 @@
-"""How much of a difference between two models is noise: the delete-a-group jackknife over the same rows."""
+"""How much of a value, or of a difference between two models, is noise: the delete-a-group jackknife over the rows.
+
+Variance: (G - 1) / G times the sum of squares of the G leave-one-out values about their mean (Efron and Tibshirani, An
+Introduction to the Bootstrap, 1993, section 11.5).
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Set
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
+from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.evaluation import measuring, replicates
 from mainspring.components.evaluation.accumulators import Labels, Predictions
-from mainspring.components.evaluation.measuring import Measure
-from mainspring.components.evaluation.slices import random_parts
-
-GROUPS = 20
-"""Groups left out in turn; TFMA's own jackknife uses as many."""
+from mainspring.components.evaluation.catalogue import COUNTS
+from mainspring.components.evaluation.policy import Metric
+from mainspring.components.evaluation.replicates import GROUPS, WithoutEach
 
 T_95 = 2.093
 """97.5 % quantile of Student's t with `GROUPS` - 1 degrees of freedom: a two-sided interval of 95 %."""
 
-SEED = 20131
-"""Of the rows' random grouping: the same rows give the same interval."""
-
 MIN_ROWS = 2 * GROUPS
-"""With fewer rows there is no telling noise from loss."""
+"""With fewer rows (in ranking: queries) there is no telling noise from loss."""
 
 
 @dataclass(frozen=True)
@@ -33,60 +35,68 @@ class Interval:
     high: float
 
 
-def interval_of_difference(
-    measure: Measure, name: str, labels: Labels, challenger: Predictions, champion: Predictions
-) -> Interval | None:
-    """Returns the interval of challenger minus champion, or None where the rows are too few to tell.
+IntervalsOf = Callable[[Labels, Predictions, Mapping[str, float]], dict[str, Interval]]
+"""From labels, predictions and the metrics' values over these rows to intervals; only those that can be told."""
 
-    Both models leave out the same rows each time, so what is hard for both cancels out. Variance: (G - 1) / G times the
-    sum of squares of the G leave-one-out differences about their mean (Efron and Tibshirani, An Introduction to the
-    Bootstrap, 1993, section 11.5).
+
+def without_each(metric: Metric, model: ModelManifest) -> WithoutEach:
+    """Returns the function that computes a metric without each group of rows in turn."""
+    fast = replicates.without_each(metric)
+    if fast:
+        return fast
+    measure = measuring.measure_with([metric], model)
+
+    def one_by_one(labels: Labels, predictions: Predictions) -> NDArray[np.float64]:
+        kept = replicates.kept_rows(labels, predictions)
+        return np.array([measure(labels[rows], predictions[rows])[metric.name] for rows in kept])
+
+    return one_by_one
+
+
+def interval_of_difference(
+    values: WithoutEach, whole: float, labels: Labels, challenger: Predictions, other: Predictions
+) -> Interval | None:
+    """Returns the interval of challenger minus other, or None where the rows are too few to tell.
+
+    Both models leave out the same rows each time, so what is hard for both cancels out.
 
     Args:
-        measure: Computes at least the metric `name`.
-        name: Of the metric.
-        labels: [rows].
+        values: Computes the metric without each group.
+        whole: The difference over all rows.
+        labels: Of the rows.
         challenger: Its predictions on these rows.
-        champion: Its predictions on the same rows.
+        other: Another model's predictions on the same rows.
     """
-    if len(labels) < MIN_ROWS:
+    if replicates.independent_rows(labels, challenger) < MIN_ROWS:
         return None
-    differences = np.array(
-        [
-            measure(labels[kept], challenger[kept])[name] - measure(labels[kept], champion[kept])[name]
-            for kept in random_parts(len(labels), GROUPS, SEED)
-        ]
-    )
-    whole = measure(labels, challenger)[name] - measure(labels, champion)[name]
-    error = math.sqrt((GROUPS - 1) / GROUPS * float(np.square(differences - differences.mean()).sum()))
-    if not math.isfinite(whole) or not math.isfinite(error):
+    return _interval(whole, values(labels, challenger) - values(labels, other))
+
+
+def intervals_with(metrics: Sequence[Metric], model: ModelManifest) -> IntervalsOf:
+    """Returns the function that tells the intervals of the metrics' own values.
+
+    Metrics that count rows grow with them, so the jackknife tells nothing of them: they get none.
+    """
+    told = [metric for metric in metrics if metric.class_name not in COUNTS]
+    fast = {metric.name: replicates.without_each(metric) for metric in told}
+    others = [metric for metric in told if fast[metric.name] is None]
+    measure = measuring.measure_with(others, model) if others else None
+
+    def intervals(labels: Labels, predictions: Predictions, whole: Mapping[str, float]) -> dict[str, Interval]:
+        if replicates.independent_rows(labels, predictions) < MIN_ROWS:
+            return {}
+        values = {name: function(labels, predictions) for name, function in fast.items() if function}
+        if measure:
+            parts = [measure(labels[rows], predictions[rows]) for rows in replicates.kept_rows(labels, predictions)]
+            values |= {metric.name: np.array([part[metric.name] for part in parts]) for metric in others}
+        found = {name: _interval(whole[name], each) for name, each in sorted(values.items())}
+        return {name: interval for name, interval in found.items() if interval}
+
+    return intervals
+
+
+def _interval(whole: float, values: NDArray[np.float64]) -> Interval | None:
+    error = math.sqrt((GROUPS - 1) / GROUPS * float(np.square(values - values.mean()).sum()))
+    if not math.isfinite(error) or not math.isfinite(whole):
         return None
     return Interval(whole - T_95 * error, whole + T_95 * error)
-
-
-def intervals(
-    measure: Measure,
-    labels: Labels,
-    predictions: Predictions,
-    whole: Mapping[str, float],
-    counts: Set[str] = frozenset(),
-) -> dict[str, Interval]:
-    """Returns the interval of each metric's own value, by the same jackknife; only those that can be told.
-
-    Args:
-        measure: Computes the metrics.
-        labels: [rows].
-        predictions: On these rows.
-        whole: The metrics' values over all these rows.
-        counts: Those that count rows: they grow with the rows, so the jackknife tells nothing of them.
-    """
-    if len(labels) < MIN_ROWS:
-        return {}
-    parts = [measure(labels[kept], predictions[kept]) for kept in random_parts(len(labels), GROUPS, SEED)]
-    found = {}
-    for name in sorted(parts[0].keys() - counts):
-        values = np.array([part[name] for part in parts])
-        error = math.sqrt((GROUPS - 1) / GROUPS * float(np.square(values - values.mean()).sum()))
-        if math.isfinite(error) and math.isfinite(whole[name]):
-            found[name] = Interval(whole[name] - T_95 * error, whole[name] + T_95 * error)
-    return found

@@ -10,11 +10,12 @@ import numpy as np
 from markupsafe import Markup
 
 from mainspring.components.common import report
-from mainspring.components.common.manifests import BINARY, REGRESSION, ModelManifest
-from mainspring.components.evaluation import accumulators, curves, slice_picture
+from mainspring.components.common.manifests import BINARY, MULTILABEL, REGRESSION, ModelManifest
+from mainspring.components.evaluation import accumulators, curves, slice_picture, versions_picture
 from mainspring.components.evaluation.catalogue import MAIN_METRIC, result_name
 from mainspring.components.evaluation.evaluation import Evaluation
-from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, Judgement, Measured
+from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, LINEAR, Judgement, Measured
+from mainspring.components.evaluation.history import PastVersion
 from mainspring.components.evaluation.scoring import ScoredRows
 from mainspring.components.evaluation.slices import described
 from mainspring.components.evaluation.worst_slices import Search
@@ -25,8 +26,22 @@ CALIBRATION_BINS = 10
 Section = tuple[str, Markup | str]
 
 
-def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> str:
-    """Returns the whole HTML page."""
+def page(
+    evaluation: Evaluation,
+    manifest: ModelManifest,
+    champion_uri: str,
+    versions: Sequence[PastVersion] = (),
+    score: Mapping[str, Any] | None = None,
+) -> str:
+    """Returns the whole HTML page.
+
+    Args:
+        evaluation: What was measured and judged.
+        manifest: The challenger's.
+        champion_uri: The version it was compared with; empty if none.
+        versions: Those published before.
+        score: From `ml_test_score`.
+    """
     sections: list[Section] = [("Verdict", _verdict(evaluation))]
     if evaluation.judgements:
         sections.append(("Gates", _gates(evaluation.judgements)))
@@ -34,6 +49,8 @@ def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> 
         sections.insert(0, ("Rebaselined", f"{evaluation.rebaselined}. As asked, judged as a first model."))
     if evaluation.overall:
         sections.append(("Metrics", _metrics(evaluation.overall)))
+    if versions and evaluation.overall:
+        sections.append(("Metrics over versions", versions_picture.picture(versions, evaluation.overall)))
     if evaluation.slices:
         sections += _slices(evaluation.slices, evaluation.overall, manifest)
     if evaluation.worst:
@@ -42,9 +59,21 @@ def page(evaluation: Evaluation, manifest: ModelManifest, champion_uri: str) -> 
         sections += _curves(evaluation.scored, evaluation.overall, manifest)
     if evaluation.costs:
         sections.append(("Size and latency", _costs(evaluation.costs)))
+    if score:
+        sections.append(("ML Test Score", _score(score)))
     sections.append(("What was compared", _provenance(evaluation, manifest, champion_uri)))
     sentence = "Blessed: every gate passed." if evaluation.blessed else "Not blessed."
     return report.page("Evaluation", (evaluation.blessed, sentence), sections)
+
+
+def _score(score: Mapping[str, Any]) -> Markup:
+    done = [each for each in score["tests"] if each["automated"]]
+    text = Markup(
+        "<p>{} of the rubric's 28 tests are automated in this run, {} of them passed; the other {} are not.</p>"
+    )
+    rows = [[each["group"], each["test"], each["passed"], each["evidence"]] for each in done]
+    counts = text.format(len(done), score["passed"], len(score["tests"]) - len(done))
+    return counts + report.table(["Group", "Test", "Passed", "Evidence"], rows)
 
 
 def _verdict(evaluation: Evaluation) -> Markup | str:
@@ -82,9 +111,13 @@ def _metrics(overall: Measured) -> Markup:
         row: list[report.Cell] = [name, _with_interval(overall, CHALLENGER, name)]
         if champion:
             row += [_with_interval(overall, CHAMPION, name), _cell(value - overall.values[CHAMPION][name])]
+        if LINEAR in overall.values:
+            row.append(_with_interval(overall, LINEAR, name))
         rows.append(row)
-    headers = ["Metric", "Challenger (95 % interval)", "Champion (95 % interval)", "Difference"]
-    return report.table(headers if champion else headers[:2], rows)
+    headers = ["Metric", "Challenger (95 % interval)"]
+    headers += ["Champion (95 % interval)", "Difference"] if champion else []
+    headers += ["Linear model (95 % interval)"] if LINEAR in overall.values else []
+    return report.table(headers, rows)
 
 
 def _slices(slices: Sequence[Measured], overall: Measured | None, manifest: ModelManifest) -> list[Section]:
@@ -95,7 +128,7 @@ def _slices(slices: Sequence[Measured], overall: Measured | None, manifest: Mode
     rows = [
         [
             described(measured.slice.values),
-            len(measured.slice.indices),
+            measured.slice.rows,
             *(_cell(measured.values[role][metric]) for metric in names for role in roles),
         ]
         for measured in slices
@@ -147,6 +180,8 @@ def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> l
             ("ROC", report.line_chart(roc, diagonal=True, x_label="false positive rate", y_label="true positive rate")),
             ("Precision and recall", report.line_chart(recall, x_label="recall", y_label="precision")),
         ]
+    if manifest.task == MULTILABEL:
+        sections.append(("Classes (challenger)", _classes(scored.labels, scored.predictions[CHALLENGER], manifest)))
     if manifest.task in (BINARY, REGRESSION):
         points = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
         calibrated = report.line_chart(points, diagonal=True, x_label="mean prediction", y_label="mean label")
@@ -156,6 +191,18 @@ def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> l
         if confusion:
             sections.append((f"Confusion matrix ({role})", _confusion(confusion)))
     return sections
+
+
+def _classes(labels: accumulators.Labels, predictions: accumulators.Predictions, manifest: ModelManifest) -> Markup:
+    chosen = predictions > curves.THRESHOLD
+    rows: list[list[report.Cell]] = []
+    for index, name in enumerate(manifest.classes):
+        is_class, taken = labels[:, index] == 1, chosen[:, index]
+        right = int((is_class & taken).sum())
+        precision = right / int(taken.sum()) if taken.any() else None
+        recall = right / int(is_class.sum()) if is_class.any() else None
+        rows.append([name, int(is_class.sum()), int(taken.sum()), precision, recall])
+    return report.table(["Class", "Rows", "Predicted", "Precision", "Recall"], rows)
 
 
 def _precision_at_recall(curve: curves.Curve) -> list[tuple[float, float]]:

@@ -18,6 +18,7 @@ TRIVIAL_METRICS = frozenset(
         "SparseCategoricalAccuracy",
         "SparseCategoricalCrossentropy",
         "MeanSquaredError",
+        "NDCG",
         "RootMeanSquaredError",
     }
 )
@@ -95,21 +96,38 @@ class Gate:
     max_relative_loss: float | None = None
     """By which share of the champion's value it may be worse; where both are given, both must hold."""
     allow_noise: bool = True
-    """Whether a loss whose 95 % confidence interval reaches zero is no loss."""
+    """Whether a difference whose 95 % confidence interval reaches zero is none: no loss, and no gain either."""
+    min_gain: float | None = None
+    """By how much, in the metric's own unit, it must be better than the champion."""
+    min_relative_gain: float | None = None
+    """By which share of the champion's value it must be better."""
     max_gap: float | None = None
     """By how much the metric may differ between any two slices of the feature."""
     better_than_trivial: bool = False
     """Whether it must beat the predictor that looks at no feature."""
+    better_than_linear: bool = False
+    """Whether it must beat a linear model of the same features; see `linear.py`."""
+
+    @property
+    def asks_loss(self) -> bool:
+        """Whether it bounds a loss against the champion."""
+        return self.max_loss is not None or self.max_relative_loss is not None
+
+    @property
+    def asks_gain(self) -> bool:
+        """Whether it asks a gain over the champion."""
+        return self.min_gain is not None or self.min_relative_gain is not None
 
     @property
     def is_comparison(self) -> bool:
         """Whether it asks something against the champion."""
-        return self.max_loss is not None or self.max_relative_loss is not None
+        return self.asks_loss or self.asks_gain
 
     @property
     def is_absolute(self) -> bool:
         """Whether it asks something even where there is no champion."""
-        return self.min is not None or self.max is not None or self.better_than_trivial
+        bounds = self.min is not None or self.max is not None
+        return bounds or self.better_than_trivial or self.better_than_linear
 
 
 @dataclass(frozen=True)

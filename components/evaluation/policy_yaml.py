@@ -34,6 +34,7 @@ beyond those rows' own noise.
 MAX_BUCKETS = 100
 
 POLICY_KEYS = ("metrics", "slices", "buckets", "min_slice_rows", "worst_slices", "gates", "behaviour")
+COMPARISON_KEYS = ("max_loss", "max_relative_loss", "min_gain", "min_relative_gain")
 GATE_KEYS = (
     "metric",
     "slice",
@@ -41,9 +42,12 @@ GATE_KEYS = (
     "max",
     "max_loss",
     "max_relative_loss",
+    "min_gain",
+    "min_relative_gain",
     "max_gap",
     "allow_noise",
     "better_than_trivial",
+    "better_than_linear",
 )
 
 
@@ -119,7 +123,17 @@ def _metric(item: Any, task: str) -> Metric:
     metric = Metric(_class_name(name, "metrics", task), settings)
     if not isinstance(settings.get("name", ""), str):
         raise UserError(f"policy: metrics: {name}: name: expected a text, found {settings['name']!r}")
+    places = settings.get("top_k_list")
+    if metric.class_name == "NDCG" and "top_k_list" in settings and not (_is_places(places)):
+        raise UserError(
+            f"policy: metrics: {name}: top_k_list: expected one whole number above 0 in a list, found {places!r}; for "
+            "several, list the metric several times, each with a name"
+        )
     return metric
+
+
+def _is_places(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 1 and type(value[0]) is int and value[0] > 0
 
 
 def _is_json(settings: Mapping[str, Any]) -> bool:
@@ -172,9 +186,12 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
         max=_number(item, "max", where),
         max_loss=_number(item, "max_loss", where),
         max_relative_loss=_number(item, "max_relative_loss", where),
+        min_gain=_number(item, "min_gain", where),
+        min_relative_gain=_number(item, "min_relative_gain", where),
         max_gap=_number(item, "max_gap", where),
         allow_noise=_flag(item, "allow_noise", where, True),
         better_than_trivial=_flag(item, "better_than_trivial", where, False),
+        better_than_linear=_flag(item, "better_than_linear", where, False),
     )
     _refuse_meaningless(gate, metric, where)
     return gate
@@ -182,23 +199,25 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
 
 def _refuse_meaningless(gate: Gate, metric: Metric, where: str) -> None:
     if not gate.is_comparison and not gate.is_absolute and gate.max_gap is None:
-        known = "min, max, max_loss, max_relative_loss, max_gap or better_than_trivial"
-        raise UserError(f"{where}: asks nothing; give {known}")
+        raise UserError(f"{where}: asks nothing; give one of {', '.join(GATE_KEYS[2:])}")
     _refuse_negative(gate, where)
     if gate.max_gap is not None and not gate.slice:
         raise UserError(f"{where}: max_gap compares the slices of a feature; give slice")
-    for key, loss in (("max_loss", gate.max_loss), ("max_relative_loss", gate.max_relative_loss)):
-        if loss is not None and metric.direction == NEITHER:
+    for key in (*COMPARISON_KEYS, "better_than_linear"):
+        if getattr(gate, key) not in (None, False) and metric.direction == NEITHER:
             raise UserError(f"{where}: neither higher nor lower is better, so {key} means nothing; give min and max")
     if gate.min is not None and gate.max is not None and gate.min > gate.max:
         raise UserError(f"{where}: min {gate.min} is above max {gate.max}")
-    if gate.better_than_trivial and (metric.class_name not in TRIVIAL_METRICS or metric.settings.keys() - {"name"}):
+    known_settings = {"name", "top_k_list"} if metric.class_name == "NDCG" else {"name"}
+    if gate.better_than_trivial and (
+        metric.class_name not in TRIVIAL_METRICS or metric.settings.keys() - known_settings
+    ):
         known = ", ".join(sorted(TRIVIAL_METRICS))
         raise UserError(f"{where}: the trivial predictor is known only for {known}, without settings; give min or max")
 
 
 def _refuse_negative(gate: Gate, where: str) -> None:
-    for key in ("max_loss", "max_relative_loss", "max_gap"):
+    for key in (*COMPARISON_KEYS, "max_gap"):
         value = getattr(gate, key)
         if value is not None and value < 0:
             raise UserError(f"{where}: {key} must not be negative, found {value}")
@@ -206,7 +225,15 @@ def _refuse_negative(gate: Gate, where: str) -> None:
 
 def _cost_gate(item: Mapping[str, Any]) -> Gate:
     where = f"policy: gates: {item['metric']}"
-    for key in ("slice", "min", "max_gap", "better_than_trivial"):
+    for key in (
+        "slice",
+        "min",
+        "min_gain",
+        "min_relative_gain",
+        "max_gap",
+        "better_than_trivial",
+        "better_than_linear",
+    ):
         if key in item:
             raise UserError(f"{where}: {key} means nothing here; give max, max_loss or max_relative_loss")
     gate = Gate(

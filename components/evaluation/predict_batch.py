@@ -1,14 +1,16 @@
-"""Bulk inference: a model over an examples artifact, batch by batch, Parquet in and Parquet out."""
+"""Bulk inference: a model over an examples artifact or over files, batch by batch, Parquet out."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTICLASS, SPLITS, ExamplesManifest, ModelManifest
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, SPLITS, ExamplesManifest, ModelManifest
 from mainspring.components.evaluation.model_manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -17,7 +19,10 @@ if TYPE_CHECKING:
 
     from mainspring.components.evaluation.scoring import LoadedModel
 
-PREDICTION, PREDICTED_CLASS = "prediction", "predicted_class"
+PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES = "prediction", "predicted_class", "predicted_classes"
+
+THRESHOLD = 0.5
+"""From which a probability names its class, where several may hold or only two are there."""
 
 
 class Predicted(NamedTuple):
@@ -28,6 +33,17 @@ class Predicted(NamedTuple):
     """Rows whose prediction is NaN, infinite or no probability: null in the output."""
 
 
+@dataclass(frozen=True)
+class _Input:
+    """Files to predict and what is known of them."""
+
+    files: dict[str, Path]
+    """By the name of the output file, relative to the output folder."""
+    columns: list[str]
+    fingerprint: str
+    """Of the examples; empty for a source."""
+
+
 def preload() -> None:
     """Imports what prediction needs, TensorFlow with it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -35,54 +51,54 @@ def preload() -> None:
 
 
 def predict_batch(
-    examples: str, model: str, predictions: str, split: str = "all", columns: list[str] | None = None
+    model: str,
+    predictions: str,
+    examples: str = "",
+    source: str = "",
+    split: str = "all",
+    columns: Sequence[str] | None = None,
 ) -> Predicted:
-    """Predicts every row and writes `<split>/<file>.parquet` for each of the examples' files, rows in the same order.
+    """Predicts every row and writes a Parquet file for each file read, rows in the same order.
 
     Args:
-        examples: Folder of the examples artifact.
         model: Folder of the model.
         predictions: Folder to publish.
-        split: `train`, `eval` or `all`.
-        columns: Columns of the examples to repeat beside the prediction; all if none are given.
+        examples: Folder of an examples artifact; or
+        source: Parquet or CSV files: a file, a folder or a pattern.
+        split: Of the examples: `train`, `eval` or `all`.
+        columns: Columns to repeat beside the prediction; all if none are given.
 
     Returns:
         How many rows were predicted, and how many of them to no use.
 
     Raises:
-        UserError: The split or a column is unknown, or examples or model cannot be read.
+        UserError: The split or a column is unknown, or rows or model cannot be read.
     """
     manifest = read_manifest(Path(model))
-    examples_manifest = manifests.read(ExamplesManifest, Path(examples) / manifests.EXAMPLES_MANIFEST)
+    if bool(examples) == bool(source):
+        raise UserError("predict_batch: give examples or source, one of them")
     if split not in (*SPLITS, "all"):
         raise UserError(f"split: expected {', '.join(SPLITS)} or all, found {split!r}")
-    kept = [str(name) for name in columns or examples_manifest.columns]
-    for what, names in (("columns", kept), ("examples", manifest.features)):
-        missing = [name for name in names if name not in examples_manifest.columns]
-        if missing:
-            raise UserError(
-                f"{what}: {missing[0]!r} is no column of the examples: {', '.join(examples_manifest.columns)}"
-            )
-    taken = {PREDICTION, PREDICTED_CLASS, *_class_columns(manifest)} & set(kept)
-    if taken:
-        raise UserError(f"columns: {min(taken)!r} is the name of an output; choose columns without it")
+    found = _of_examples(Path(examples), split) if examples else _of_source(source)
+    kept = [str(name) for name in columns or found.columns]
+    _refuse_unknown_columns(kept, found, manifest, "examples" if examples else "source")
     preload()
     from mainspring.components.evaluation import scoring
 
     loaded = scoring.load(Path(model), manifest)
     rows = unusable = 0
     with storage.publishing_directory(Path(predictions)) as aside:
-        for name in SPLITS if split == "all" else [split]:
-            for path in sorted((Path(examples) / name).glob("*.parquet")):
-                (aside / name).mkdir(exist_ok=True)
-                found = _predict_file(path, loaded, kept, aside / name / path.name)
-                rows, unusable = rows + found.rows, unusable + found.unusable
-                print(f"{name}/{path.name}: {found.rows:,} rows", flush=True)
+        for name, path in found.files.items():
+            (aside / name).parent.mkdir(parents=True, exist_ok=True)
+            done = _predict_file(path, loaded, kept, aside / name)
+            rows, unusable = rows + done.rows, unusable + done.unusable
+            print(f"{name}: {done.rows:,} rows", flush=True)
         content = {
             "rows": rows,
             "unusable": unusable,
             "model_fingerprint": manifest.fingerprint,
-            "examples_fingerprint": examples_manifest.fingerprint,
+            "examples_fingerprint": found.fingerprint,
+            "source": {name: str(path) for name, path in found.files.items()} if source else {},
             "task": manifest.task,
             "classes": manifest.classes,
             "versions": manifests.code_versions("tensorflow"),
@@ -91,17 +107,45 @@ def predict_batch(
     return Predicted(rows, unusable)
 
 
-def _predict_file(path: Path, model: LoadedModel, kept: list[str], target: Path) -> Predicted:
+def _of_examples(folder: Path, split: str) -> _Input:
+    manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
+    splits = SPLITS if split == "all" else (split,)
+    files = [path for name in splits for path in sorted((folder / name).glob("*.parquet"))]
+    named = {f"{path.parent.name}/{path.name}": path for path in files}
+    return _Input(named, list(manifest.columns), manifest.fingerprint)
+
+
+def _of_source(source: str) -> _Input:
+    from mainspring.components.evaluation import sources
+
+    files = sources.files_of(source)
+    stems = [path.name.split(".")[0] or "rows" for path in files]
+    numbered = len(set(stems)) < len(stems)  # Files of one name in several folders.
+    names = [f"{number:05d}-{stem}" if numbered else stem for number, stem in enumerate(stems)]
+    named = {f"{name}.parquet": path for name, path in zip(names, files, strict=True)}
+    return _Input(named, sources.columns_of(files[0]), "")
+
+
+def _refuse_unknown_columns(kept: Sequence[str], found: _Input, manifest: ModelManifest, where: str) -> None:
+    for what, names in (("columns", kept), (where, manifest.features)):
+        missing = [name for name in names if name not in found.columns]
+        if missing:
+            raise UserError(f"{what}: {missing[0]!r} is no column of the {where}: {', '.join(found.columns)}")
+    taken = {PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES, *_class_columns(manifest)} & set(kept)
+    if taken:
+        raise UserError(f"columns: {min(taken)!r} is the name of an output; choose columns without it")
+
+
+def _predict_file(path: Path, model: LoadedModel, kept: Sequence[str], target: Path) -> Predicted:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from mainspring.components.evaluation import rows as reading
     from mainspring.components.evaluation import scoring
 
     count = unusable = 0
     writer = None
     try:
-        for batch in reading.read_batches_of(path, list(dict.fromkeys([*kept, *model.manifest.features]))):
+        for batch in _batches(path, list(dict.fromkeys([*kept, *model.manifest.features])), model.manifest):
             if not batch.num_rows:
                 continue
             values = scoring.predict({"model": model}, batch)["model"]
@@ -116,6 +160,12 @@ def _predict_file(path: Path, model: LoadedModel, kept: list[str], target: Path)
     return Predicted(count, unusable)
 
 
+def _batches(path: Path, columns: list[str], manifest: ModelManifest) -> Iterator[pa.RecordBatch]:
+    from mainspring.components.evaluation import sources
+
+    return sources.batches_of(path, columns, manifest.features)
+
+
 def _columns(values: NDArray[Any], manifest: ModelManifest) -> tuple[dict[str, pa.Array], int]:
     import numpy as np
     import pyarrow as pa
@@ -126,13 +176,16 @@ def _columns(values: NDArray[Any], manifest: ModelManifest) -> tuple[dict[str, p
     unusable = int((~usable).sum())
     if not manifest.classes:
         return {PREDICTION: pa.array(values, mask=~usable)}, unusable
-    chosen = values.argmax(axis=1) if values.ndim == 2 else (values > 0.5).astype(np.int64)
-    classes = {PREDICTED_CLASS: pa.array(np.array(manifest.classes, object)[chosen], pa.string(), mask=~usable)}
-    if manifest.task != MULTICLASS:
-        return {PREDICTION: pa.array(values, mask=~usable), **classes}, unusable
+    names = np.array(manifest.classes, object)
     each = {name: pa.array(values[:, i], mask=~usable) for i, name in enumerate(_class_columns(manifest))}
-    return {**each, **classes}, unusable
+    if manifest.task == MULTILABEL:
+        chosen = [list(names[row > THRESHOLD]) if fine else None for row, fine in zip(values, usable, strict=True)]
+        return {**each, PREDICTED_CLASSES: pa.array(chosen, pa.list_(pa.string()))}, unusable
+    likeliest = values.argmax(axis=1) if values.ndim == 2 else (values > THRESHOLD).astype(np.int64)
+    classes = {PREDICTED_CLASS: pa.array(names[likeliest], pa.string(), mask=~usable)}
+    return (each or {PREDICTION: pa.array(values, mask=~usable)}) | classes, unusable
 
 
 def _class_columns(manifest: ModelManifest) -> list[str]:
-    return [f"{PREDICTION}_{name}" for name in manifest.classes] if manifest.task == MULTICLASS else []
+    several = manifest.task in (MULTICLASS, MULTILABEL)
+    return [f"{PREDICTION}_{name}" for name in manifest.classes] if several else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +15,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import REGRESSION, ModelManifest
+from mainspring.components.common.manifests import MULTILABEL, RANKING, REGRESSION, ModelManifest
 
 BATCH_ROWS = 16_384
 """Rows read and predicted at once: large enough that calls cost nothing, small enough for any machine's memory."""
 
 UNKNOWN_CLASS = -1
 """The index given to a label that is none of the model's classes."""
+
+CLASS_SEPARATOR = "|"
+"""Between a multi-label row's classes, where the label is a text and no list."""
+
+
+def files(folder: Path) -> list[Path]:
+    """Returns the Parquet files of a split, in order."""
+    return sorted(folder.glob("*.parquet"))
 
 
 def read_batches(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -29,7 +38,7 @@ def read_batches(folder: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatc
     Raises:
         UserError: A file is no Parquet, or lacks a column.
     """
-    for path in sorted(folder.glob("*.parquet")):
+    for path in files(folder):
         yield from read_batches_of(path, columns)
 
 
@@ -49,13 +58,22 @@ def read_batches_of(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBat
         raise UserError(f"{path}: cannot be read as Parquet: {error}") from error
 
 
+def count(folder: Path) -> int:
+    """Returns the number of rows of all Parquet files in `folder`; a file that cannot be read counts none."""
+    total = 0
+    for path in files(folder):
+        with contextlib.suppress(pa.ArrowInvalid, OSError):
+            total += pq.read_metadata(path).num_rows
+    return total
+
+
 def sample(folder: Path, columns: Sequence[str], count: int) -> pa.RecordBatch:
     """Returns about `count` rows, evenly from the first rows of each file.
 
     Raises:
         UserError: A file cannot be read.
     """
-    paths = sorted(folder.glob("*.parquet"))
+    paths = files(folder)
     parts = []
     for path in paths:
         for batch in read_batches_of(path, columns):
@@ -88,25 +106,61 @@ def texts(column: pa.Array) -> pa.Array:
     return pc.cast(column, pa.string())
 
 
-def label_numbers(column: pa.Array, model: ModelManifest) -> NDArray[np.float64]:
-    """Returns the labels as float64 [rows]: the value in regression, else the class' index; NaN where missing.
+def label_numbers(batch: pa.RecordBatch, model: ModelManifest, queries: dict[str | None, int]) -> NDArray[np.float64]:
+    """Returns the labels, NaN where one is missing.
 
-    A label that is none of the model's classes becomes `UNKNOWN_CLASS`; a number that is not finite is a missing label.
+    [rows]: the value in regression, else the class' index. Multi-label: [rows, classes], 1 for each of the row's
+    classes and 0 for the others. Ranking: [rows, 2], relevance and the query's number. A label that is none of the
+    model's classes becomes `UNKNOWN_CLASS`; a number that is not finite is a missing label.
+
+    Args:
+        batch: Rows with the label's column, and in ranking the query's.
+        model: Says which columns they are.
+        queries: The queries' numbers so far; grows.
 
     Raises:
-        UserError: A regression's label is no number.
+        UserError: A regression's or a ranking's label is no number.
     """
+    column = batch.column(model.label)
+    if model.task == MULTILABEL:
+        return _memberships(column, model.classes)
+    if model.task not in (REGRESSION, RANKING):
+        return _class_numbers(column, model.classes)
+    try:
+        values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(f"examples: the label {model.label!r} is no number: {error}") from error
+    values = np.where(np.isfinite(values), values, np.nan)
     if model.task == REGRESSION:
-        try:
-            values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
-        except pa.ArrowInvalid as error:
-            raise UserError(f"examples: the label {model.label!r} is no number: {error}") from error
-        return np.where(np.isfinite(values), values, np.nan)
+        return values
+    encoded = texts(batch.column(model.query)).dictionary_encode()
+    numbers = [float(queries.setdefault(name, len(queries))) for name in encoded.dictionary.to_pylist()]
+    codes = encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
+    return np.column_stack([values, np.array([*numbers, np.nan])[codes]])
+
+
+def _class_numbers(column: pa.Array, classes: Sequence[str]) -> NDArray[np.float64]:
     encoded = column.dictionary_encode()
-    known = {name: float(index) for index, name in enumerate(model.classes)}
+    known = {name: float(index) for index, name in enumerate(classes)}
     numbers = [_class_number(value, known) for value in encoded.dictionary.to_pylist()]
     codes = encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
     return np.array([*numbers, np.nan])[codes]
+
+
+def _memberships(column: pa.Array, classes: Sequence[str]) -> NDArray[np.float64]:
+    listed = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    lists = column if listed else pc.split_pattern(texts(column), CLASS_SEPARATOR)
+    each, row = pc.list_flatten(lists), pc.list_parent_indices(lists).to_numpy(zero_copy_only=False)
+    if not listed:  # An empty text is a row of no class, not one class without a name.
+        named = pc.not_equal(each, "").to_numpy(zero_copy_only=False)
+        each, row = each.filter(pa.array(named)), row[named]
+    number = _class_numbers(each, classes)
+    members = np.zeros((len(column), len(classes)))
+    known = number >= 0
+    members[row[known], number[known].astype(np.int64)] = 1
+    members[row[number == UNKNOWN_CLASS]] = UNKNOWN_CLASS
+    members[~column.is_valid().to_numpy(zero_copy_only=False)] = np.nan
+    return members
 
 
 def _class_number(value: str | float | None, known: Mapping[str, float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,37 +29,56 @@ class SliceColumn:
     """The values in order, as text; the last one is `MISSING`."""
 
 
+def joined(parts: Sequence[SliceColumn]) -> SliceColumn:
+    """Returns the columns of several lots of rows as one."""
+    names = list(dict.fromkeys(name for part in parts for name in part.names[:-1]))
+    if len({tuple(part.names) for part in parts}) > 1:
+        names = _in_order(names)  # Texts: each lot knows its own values. Buckets are the same in all.
+    place = {name: index for index, name in enumerate([*names, MISSING])}
+    kind = _smallest(len(names))
+    codes = [np.array([place[name] for name in part.names], kind)[part.codes] for part in parts]
+    return SliceColumn(_joined(codes, kind), [*names, MISSING])
+
+
+def _in_order(names: Iterable[str]) -> list[str]:
+    """Returns values in alphabetical or, if all are whole numbers, in their order."""
+    known = list(names)
+    numbers = all(name.isdecimal() for name in known)
+    return sorted(known, key=lambda name: (int(name), name) if numbers else (0, name))
+
+
 @dataclass
 class Values:
     """Gathers a column's values as text."""
 
     known: dict[str, int] = field(default_factory=dict)
-    parts: list[NDArray[np.int32]] = field(default_factory=list)
+    parts: list[NDArray[Any]] = field(default_factory=list)
 
     def add(self, column: pa.Array) -> None:
         """Adds a batch."""
         encoded = pc.cast(column, pa.string()).dictionary_encode()
-        codes = [self.known.setdefault(name, len(self.known)) for name in encoded.dictionary.to_pylist()]
-        table = np.array([*codes, -1], np.int32)
+        # Missing is code 0, so that the codes fit the smallest unsigned type.
+        codes = [self.known.setdefault(name, len(self.known)) + 1 for name in encoded.dictionary.to_pylist()]
+        table = np.array([*codes, 0], _smallest(len(self.known)))
         self.parts.append(table[encoded.indices.fill_null(len(codes)).to_numpy(zero_copy_only=False)])
 
     def column(self) -> SliceColumn:
-        """Returns all batches' codes, the values in alphabetical or, if all are whole numbers, in their order."""
-        numbers = all(name.isdecimal() for name in self.known)
-        names = sorted(self.known, key=lambda name: (int(name), name) if numbers else (0, name))
+        """Returns all batches' codes, the values in order."""
+        names = _in_order(self.known)
         table = np.empty(len(names) + 1, _smallest(len(names)))
-        table[[self.known[name] for name in names]] = np.arange(len(names))
-        table[-1] = len(names)
+        table[[self.known[name] + 1 for name in names]] = np.arange(len(names))
+        table[0] = len(names)
         return SliceColumn(_joined([table[part] for part in self.parts], table.dtype), [*names, MISSING])
 
 
 @dataclass
 class Numbers:
-    """Gathers a column's numbers, to be cut into buckets."""
+    """Gathers a column's numbers as the buckets they fall into."""
 
     feature: str
-    buckets: Buckets
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
+    edges: NDArray[np.float32]
+    """Inner edges, ascending."""
+    parts: list[NDArray[Any]] = field(default_factory=list)
 
     def add(self, column: pa.Array) -> None:
         """Adds a batch.
@@ -67,26 +86,39 @@ class Numbers:
         Raises:
             UserError: A value is no number.
         """
-        try:
-            numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid as error:
-            raise UserError(f"policy: buckets: {self.feature!r} holds values that are no numbers: {error}") from error
-        self.parts.append(numbers.astype(np.float32))
+        values = numbers_of(self.feature, column)
+        codes = np.searchsorted(self.edges, values, side="right")
+        kind = _smallest(len(self.edges) + 1)
+        self.parts.append(np.where(np.isnan(values), len(self.edges) + 1, codes).astype(kind))
 
     def column(self) -> SliceColumn:
         """Returns the bucket of each row, from low to high."""
-        values = _joined(self.parts, np.float32)
-        known = values[np.isfinite(values)]
-        edges = edges_of(known, self.buckets)
-        codes = np.searchsorted(edges, values, side="right")
-        codes = np.where(np.isnan(values), len(edges) + 1, codes).astype(_smallest(len(edges) + 1))
-        return SliceColumn(codes, [*_names(edges), MISSING])
+        return SliceColumn(_joined(self.parts, _smallest(len(self.edges) + 1)), [*_names(self.edges), MISSING])
 
 
-def edges_of(known: NDArray[np.float32], buckets: Buckets) -> NDArray[np.float32]:
-    """Returns the inner edges, ascending: those given, or those that make so many buckets of about equal size."""
+def numbers_of(feature: str, column: pa.Array) -> NDArray[np.float32]:
+    """Returns a column's numbers, NaN where missing.
+
+    Raises:
+        UserError: A value is no number.
+    """
+    try:
+        numbers = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise UserError(f"policy: buckets: {feature!r} holds values that are no numbers: {error}") from error
+    return numbers.astype(np.float32)
+
+
+def edges_of(values: NDArray[np.float32], buckets: Buckets) -> NDArray[np.float32]:
+    """Returns the inner edges, ascending: those given, or those that make so many buckets of about equal size.
+
+    Args:
+        values: The column's numbers, or a sample of them.
+        buckets: How to cut.
+    """
     if not isinstance(buckets, int):
         return np.array(buckets, np.float32)
+    known = values[np.isfinite(values)]
     if not len(known):
         return np.array([], np.float32)
     inner = np.unique(np.quantile(known, np.arange(1, buckets) / buckets, method="higher"))

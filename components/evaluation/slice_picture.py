@@ -58,7 +58,7 @@ def _row(
 ) -> Markup:
     name = described(measured.slice.values)
     values = [_value(measured, role, metric) for role in roles]
-    numbers: list[float | None] = [len(measured.slice.indices), *values]
+    numbers: list[float | None] = [measured.slice.rows, *values]
     if len(values) > 1:
         numbers.append(values[0] - values[1] if values[0] is not None and values[1] is not None else None)
     cells = [Markup('<td data-value="{0}">{0}</td>').format(name)]

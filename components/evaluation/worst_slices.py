@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from mainspring.components.common.manifests import MULTICLASS, REGRESSION
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, REGRESSION
 from mainspring.components.evaluation.slice_columns import SliceColumn
 
 SIGNIFICANCE = 0.05
@@ -98,7 +98,8 @@ def row_losses(labels: NDArray[np.float64], predictions: NDArray[np.float32], ta
         chosen = predictions[np.arange(len(labels)), labels.astype(np.int64)]
     else:
         chosen = np.where(labels == 1, predictions, 1 - predictions)
-    return -np.log(np.clip(chosen.astype(np.float64), TINY, 1))
+    losses = -np.log(np.clip(chosen.astype(np.float64), TINY, 1))
+    return losses.mean(axis=1) if task == MULTILABEL else losses
 
 
 def search(columns: Mapping[str, SliceColumn], losses: NDArray[np.float64], min_rows: int, most: int) -> Search:

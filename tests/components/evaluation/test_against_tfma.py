@@ -26,9 +26,9 @@ NEEDS_SETTINGS = {
 }
 
 
-def manifest(task, classes):
+def manifest(task, classes, query=""):
     features = {"score": "numeric"}
-    return ModelManifest(task, "label", list(classes), features, {}, 1, "", "", "", "sha256:1", {})
+    return ModelManifest(task, "label", list(classes), features, {}, 1, "", "", "", "sha256:1", {}, query=query)
 
 
 def every_metric(task):
@@ -39,11 +39,11 @@ def every_metric(task):
     ]
 
 
-def oracle(metrics, model, labels, predictions, carrier):
+def oracle(metrics, model, labels, predictions, carrier, **more):
     """Returns TFMA's values by slice value (None: overall) and metric."""
     wanted = policy.Policy(tuple(metrics), (("carrier",),), 1, ())
     config = copy.deepcopy(measuring.eval_config(wanted, model, [""]))
-    frame = pd.DataFrame({"label": labels, "prediction": list(predictions), "carrier": carrier})
+    frame = pd.DataFrame({"label": list(labels), "prediction": list(predictions), "carrier": carrier} | more)
     result = tfma.analyze_raw_data(frame, config)
     found = {}
     for key, by_output in result.slicing_metrics:
@@ -111,6 +111,40 @@ def test_every_regression_metric_equals_tfmas_overall_and_by_slice():
     assert_equal(ours(metrics, model, labels, predictions, carrier), expected)
 
 
+def test_every_multilabel_metric_equals_tfmas_overall_and_by_slice():
+    random = np.random.default_rng(8)
+    labels = random.integers(0, 2, (ROWS, 3))
+    predictions = (1 / (1 + np.exp(-(random.normal(size=(ROWS, 3)) + 2 * labels - 1)))).astype(np.float32)
+    carrier = [["UA", "AA"][i] for i in random.integers(0, 2, ROWS)]
+    model, metrics = manifest(toys.MULTILABEL, "abc"), every_metric(toys.MULTILABEL)
+    expected = oracle(metrics, model, labels.astype(np.float64), predictions, carrier)
+    assert_equal(ours(metrics, model, labels.astype(np.int8), predictions, carrier), expected)
+
+
+def test_every_ranking_metric_equals_tfmas_overall_and_by_slice():
+    random = np.random.default_rng(9)
+    query, relevance = random.integers(0, 30, ROWS), random.integers(0, 4, ROWS).astype(np.float64)
+    relevance[query == 7] = 0  # TFMA leaves out queries without a relevant row.
+    predictions = (relevance + random.normal(size=ROWS)).astype(np.float32)
+    carrier = [["UA", "AA"][i] for i in random.integers(0, 2, ROWS)]
+    model = manifest(toys.RANKING, [], "search")
+    metrics = [
+        *every_metric(toys.RANKING),
+        policy.Metric("NDCG", {"top_k_list": [3], "name": "ndcg_at_3"}),
+    ]
+    expected = oracle(metrics, model, relevance, predictions, carrier, search=query.astype(str))
+    assert_equal(ours(metrics, model, np.column_stack([relevance, query]), predictions, carrier), expected)
+
+
+def test_sums_grown_over_several_chunks_are_the_same(monkeypatch):
+    columns = toys.binary_columns(ROWS)
+    labels, predictions = columns["y"].astype(np.float64), columns["fair"].astype(np.float32)
+    measure = measuring.measure_with(every_metric(toys.BINARY), manifest(toys.BINARY, ["0", "1"]))
+    whole = measure(labels, predictions)
+    monkeypatch.setattr(accumulators, "CHUNK_ROWS", 64)
+    assert measure(labels, predictions) == pytest.approx(whole, rel=1e-9, nan_ok=True)
+
+
 def test_a_combiner_that_is_not_vectorised_gives_the_same_by_rows():
     columns = toys.binary_columns(ROWS)
     labels, predictions = columns["y"].astype(np.float64), columns["fair"].astype(np.float32)
@@ -125,8 +159,10 @@ def test_a_combiner_that_is_not_vectorised_gives_the_same_by_rows():
 
 
 def test_the_catalogue_names_only_what_tfma_or_keras_have():
-    known = set(metric_types.registered_metrics()) | set(dir(tf_keras.metrics))
-    assert set(catalogue.METRICS) <= known
+    registered = set(metric_types.registered_metrics())
+    assert set(catalogue.METRICS) <= registered | set(dir(tf_keras.metrics))
+    # Every metric of TFMA's can be asked for by name, or is none of a model's scores on labelled rows.
+    assert registered == (set(catalogue.METRICS) & registered) | catalogue.NO_NUMBER_OF_ROWS_AND_SCORES
 
 
 def test_the_default_metrics_and_the_main_metric_suit_their_tasks():

@@ -6,11 +6,14 @@ import pytest
 import toys
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.manifests import BINARY, ModelManifest
 from mainspring.components.evaluation import noise, slice_columns, worst_slices
+from mainspring.components.evaluation.policy import Metric
 
 
 def numbers(values, buckets):
-    gathered = slice_columns.Numbers("x", buckets)
+    edges = slice_columns.edges_of(np.array(values, np.float32), buckets)
+    gathered = slice_columns.Numbers("x", edges)
     for part in np.array_split(np.arange(len(values)), 3):
         gathered.add(pa.array([values[i] for i in part], pa.float64()))
     return gathered.column()
@@ -95,13 +98,12 @@ def test_where_all_slices_are_alike_hardly_any_is_named_though_many_are_tried():
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say():
     truth, held = 0.3, 0
-
-    def mean(labels, predictions):
-        return {"mean": float(labels.mean())}
-
+    model = ModelManifest(BINARY, "y", ["0", "1"], {"x": "numeric"}, {}, 1, "", "", "", "", {})
+    intervals = noise.intervals_with([Metric("BinaryAccuracy")], model)
     for seed in range(200):
-        labels = (np.random.default_rng(seed).random(400) < truth).astype(float)
-        interval = noise.intervals(mean, labels, labels, {"mean": labels.mean()})["mean"]
+        labels = (np.random.default_rng(seed).random(400) < truth).astype(np.int8)
+        predictions = np.ones(400, np.float32)  # Right as often as the label is 1.
+        interval = intervals(labels, predictions, {"binary_accuracy": labels.mean()})["binary_accuracy"]
         held += interval.low <= truth <= interval.high
     assert 0.89 <= held / 200 <= 0.99
 

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import tensorflow as tf
 
 BINARY, MULTICLASS, REGRESSION = "binary_classification", "multiclass_classification", "regression"
+MULTILABEL, RANKING = "multilabel_classification", "ranking"
 
 
 class Recorder:
@@ -33,6 +34,7 @@ def write_model(
     broken=None,
     texts=("carrier",),
     clipped=False,
+    query="",
 ):
     """Writes a model that predicts its numeric features' own values: one feature, or one for each class."""
 
@@ -42,7 +44,8 @@ def write_model(
             columns = [inputs[name] for name in features]
             # A text feature takes part, so that its feed is tested; it changes nothing.
             ignored = 0.0 * tf.add_n([tf.cast(tf.strings.length(inputs[name]), tf.float32) for name in texts])
-            prediction = tf.stack(columns, axis=1) if task == MULTICLASS else columns[0] + ignored
+            several = task in (MULTICLASS, MULTILABEL)
+            prediction = tf.stack(columns, axis=1) if several else columns[0] + ignored
             if clipped:
                 prediction = tf.clip_by_value(tf.where(tf.math.is_nan(prediction), 0.5, prediction), 0.0, 1.0)
             return {"score" if broken == "output" else "prediction": prediction}
@@ -54,11 +57,11 @@ def write_model(
         module, str(folder), signatures={"serving_default": module.serve.get_concrete_function(**specs)}
     )
     kinds = dict.fromkeys(features, "numeric") | dict.fromkeys(texts, "categorical")
-    write_manifest(folder, kinds, task=task, label=label, classes=classes, fingerprint=fingerprint)
+    write_manifest(folder, kinds, task=task, label=label, classes=classes, fingerprint=fingerprint, query=query)
     return folder
 
 
-def write_manifest(folder, features, *, task, label, classes, fingerprint):
+def write_manifest(folder, features, *, task, label, classes, fingerprint, query=""):
     manifest = {
         "task": task,
         "label": label,
@@ -71,18 +74,21 @@ def write_manifest(folder, features, *, task, label, classes, fingerprint):
         "parent": "",
         "fingerprint": fingerprint,
         "versions": {},
+        "query": query,
     }
     Path(folder, "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
-def write_examples(folder, columns, files=2, fingerprint="sha256:rows"):
-    """Writes an examples artifact whose eval split holds `columns`, in several files."""
+def write_examples(folder, columns, files=2, fingerprint="sha256:rows", train=None):
+    """Writes an examples artifact whose eval split holds `columns`, in several files, and train the same or `train`."""
     table = pa.table(columns)
-    (folder / "eval").mkdir(parents=True)
     size = math.ceil(table.num_rows / files) or 1
+    (folder / "eval").mkdir(parents=True)
+    (folder / "train").mkdir()
     for number in range(files):
         pq.write_table(table.slice(number * size, size), folder / "eval" / f"{number + 1}.parquet")
-    kinds = {pa.int64(): "int64", pa.float64(): "double", pa.string(): "string"}
+    pq.write_table(pa.table(train or columns), folder / "train" / "1.parquet")
+    kinds = {pa.int64(): "int64", pa.float64(): "double", pa.string(): "string", pa.list_(pa.string()): "string"}
     manifest = {
         "rows": {"train": 0, "eval": table.num_rows},
         "columns": {field.name: kinds[field.type] for field in table.schema},
