@@ -76,9 +76,17 @@ def publish(
                 replaces=replaces,
                 created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
                 files=checksums(aside),
+                rebaselined=_rebaselined(evaluation),
             )
             manifests.write(version, aside / manifests.VERSION_MANIFEST)
         return version
+
+
+def _rebaselined(evaluation: Path) -> str:
+    """Returns why the evaluation left the champion out, where it was told to; empty otherwise."""
+    path = evaluation / "evaluation.json"
+    content = storage.read_json(path) if path.is_file() else {}
+    return str(content.get("rebaselined") or "") if isinstance(content, dict) else ""
 
 
 def check_layout(model: Path) -> ModelManifest:
