@@ -146,7 +146,7 @@ def _is_json(settings: Mapping[str, Any]) -> bool:
 
 def _class_name(name: Any, where: str, task: str) -> str:
     by_result = {result_name(known): known for known in METRICS}
-    class_name = name if name in METRICS else by_result.get(name) if isinstance(name, str) else None
+    class_name = (name if name in METRICS else by_result.get(name)) if isinstance(name, str) else None
     if class_name is None:
         suitable = [known for known, metric in METRICS.items() if task in metric.tasks]
         raise UserError(f"policy: {where}: unknown metric {name!r}{_suggestion(name, suitable)}")
