@@ -66,7 +66,8 @@ def fill(combiner: Any, key: metric_types.MetricKey, labels: Labels, predictions
         _fill(combiner, key, labels[start : start + CHUNK_ROWS], predictions[start : start + CHUNK_ROWS])
         for start in starts
     ]
-    return combiner.merge_accumulators(parts)
+    # An iterator: some of TFMA's combiners would add the first of a list twice.
+    return combiner.merge_accumulators(iter(parts))
 
 
 def _fill(combiner: Any, key: metric_types.MetricKey, labels: Labels, predictions: Predictions) -> Any:

@@ -58,7 +58,6 @@ _MULTICLASS = {
     LOWER: "SparseCategoricalCrossentropy",
 }
 _REGRESSION = {
-    HIGHER: "R2Score",
     LOWER: "LogCoshError MeanAbsolutePercentageError MeanSquaredLogarithmicError Poisson",
 }
 _RANKING = {HIGHER: "NDCG", LOWER: "MinLabelPosition"}

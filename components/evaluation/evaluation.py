@@ -18,6 +18,7 @@ from mainspring.components.evaluation import (
     linear,
     measuring,
     noise,
+    queries,
     scoring,
     slices,
     worst_slices,
@@ -165,6 +166,9 @@ def _judge(
     of_main = noise.intervals_with([_main_metric(policy, manifest)], manifest)
 
     def measured(part: slices.Slice, intervals_of: IntervalsOf | None = None) -> Measured:
+        if manifest.task == RANKING and part.indices is not None:
+            rows = queries.whole(part.indices, scored.labels)
+            part = slices.Slice(part.values, rows, len(rows))
         labels = part.of(scored.labels)
         predictions = {role: part.of(predicted) for role, predicted in usable.items()}
         values = {role: measure(labels, predicted) for role, predicted in predictions.items()}

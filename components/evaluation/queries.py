@@ -26,6 +26,14 @@ def count(labels: NDArray[Any]) -> int:
     return len(np.unique(labels[:, 1]))
 
 
+def whole(indices: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.int64]:
+    """Returns the positions of all rows of the queries that these rows belong to.
+
+    A slice of a ranking is judged so, as TFMA does it: a part of a query's rows is another ranking than was asked for.
+    """
+    return np.flatnonzero(np.isin(labels[:, 1], np.unique(labels[indices, 1])))
+
+
 def fill(combiner: Any, labels: NDArray[Any], predictions: NDArray[np.float32]) -> Any:
     """Returns a query combiner's accumulator over all queries."""
     if type(combiner) is ndcg._NDCGCombiner:
