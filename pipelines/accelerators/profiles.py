@@ -49,9 +49,11 @@ class Profile:
 
     @property
     def expectation(self) -> str:
-        """What `train_model`'s `accelerator` must find in the pod, such as `gpu:4`; empty: it knows no such kind."""
-        kind = {GPU: "gpu", TPU: "tpu"}.get(self.resource, "")
-        return f"{kind}:{self.count}" if kind else ""
+        """What `train_model`'s `accelerator` must find in the pod, such as `gpu:4`; empty: it knows no such kind.
+
+        A TPU's chips are not counted: TensorFlow counts cores, and a chip of v5p has two.
+        """
+        return {GPU: f"gpu:{self.count}", TPU: "tpu"}.get(self.resource, "")
 
     @property
     def can_be_spot(self) -> bool:

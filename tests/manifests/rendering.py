@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ def one(manifests: tuple[Manifest, ...], kind: str, name: str) -> Manifest:
     (found,) = [
         manifest
         for manifest in manifests
-        if manifest["kind"] == kind and (manifest["metadata"]["name"] + "-").startswith(name + "-")
+        if manifest["kind"] == kind and re.fullmatch(rf"{name}(-[a-z0-9]{{10}})?", manifest["metadata"]["name"])
     ]
     return found
 

@@ -86,6 +86,9 @@ def test_the_compiled_pipeline_of_a_profile_says_all_that_its_node_pool_needs(na
         "backoffFactor": 2.0,
         "backoffMaxDuration": "900s",
     }
+    expectation = task_of(specification)["inputs"]["parameters"]["accelerator"]
+    assert expectation == {"runtimeValue": {"constant": f"gpu:{count}" if variant == "gpu" else "tpu"}}
+    assert "accelerator" not in specification["root"]["inputDefinitions"]["parameters"]
     assert executors == {
         "exec-train-model": {
             "nodeSelector": {"labels": labels},

@@ -1,0 +1,60 @@
+"""Which worker of which cluster this pod is: `TF_CONFIG`, from what Kubeflow Trainer and JobSet give a pod.
+
+The runtimes in `manifests/` use Trainer's JAX policy, for the three variables that it sets in each of a TrainJob's
+pods: the first pod's name in the job's headless service with a port, how many pods there are, and which of them this
+is. JobSet names pods `<job>-<replicated job>-<replica>-<index>`, so the other workers' names follow from the first's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+
+from mainspring.components.common.errors import UserError
+
+COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+TPU_HOSTS = "TPU_WORKER_HOSTNAMES"
+"""GKE sets it in every pod of a TPU slice: the machines' names, with commas."""
+
+_FIRST_POD = re.compile(r"(?P<pods>[a-z0-9]([-a-z0-9]*[a-z0-9])?-)0\.(?P<service>[-.a-z0-9]+):(?P<port>[1-9][0-9]*)")
+
+
+def tf_config(variables: Mapping[str, str]) -> str:
+    """Returns `TF_CONFIG` for this pod; empty where it is the only one.
+
+    Args:
+        variables: The pod's environment.
+
+    Raises:
+        UserError: The pod is not one of a TrainJob's of our runtimes, or of a TPU slice of several machines.
+    """
+    missing = [name for name in (COORDINATOR, PROCESSES, PROCESS) if not variables.get(name)]
+    if missing:
+        raise UserError(
+            f"{missing[0]} is not set: start this by a TrainJob with `spec.trainer` on one of Mainspring's "
+            "ClusterTrainingRuntimes (manifests/base/training-runtimes.yaml)"
+        )
+    count, number = (_whole(name, variables[name]) for name in (PROCESSES, PROCESS))
+    if not 0 <= number < count:
+        raise UserError(f"{PROCESS} is {number} and {PROCESSES} is {count}: there is no such worker")
+    if len([host for host in variables.get(TPU_HOSTS, "").split(",") if host]) > 1:
+        raise UserError(
+            f"{TPU_HOSTS}: this TPU slice is several machines, and training with TensorFlow is prepared for slices "
+            "of one machine only; use v5e-2x4, v6e-2x4 or v5p-2x2x1"
+        )
+    if count == 1:
+        return ""
+    first = _FIRST_POD.fullmatch(variables[COORDINATOR])
+    if not first:
+        raise UserError(
+            f"{COORDINATOR} is {variables[COORDINATOR]!r}; it must name the first pod, such as job-node-0-0.job:29500"
+        )
+    workers = [f"{first['pods']}{index}.{first['service']}:{first['port']}" for index in range(count)]
+    return json.dumps({"cluster": {"worker": workers}, "task": {"type": "worker", "index": number}})
+
+
+def _whole(name: str, text: str) -> int:
+    if not text.isdigit():
+        raise UserError(f"{name} is {text!r}; it must be a whole number")
+    return int(text)
