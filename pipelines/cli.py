@@ -16,7 +16,10 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.image_commands import images
+from mainspring.pipelines.parameters import read_parameters, split_parameters
+from mainspring.pipelines.schedule_commands import schedule
 from mainspring.pipelines.schema_commands import schema
+from mainspring.pipelines.submit_commands import submit
 
 INTERRUPTED = 130
 ENDPOINT = ("name", "state", "version", "url", "problem")
@@ -67,7 +70,7 @@ def run(
     from mainspring.pipelines.progress import print_result, progress_on
 
     spec = catalogue.load_pipeline(pipeline)
-    arguments = catalogue.typed_arguments(spec, _read_parameters(file) | _split_parameters(parameters))
+    arguments = catalogue.typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
     progress, caching = progress_on(Console(stderr=True)), not no_cache
     if engine == "docker":
         from mainspring.pipelines.engines import docker
@@ -222,6 +225,8 @@ def setup() -> None:
 
 cli.add_command(images)
 cli.add_command(schema)
+cli.add_command(submit)
+cli.add_command(schedule)
 
 
 def main() -> None:
@@ -261,32 +266,6 @@ def _use_root(root: Path | None) -> None:
     from mainspring.pipelines import environments
 
     os.environ.update(environments.task_variables() | {storage.ROOT_VARIABLE: str(_root(root))})
-
-
-def _read_parameters(path: Path | None) -> dict[str, Any]:
-    import yaml
-
-    if path is None:
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path}: must hold a mapping of parameter names to values")
-    return content
-
-
-def _split_parameters(parameters: tuple[str, ...]) -> dict[str, str]:
-    split = {}
-    for parameter in parameters:
-        name, separator, value = parameter.partition("=")
-        if not separator or not name:
-            raise UserError(f"-p {parameter}: write it as -p name=value")
-        split[name] = value
-    return split
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool, none: str, columns: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import mainspring
 import mainspring.components as components_package
 import mainspring.pipelines as pipelines_package
 from mainspring.components.common.errors import UserError
@@ -25,6 +26,7 @@ from mainspring.components.common.errors import UserError
 ENVIRONMENTS_VARIABLE = "MAINSPRING_ENVIRONMENTS"
 COMPONENTS = Path(components_package.__path__[0]).resolve()
 PIPELINES = Path(pipelines_package.__path__[0]).resolve()
+_PACKAGE = Path(str(mainspring.__file__)).resolve()
 RUNTIME = COMPONENTS / "common" / "requirements.txt"
 """The KFP runtime, installed without its dependencies: a task's executor imports none of them."""
 
@@ -115,10 +117,10 @@ def import_root() -> Path:
     digest = hashlib.sha256(f"{COMPONENTS}\0{PIPELINES}".encode()).hexdigest()[:12]
     package = base_folder() / f"import-{digest}" / "mainspring"
     package.mkdir(parents=True, exist_ok=True)
-    for source in (COMPONENTS, PIPELINES):
+    for source in (COMPONENTS, PIPELINES, _PACKAGE):
         link = package / source.name
         if not link.is_symlink():
-            link.symlink_to(source, target_is_directory=True)
+            link.symlink_to(source, target_is_directory=source.is_dir())
     return package.parent
 
 
