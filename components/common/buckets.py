@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,8 @@ class Object:
     """Bytes."""
     generation: str
     """Which writing of the object this is: Google's generation, or the ETag in S3, which goes by the content."""
+    modified: float = field(default=0.0, compare=False)
+    """When it was written, in seconds since the epoch; 0 where that was not asked."""
 
 
 _copies: dict[tuple[str, tuple[Object, ...]], Path] = {}

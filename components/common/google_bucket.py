@@ -100,7 +100,8 @@ def _client() -> Any:
 
 
 def _object(blob: Any) -> Object:
-    return Object(f"{GOOGLE}{blob.bucket.name}/{blob.name}", blob.size, str(blob.generation))
+    modified = blob.updated.timestamp() if blob.updated else 0.0
+    return Object(f"{GOOGLE}{blob.bucket.name}/{blob.name}", blob.size, str(blob.generation), modified)
 
 
 @contextlib.contextmanager

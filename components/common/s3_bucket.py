@@ -108,7 +108,7 @@ def _is_marker(bucket: str, name: str) -> bool:
 
 
 def _object(bucket: str, meta: Any) -> Object:
-    return Object(f"{S3}{bucket}/{meta['path']}", meta["size"], meta["e_tag"] or "")
+    return Object(f"{S3}{bucket}/{meta['path']}", meta["size"], meta["e_tag"] or "", meta["last_modified"].timestamp())
 
 
 @contextlib.contextmanager

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fnmatch
 import glob
+import re
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets, storage
+from mainspring.components.common.buckets import Object
 from mainspring.components.common.errors import UserError
 
 ENDINGS = (".parquet", ".csv", ".json", ".jsonl", ".ndjson")
@@ -19,9 +23,10 @@ class LogFile:
     """A file of records."""
 
     uri: str
+    found: Object | None
+    """Where it lies in a bucket."""
     modified: float
     """Seconds since the epoch; no record in it is later."""
-    size: int
 
 
 def find(logs: str, since: float) -> list[LogFile]:
@@ -30,7 +35,7 @@ def find(logs: str, since: float) -> list[LogFile]:
     Raises:
         UserError: There is no such folder, or nothing matches the pattern.
     """
-    found = _on_path(logs)
+    found = _in_bucket(logs) if buckets.is_bucket(logs) else _on_path(logs)
     if not found:
         raise UserError(f"logs={logs!r}: holds no {', '.join(ENDINGS)}; give the folder or pattern that KServe logs to")
     return sorted((file for file in found if file.modified >= since), key=lambda file: (file.modified, file.uri))
@@ -38,8 +43,24 @@ def find(logs: str, since: float) -> list[LogFile]:
 
 @contextmanager
 def local(file: LogFile) -> Iterator[Path]:
-    """Yields the file here; one from a bucket is removed again."""
-    yield storage.as_path(file.uri)
+    """Yields the file here; one from a bucket is copied, and removed again."""
+    if file.found is None:
+        yield storage.as_path(file.uri)
+        return
+    with tempfile.TemporaryDirectory(prefix="mainspring-log-") as folder:
+        target = Path(folder) / "records"
+        buckets.download(file.found, target)
+        yield target
+
+
+def _in_bucket(logs: str) -> list[LogFile]:
+    pattern = fnmatch.translate(logs) if set(logs) & set("*?[") else ""
+    # A pattern is matched here; what stands before its first wildcard is what the bucket is asked for.
+    folder = re.split(r"[*?\[]", logs)[0].rpartition("/")[0] if pattern else logs.rstrip("/")
+    found = [one for one in buckets.list_objects(folder) if not pattern or re.match(pattern, one.uri)]
+    if not found and (lone := buckets.stat(logs)):
+        found = [lone]
+    return [LogFile(one.uri, one, one.modified) for one in found if one.uri.endswith(ENDINGS)]
 
 
 def _on_path(logs: str) -> list[LogFile]:
@@ -57,5 +78,5 @@ def _on_path(logs: str) -> list[LogFile]:
         except OSError:  # Rotated away since it was listed.
             continue
         if one.is_file() and one.name.endswith(ENDINGS):
-            found.append(LogFile(str(one), stat.st_mtime, stat.st_size))
+            found.append(LogFile(str(one), None, stat.st_mtime))
     return found

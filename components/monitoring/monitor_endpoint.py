@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring import policy as policies
 from mainspring.components.monitoring.findings import Finding, judged, plain
@@ -201,7 +201,7 @@ def _asked(
     source = LabelSource(labels, labels_query, tuple(label_key)) if labels else None
     if source is not None and not source.key:
         raise UserError("label_key: name the columns by which labels are joined")
-    folder = storage.as_path(version_uri)
+    folder = buckets.local_copy(version_uri)
     return Asked(logs, folder, Path(journal), parsed, window, until, journals.key_of(until), source)
 
 

