@@ -48,7 +48,7 @@ run: setup ## Train and serve on real data: one continuous-training run (SPAN=7 
 	@$(BIN)/mainspring example flights $(DATA) > /dev/null
 	@$(RUN) -p span=$(SPAN) -p window=$(WINDOW)
 
-demo: setup ## The story: a champion, a challenger on the next month, a poisoned month that is refused
+demo: setup ## The story: a champion, a challenger, a poisoned month refused; then a year of live traffic, three ways
 	@$(BIN)/python -m mainspring.pipelines.examples.demo
 
 test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
@@ -64,6 +64,7 @@ test-images: setup ## Run the whole pipeline in the built images, with Docker or
 
 bench: setup ## Measure the loop on the flights, beside what is wanted of it
 	@$(BIN)/python -m tests.benchmarks.loop_bench
+	@$(BIN)/python -m tests.benchmarks.monitoring_bench
 
 lint: $(BIN)/.ready ## Check style and types
 	@$(BIN)/ruff check .

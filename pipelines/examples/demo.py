@@ -2,7 +2,8 @@
 
 January to June make a champion. July arrives, is validated against the champion's data and trained on, and the
 challenger takes over only if it is not worse. August arrives with a unit changed, an unknown carrier and a column
-gone: it is refused, with the reasons, while the champion keeps answering.
+gone: it is refused, with the reasons, while the champion keeps answering. Then July to December arrive as live
+requests, and a model that is never retrained, one that always is, and one that is when that pays are compared.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import sys
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from mainspring.pipelines.examples import year
 
 ROOT = Path(".mainspring-demo")
 DATA = ROOT / "data"
@@ -39,6 +42,8 @@ def main() -> int:
     _say("The champion keeps answering")
     print(f"before: {before}\nafter:  {after}")
     subprocess.run([SCRIPT, "endpoints", "list", "--root", str(ROOT)], check=True)
+    _say("July to December as live traffic: never retrained, every month, when it paid (some minutes)")
+    print(f"the picture: {year.play(ROOT)}")
     print(f"\nThe endpoint stays up; stop it with: {SCRIPT} endpoints stop flights --root {ROOT}")
     return 0 if all(as_told) and before == after else 1
 

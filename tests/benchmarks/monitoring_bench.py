@@ -1,7 +1,8 @@
 """Monitoring a million logged requests: seconds and peak memory, beside what is wanted of it.
 
-Called by `make bench`; runs in monitoring's environment. The logs are KServe's Parquet records, 10,000 a file, a row a
-request, like the rows that the version was trained on; a tenth of the requests is measured as well, to show what grows.
+Called by `make bench` (`python -m tests.benchmarks.monitoring_bench`). The logs are KServe's Parquet records, 10,000 a
+file, a row a request, like the rows that the version was trained on; a tenth of the requests is measured as well, to
+show what grows.
 """
 
 from __future__ import annotations
@@ -24,10 +25,19 @@ FIELDS = (
 )
 
 
-def main() -> None:
+def main(arguments: list[str]) -> None:
+    """Goes over into monitoring's environment."""
+    from mainspring.pipelines import environments
+
+    environments.ensure(["monitoring"], lambda line: print(line, file=sys.stderr))
+    python = str(environments.environment("monitoring").python)
+    command = [python, __file__, "--here", *arguments]
+    subprocess.run(command, env=environments.task_variables(), stderr=subprocess.DEVNULL, check=True)
+
+
+def compare(requests: int) -> None:
     """Writes the logs, measures in fresh processes, and prints a line per size."""
-    requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
-    print(f"{'requests':>12} {'seconds':>8} {'wanted':>8} {'MiB':>7}")
+    print(f"{'logged requests':>16} {'seconds':>8} {'wanted':>8} {'MiB':>7}")
     with tempfile.TemporaryDirectory() as folder:
         for count in (requests // 10, requests):
             logs = Path(folder) / str(count)
@@ -37,8 +47,8 @@ def main() -> None:
             )
             found = json.loads(done.stdout.splitlines()[-1])
             assert found["requests"] == count, found
-            wanted = WANTED_SECONDS * count / REQUESTS
-            print(f"{count:12,} {found['seconds']:8.1f} {wanted:8.1f} {found['mebibytes']:7.0f}", flush=True)
+            wanted = f"{WANTED_SECONDS:.1f}" if count == REQUESTS else ""
+            print(f"{count:16,} {found['seconds']:8.1f} {wanted:>8} {found['mebibytes']:7.0f}", flush=True)
 
 
 def write_logs(folder: Path, requests: int) -> None:
@@ -95,5 +105,7 @@ def tests() -> Path:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--measure"]:
         measure(Path(sys.argv[2]), Path(sys.argv[3]))
+    elif sys.argv[1:2] == ["--here"]:
+        compare(int((sys.argv[2:] or [str(REQUESTS)])[0]))
     else:
-        main()
+        main(sys.argv[1:])
