@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
+from mainspring.components.monitoring import journal_folder
 from mainspring.components.monitoring import policy as policies
 from mainspring.components.monitoring.policy import Retrain
 
 FINDINGS_FILE = "monitoring.json"
-DECISIONS = "decisions"
 DAY = 86400.0
 DAYS_A_WEEK = 7
 
@@ -62,22 +62,22 @@ def decide_retraining(monitoring: str, journal: str = "", policy: str = "") -> D
     findings = storage.read_json(Path(monitoring) / FINDINGS_FILE)
     try:
         key, name = str(findings["key"]), str(findings["name"])
-        folder = storage.as_path(journal).absolute() if journal else storage.local_root() / "monitoring" / name
-        earlier = [one for one in decisions(folder) if one.window < key]
-        retrain, reason, causes = decide(findings, earlier, asked)
-        decision = Decision(
-            window=key,
-            as_of=str(findings["as_of"]),
-            retrain=retrain,
-            reason=reason,
-            causes=causes,
-            version=int(findings["version"]),
-            requests=int(findings["volume"]["requests"]),
-            decided=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        )
+        with journal_folder.opened(journal, name) as folder:
+            earlier = [one for one in decisions(folder) if one.window < key]
+            retrain, reason, causes = decide(findings, earlier, asked)
+            decision = Decision(
+                window=key,
+                as_of=str(findings["as_of"]),
+                retrain=retrain,
+                reason=reason,
+                causes=causes,
+                version=int(findings["version"]),
+                requests=int(findings["volume"]["requests"]),
+                decided=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+            )
+            storage.write_json(folder / journal_folder.DECISIONS / f"{key}.json", asdict(decision))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(f"{Path(monitoring) / FINDINGS_FILE}: not what monitor_endpoint writes: {error!r}") from error
-    storage.write_json(folder / DECISIONS / f"{key}.json", asdict(decision))
     print(f"{'retrain' if retrain else 'keep the model'}: {reason}", flush=True)
     return Decided(retrain, reason)
 
@@ -120,7 +120,7 @@ def decisions(journal: Path) -> list[Decision]:
         UserError: One cannot be read: without it, cool-down and cap would not hold.
     """
     found = []
-    for path in sorted((journal / DECISIONS).glob("*.json")):
+    for path in sorted((journal / journal_folder.DECISIONS).glob("*.json")):
         content = storage.read_json(path)
         try:
             found.append(Decision(**content))

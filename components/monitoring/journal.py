@@ -19,16 +19,11 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import STATISTICS_FILE
+from mainspring.components.monitoring.journal_folder import WINDOWS
 from mainspring.components.statistics import statistics_files
 
 FINDINGS_FILE = "monitoring.json"
 SERVED_FILE = "served.parquet"
-WINDOWS, DECISIONS = "windows", "decisions"
-
-
-def folder_of(journal: str, name: str) -> Path:
-    """Returns the journal's folder; the local root's `monitoring/<name>` by default."""
-    return storage.as_path(journal).absolute() if journal else storage.local_root() / "monitoring" / name
 
 
 def key_of(until: float) -> str:

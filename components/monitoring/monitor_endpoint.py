@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.components.common import buckets, storage
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring import policy as policies
 from mainspring.components.monitoring.findings import Finding, judged, plain
@@ -48,7 +48,6 @@ class Asked:
     logs: str
     folder: Path
     """The published version."""
-    journal: Path
     policy: Policy
     window: Window
     until: float
@@ -94,56 +93,65 @@ def monitor_endpoint(
         UserError: Logs, labels, version or policy cannot be used.
     """
     started = time.monotonic()
-    asked = _asked(logs, version_uri, hours, as_of, journal, policy, labels, labels_query, label_key)
+    asked = _asked(logs, version_uri, hours, as_of, policy, labels, labels_query, label_key)
     from mainspring.components.monitoring import journal as journals
-    from mainspring.components.monitoring import monitoring_report, served_model, window_quality
+    from mainspring.components.monitoring import journal_folder, monitoring_report, served_model
 
     model = served_model.read(asked.folder)
-    journal_folder = journals.folder_of(journal, model.version.name)
-    earlier = journals.earlier_windows(journal_folder, asked.key)
-    with tempfile.TemporaryDirectory(prefix="mainspring-window-") as temporary:
-        scratch = Path(temporary)
-        volume, counted, outside = gather(asked, model, scratch)
-        findings = _of_volume(volume, counted, asked.policy, earlier)
-        told: dict[str, Any] = {
-            "key": asked.key,
-            "as_of": _iso(asked.until),
-            "name": model.version.name,
-            "version": model.version.version,
-            "version_created": model.version.created,
-            "volume": volume,
-            "records_outside": outside,
-            "faults": dict(counted.counts),
-            "fault_samples": counted.samples,
-        }
-        enough = volume.requests >= asked.policy.limits.min_requests
-        statistics = None
-        if enough:
-            found, features, statistics = _of_features(model, asked, scratch, earlier, journal_folder)
-            findings += found
-            told |= features
-        else:
-            sentence = f"only {volume.requests:,} requests; {asked.policy.limits.min_requests:,} are needed to judge"
-            findings.append(Finding(policies.TRAFFIC, "", True, sentence))
-        if asked.labels is not None and enough:
-            found, quality = window_quality.judge(model, asked, scratch, earlier, journal_folder)
-            findings += found
-            told |= quality
-        told |= {"findings": findings, "healthy": not judged(findings), "reasons": judged(findings)}
-        told["seconds"] = round(time.monotonic() - started, 3)
-        content = plain(told)
-        journals.write_window(journal_folder, asked.key, content, statistics, scratch / "served.parquet")
-    kept = [window["key"] for window in earlier][: -asked.policy.label_windows or None]
-    journals.forget_predictions(journal_folder, kept)
+    with (
+        journal_folder.opened(journal, model.version.name) as kept,
+        tempfile.TemporaryDirectory(prefix="mainspring-window-") as temporary,
+    ):
+        scratch, earlier = Path(temporary), journals.earlier_windows(kept, asked.key)
+        told, statistics = _judged(asked, model, scratch, earlier, kept)
+        content = plain(told | {"seconds": round(time.monotonic() - started, 3)})
+        journals.write_window(kept, asked.key, content, statistics, scratch / "served.parquet")
+        done = [window["key"] for window in earlier][: -asked.policy.label_windows or None]
+        journals.forget_predictions(kept, done)
+        earlier = journals.earlier_windows(kept, asked.key)
     with storage.publishing_directory(Path(monitoring)) as aside:
         storage.write_json(aside / FINDINGS_FILE, content)
         if statistics is not None:
-            (aside / "FeatureStats.pb").write_bytes(statistics.SerializeToString())
-    earlier = journals.earlier_windows(journal_folder, asked.key)
+            (aside / manifests.STATISTICS_FILE).write_bytes(statistics.SerializeToString())
     storage.write_atomically(Path(report), monitoring_report.page(content, earlier))
     for sentence in content["reasons"] or ["nothing is wrong"]:
         print(sentence, flush=True)
-    return Monitored(not content["reasons"], "\n".join(content["reasons"]), volume.requests, asked.key)
+    requests = int(content["volume"]["requests"])
+    return Monitored(not content["reasons"], "\n".join(content["reasons"]), requests, asked.key)
+
+
+def _judged(
+    asked: Asked, model: ServedModel, scratch: Path, earlier: Sequence[dict[str, Any]], kept: Path
+) -> tuple[dict[str, Any], Any]:
+    """Returns what was found, and the statistics of the served rows if there were enough."""
+    from mainspring.components.monitoring import window_features, window_quality
+
+    volume, counted, outside = gather(asked, model, scratch)
+    findings = _of_volume(volume, counted, asked.policy, earlier)
+    told: dict[str, Any] = {
+        "key": asked.key,
+        "as_of": datetime.datetime.fromtimestamp(asked.until, datetime.timezone.utc).isoformat(timespec="seconds"),
+        "name": model.version.name,
+        "version": model.version.version,
+        "version_created": model.version.created,
+        "volume": volume,
+        "records_outside": outside,
+        "faults": dict(counted.counts),
+        "fault_samples": counted.samples,
+    }
+    statistics = None
+    if volume.requests >= asked.policy.limits.min_requests:
+        found, features, statistics = window_features.judge(model, asked, scratch, earlier, kept)
+        findings += found
+        told |= features
+        if asked.labels is not None:
+            found, quality = window_quality.judge(model, asked, scratch, earlier, kept)
+            findings += found
+            told |= quality
+    else:
+        sentence = f"only {volume.requests:,} requests; {asked.policy.limits.min_requests:,} are needed to judge"
+        findings.append(Finding(policies.TRAFFIC, "", True, sentence))
+    return told | {"findings": findings, "healthy": not judged(findings), "reasons": judged(findings)}, statistics
 
 
 def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Faults, int]:
@@ -180,7 +188,6 @@ def _asked(
     version_uri: str,
     hours: float,
     as_of: str,
-    journal: str,
     policy: str,
     labels: str,
     labels_query: str,
@@ -198,11 +205,12 @@ def _asked(
 
     # Without a length, the logs themselves are the window, whatever their records' times.
     window = Window(until - hours * HOUR, until) if hours else Window(-math.inf, math.inf)
-    source = LabelSource(labels, labels_query, tuple(label_key)) if labels else None
-    if source is not None and not source.key:
+    if labels and not label_key:
         raise UserError("label_key: name the columns by which labels are joined")
+    here = str(buckets.local_copy(labels)) if buckets.is_bucket(labels) else labels
+    source = LabelSource(here, labels_query, tuple(label_key)) if labels else None
     folder = buckets.local_copy(version_uri)
-    return Asked(logs, folder, Path(journal), parsed, window, until, journals.key_of(until), source)
+    return Asked(logs, folder, parsed, window, until, journals.key_of(until), source)
 
 
 def instant(text: str) -> float:
@@ -264,15 +272,3 @@ def _of_volume(volume: Volume, counted: Faults, asked: Policy, earlier: Sequence
 def _rate(volume: dict[str, Any]) -> float:
     seconds = (volume.get("last") or 0) - (volume.get("first") or 0)
     return float(volume.get("requests") or 0) / seconds if seconds > 0 else 0.0
-
-
-def _of_features(
-    model: ServedModel, asked: Asked, scratch: Path, earlier: Sequence[dict[str, Any]], journal_folder: Path
-) -> tuple[list[Finding], dict[str, Any], Any]:
-    from mainspring.components.monitoring import window_features
-
-    return window_features.judge(model, asked, scratch, earlier, journal_folder)
-
-
-def _iso(seconds: float) -> str:
-    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")

@@ -198,7 +198,7 @@ def test_what_the_collector_keeps_is_bounded(tmp_path):
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 10_000
 
 
-def test_logs_and_journal_are_read_from_buckets(tmp_path, bucket):
+def test_logs_are_read_from_buckets_as_the_collector_writes_them(bucket):
     from mainspring.components.common import buckets
 
     sent = [one for number in range(3) for one in exchange(number)]

@@ -12,7 +12,11 @@ import pytest
 from logs import exchange, publish, record, write, write_labels
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.monitoring.decide_retraining import decide_retraining
 from mainspring.components.monitoring.monitor_endpoint import monitor_endpoint
+
+FILES = ("FeatureStats.pb", "monitoring.json", "served.parquet")
+"""What the journal keeps of a window."""
 
 
 class Run:
@@ -256,3 +260,25 @@ def test_wrong_input_is_one_line_and_nothing_is_published(run, healthy, tmp_path
     assert words in str(error.value)
     assert "\n" not in str(error.value)
     assert not (run.folder / "out-1").exists()
+
+
+def test_logs_labels_version_and_journal_may_lie_in_a_bucket(run, version, healthy, tmp_path, bucket):
+    from mainspring.components.common import buckets
+
+    buckets.upload_tree(version, f"{bucket}/models/flights/1")
+    buckets.upload_tree(healthy, f"{bucket}/logs/")
+    buckets.upload(write_labels(tmp_path / "labels.parquet", range(2000)), f"{bucket}/labels.parquet")
+    journal = f"{bucket}/journal"
+    places = {"version_uri": f"{bucket}/models/flights/1", "labels": f"{bucket}/labels.parquet", "journal": journal}
+    verdict, found = run(f"{bucket}/logs", **places)
+    assert (verdict.healthy, found["quality"]["labelled"]) == (True, 2000)
+    assert decide_retraining(str(run.folder / "out-1"), journal).retrain is False
+    _, found = run(f"{bucket}/logs", as_of="2026-11-02", **places)
+    assert found["drift"]
+    assert decide_retraining(str(run.folder / "out-2"), journal).retrain is False
+    kept = [one.uri.removeprefix(f"{journal}/") for one in buckets.list_objects(journal)]
+    windows = [f"windows/{key}/{name}" for key in ("20261101T120000Z", "20261102T000000Z") for name in FILES]
+    assert kept == ["decisions/20261101T120000Z.json", "decisions/20261102T000000Z.json", *windows]
+    # Judged again, a window replaces itself.
+    run(f"{bucket}/logs", as_of="2026-11-02", **places)
+    assert len(buckets.list_objects(journal)) == len(kept)
