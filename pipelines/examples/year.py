@@ -8,6 +8,7 @@ judges the month and trains anew only if that pays. A page shows what came of it
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -196,6 +197,8 @@ def told(ways: list[Strategy]) -> list[str]:
         for way in ways
     ]
     share, monthly, paying = kept(ways), ways[1].runs, ways[2].runs
+    if math.isnan(share):
+        return [*lines, "retraining every month gained nothing over never retraining: there is nothing to keep"]
     reached = share >= 0.95 and paying <= monthly / 2
     return [
         *lines,
@@ -207,7 +210,11 @@ def told(ways: list[Strategy]) -> list[str]:
 def page_of(ways: list[Strategy], seconds: float) -> str:
     """Returns the page."""
     lines = {way.title: list(zip(map(float, MONTHS), way.auc, strict=True)) for way in ways}
-    costs = report.bar_chart([way.title for way in ways], {"seconds": [way.seconds for way in ways]}, unit=" s")
+    seconds_spent = {
+        "retraining": [way.seconds for way in ways],
+        "monitoring": [way.monitoring_seconds for way in ways],
+    }
+    costs = report.bar_chart([way.title for way in ways], seconds_spent, unit=" s")
     rows: list[list[report.Cell]] = [
         [
             way.title,
