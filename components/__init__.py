@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mainspring.components.monitoring.component import decide_retraining as decide_retraining
     from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
+    from mainspring.components.training.component import tune_model as tune_model
     from mainspring.components.validation.component import validate_examples as validate_examples
 
 COMPONENTS = {
@@ -27,6 +28,7 @@ COMPONENTS = {
     "ingest_examples": "ingestion",
     "validate_examples": "validation",
     "train_model": "training",
+    "tune_model": "training",
     "evaluate_model": "evaluation",
     "predict_batch": "evaluation",
     "resolve_champion": "deployment",

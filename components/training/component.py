@@ -1,6 +1,6 @@
 """The KFP interface of training."""
 
-from typing import List
+from typing import List, NamedTuple
 
 from kfp import dsl
 
@@ -111,3 +111,69 @@ def train_model(
         checkpoints=checkpoints,
         checkpoint_seconds=checkpoint_seconds,
     )
+
+
+@dsl.component(base_image=image("training"), install_kfp_package=False)
+def tune_model(
+    examples: dsl.Input[dsl.Dataset],
+    schema: dsl.Input[dsl.Artifact],
+    label: str,
+    trials: dsl.Output[dsl.Artifact],
+    metrics: dsl.Output[dsl.Metrics],
+    report: dsl.Output[dsl.HTML],
+    space: str = "",
+    count: int = 20,
+    parallel: int = 0,
+    timeout_seconds: float = 0.0,
+    hyperparameters: str = "",
+    task: str = "auto",
+    exclude: List[str] = [],  # noqa: B006
+    module: str = "",
+    accelerator: str = "",
+    seed: int = 20131,
+) -> NamedTuple("Tuned", hyperparameters=str):  # type: ignore[valid-type]
+    """Searches for hyperparameters by training many times on the same examples; nothing is published.
+
+    Args:
+        examples: From `ingest_examples`.
+        schema: From `validate_examples`.
+        label: The label's column.
+        trials: Every trial as JSON: hyperparameters, state, eval loss, metric, epochs, seconds.
+        metrics: The best eval loss, and how many trials there were.
+        report: A self-contained page: the best hyperparameters, how they were found, every trial.
+        space: JSON: by hyperparameter `{"low": …, "high": …}`, with `"log": true` or `"step": …`, or
+            `{"choices": […]}`; a module's own are named `custom.<name>`. Empty: step size, dropout, embeddings, layers.
+        count: Trials.
+        parallel: Trials at a time, each in a process of its own; 0: one a GPU, or one per two processors.
+        timeout_seconds: No trial begins after that; 0: no limit.
+        hyperparameters: A JSON object of those that are fixed.
+        task: As `train_model` has it.
+        exclude: Columns that are no features.
+        module: As `train_model` has it.
+        accelerator: As `train_model` has it.
+        seed: Of the search and of every training.
+
+    Returns:
+        hyperparameters: The best, as JSON, for `train_model`.
+    """
+    from mainspring.components.training.tune_model import tune_model
+
+    found = tune_model(
+        examples=examples.path,
+        schema=schema.path,
+        label=label,
+        trials=trials.path,
+        metrics=metrics,
+        report=report.path,
+        space=space,
+        count=count,
+        parallel=parallel,
+        timeout_seconds=timeout_seconds,
+        hyperparameters=hyperparameters,
+        task=task,
+        exclude=exclude,
+        module=module,
+        accelerator=accelerator,
+        seed=seed,
+    )
+    return (found,)

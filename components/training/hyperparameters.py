@@ -69,13 +69,39 @@ def checked(overrides: str | Mapping[str, Any] = "", **given: Any) -> Hyperparam
     Raises:
         UserError: A name is unknown, or a value is out of its range; the message says the range.
     """
-    values = given | dict(_read(overrides) if isinstance(overrides, str) else overrides)
+    values = given | as_mapping(overrides)
     for name in values:
         if name not in NAMES:
             raise UserError(
                 f"hyperparameters: {name!r} is not one{suggestion(name, NAMES)}; a module's own go into 'custom'"
             )
     return Hyperparameters(**{name: _CHECKS[name](name, value) for name, value in values.items()})
+
+
+def as_mapping(given: str | Mapping[str, Any]) -> dict[str, Any]:
+    """Returns hyperparameters by name, given so or as a JSON object; none for an empty text.
+
+    Raises:
+        UserError: The text is no JSON object.
+    """
+    if not isinstance(given, str):
+        return dict(given)
+    try:
+        content = json.loads(given) if given.strip() else {}
+    except ValueError as error:
+        raise UserError(f"hyperparameters: not JSON: {error}; give an object, such as {_EXAMPLE}") from error
+    if not isinstance(content, dict):
+        raise UserError(f"hyperparameters: {given!r} is no JSON object; give one, such as {_EXAMPLE}")
+    return content
+
+
+def checked_count(name: str, value: Any, lowest: int, highest: int) -> int:
+    """Returns a whole number within its range.
+
+    Raises:
+        UserError: It is not.
+    """
+    return _integer(name, value, lowest, highest)
 
 
 def checked_task(task: str) -> str:
@@ -132,18 +158,6 @@ def checked_class_weights(
         if name not in classes:
             raise UserError(f"class_weights: {name!r} is no class of the label{suggestion(name, classes)}")
     return [weights.get(name, 1.0) for name in classes]
-
-
-def _read(text: str) -> dict[str, Any]:
-    if not text.strip():
-        return {}
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise UserError(f"hyperparameters: not JSON: {error}; give an object, such as {_EXAMPLE}") from error
-    if not isinstance(content, dict):
-        raise UserError(f"hyperparameters: {text!r} is no JSON object; give one, such as {_EXAMPLE}")
-    return content
 
 
 _EXAMPLE = '{"learning_rate": 0.003}'

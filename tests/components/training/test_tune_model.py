@@ -1,0 +1,126 @@
+"""Tuning: trials in processes, the hopeless cut short, the best hyperparameters for `train_model`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import Recorder, Trained
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.training.search import read_space
+from mainspring.components.training.tune_model import tune_model
+
+SPACE = '{"learning_rate": {"low": 1e-6, "high": 0.03, "log": true}, "hidden_units": {"choices": [[4], [16, 8]]}}'
+FIXED = '{"max_epochs": 4, "max_crosses": 0}'
+
+
+def tune(examples: Path, folder: Path, **parameters: Any) -> tuple[dict[str, Any], list[dict[str, Any]], Recorder]:
+    """Returns what was found, all trials, and the figures."""
+    recorder = Recorder()
+    arguments = {
+        "examples": str(examples),
+        "schema": str(examples),
+        "label": "good",
+        "trials": str(folder / "trials.json"),
+        "report": str(folder / "tuning.html"),
+        "metrics": recorder,
+        "space": SPACE,
+        "hyperparameters": FIXED,
+        "count": 5,
+        "parallel": 2,
+    }
+    found = tune_model(**arguments | parameters)
+    return json.loads(found), json.loads((folder / "trials.json").read_text()), recorder
+
+
+def test_the_best_of_many_trials_trains_a_better_model_than_the_worst(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found, trials, recorder = tune(binary_examples, tmp_path)
+    assert len(trials) == 5 == recorder.figures["trials"]
+    complete = [trial for trial in trials if trial["state"] == "complete"]
+    best = min(complete, key=lambda trial: trial["eval_loss"])
+    assert found == json.loads(FIXED) | best["hyperparameters"]
+    assert recorder.figures["best_eval_loss"] == best["eval_loss"]
+    assert 1e-6 <= found["learning_rate"] <= 0.03
+    assert found["hidden_units"] in ([4], [16, 8])
+    said = capfd.readouterr().out
+    assert said.startswith("5 trials, 2 at a time, over learning_rate, hidden_units\n")
+    assert "(5/5)" in said
+    page = (tmp_path / "tuning.html").read_text()
+    assert "<svg" in page
+    assert "Best hyperparameters" in page
+    # What was found is what train_model takes, and gives what the trial gave.
+    made = train(binary_examples, label="good", hyperparameters=json.dumps(found))
+    assert made.metrics["eval_loss"] == pytest.approx(best["eval_loss"], rel=1e-4)
+
+
+def test_a_trial_whose_process_is_killed_fails_alone(binary_examples: Path, tmp_path: Path) -> None:
+    module = tmp_path / "deadly.py"
+    module.write_text(
+        "import os, pathlib, signal, keras\n"
+        "def build_model(context):\n"
+        f"    once = pathlib.Path({str(tmp_path / 'once')!r})\n"
+        "    if not once.exists():\n"
+        "        once.touch()\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "    return keras.Model(context.inputs, context.output(context.embedded()))\n"
+    )
+    _, trials, _ = tune(binary_examples, tmp_path, count=3, parallel=1, module=str(module))
+    assert [trial["state"] for trial in trials].count("failed") == 1
+    assert "its process died with status -9" in next(trial["error"] for trial in trials if trial["error"])
+
+
+def test_a_trial_whose_loss_is_no_number_fails_and_all_such_are_one_line(binary_examples: Path, tmp_path: Path) -> None:
+    module = tmp_path / "sometimes.py"
+    module.write_text(
+        "import keras\n"
+        "def build_model(context):\n"
+        "    if context.hyperparameters.custom['way'] == 'bad':\n"
+        "        raise ValueError('a bad way')\n"
+        "    return keras.Model(context.inputs, context.output(context.embedded()))\n"
+    )
+    space = '{"custom.way": {"choices": ["bad", "good"]}}'
+    found, trials, _ = tune(binary_examples, tmp_path, space=space, module=str(module), parallel=1, seed=2, count=6)
+    assert found["custom"] == {"way": "good"}
+    assert {trial["state"] for trial in trials} >= {"failed", "complete"}
+    with pytest.raises(UserError, match=r"space: no trial succeeded; the last one: module: .*: ValueError: a bad way"):
+        tune(binary_examples, tmp_path, space=space.replace(', "good"', ""), module=str(module), count=2)
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{", "space: not JSON"),
+        ("{}", "space: give a JSON object"),
+        ('{"learning_rte": {"low": 1, "high": 2}}', "space: 'learning_rte' is no hyperparameter; did you mean"),
+        ('{"seed": {"low": 1, "high": 2}}', "space: 'seed' is no hyperparameter"),
+        ('{"dropout": 3}', 'space: dropout: give {"choices": […]} or {"low": …, "high": …}'),
+        ('{"dropout": {"low": 0.5, "high": 0.1}}', "space: dropout: low and high must be numbers, low the smaller"),
+        ('{"dropout": {"low": 0, "high": 1.5}}', "dropout: 1.5 is out of range"),
+        ('{"learning_rate": {"low": 0.1, "high": 0.2, "lg": true}}', "space: learning_rate: 'lg' is not known; did"),
+        ('{"dropout": {"low": 0, "high": 0.5, "log": true}}', "space: dropout: log needs a low above 0"),
+        ('{"hidden_units": {"choices": []}}', "space: hidden_units: there is no choice"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_one_line(space: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_space(space)
+    assert str(caught.value).startswith(message)
+
+
+def test_what_all_trials_share_is_checked_before_the_first(binary_examples: Path, tmp_path: Path) -> None:
+    for parameters, message in [
+        ({"count": 0}, "count: 0 is out of range"),
+        ({"hyperparameters": '{"droput": 1}'}, "hyperparameters: 'droput' is not one; did you mean 'dropout'"),
+        ({"label": "god"}, "label: 'god' is not a column of the examples; did you mean 'good'?"),
+        ({"module": "nothing.here"}, "module: there is no module 'nothing' in this image"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            tune(binary_examples, tmp_path, **parameters)
+        assert str(caught.value).startswith(message.rstrip("?"))
+    assert not list(tmp_path.iterdir())
