@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from mainspring.components.common.errors import UserError
 from mainspring.components.training.folders import Folder, open_folder
 
 KEPT = 2
@@ -88,11 +89,14 @@ class Checkpoints:
         Args:
             variables: The model's variables as they are now: what a checkpoint's must look like.
             slots: The optimizer's.
+
+        Raises:
+            UserError: The folder is in a bucket that is not there or may not be read.
         """
         for name in reversed(self._names()):
             try:
                 state = _parsed(self._folder.read(name))
-            except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            except (ValueError, KeyError, OSError, EOFError, UserError, zipfile.BadZipFile, zlib.error) as error:
                 print(f"checkpoint {self.uri}/{name} is passed over: it cannot be read ({error})", flush=True)
                 continue
             if _shapes(state.variables) != _shapes(variables) or _shapes(state.slots) != _shapes(slots):

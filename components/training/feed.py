@@ -59,6 +59,7 @@ def train_batches(blocks: Blocks, batch_size: int, epochs: int, seed: int, start
     files = tf.constant(blocks.files or ("",))
     is_cross = np.arange(layout.ids) >= layout.ids - layout.crosses
 
+    @tf.autograph.experimental.do_not_convert
     def load(turn: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         if resident is not None:
             rows = resident
@@ -69,6 +70,7 @@ def train_batches(blocks: Blocks, batch_size: int, epochs: int, seed: int, start
         order = tf.random.experimental.stateless_shuffle(tf.range(tf.shape(rows)[0]), seed=[np.int64(seed), turn])
         return turn, rows, order
 
+    @tf.autograph.experimental.do_not_convert
     def block_batches(turn: tf.Tensor, rows: tf.Tensor, order: tf.Tensor) -> tf.data.Dataset:
         def batch(number: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
             taken = tf.reshape(order[number * batch_size : (number + 1) * batch_size], [batch_size])
@@ -79,7 +81,7 @@ def train_batches(blocks: Blocks, batch_size: int, epochs: int, seed: int, start
             return inputs, targets
 
         first = tf.where(turn == start // per_block, np.int64(start % per_block), np.int64(0))
-        return tf.data.Dataset.range(first, per_block).map(batch)
+        return tf.data.Dataset.range(first, per_block).map(tf.autograph.experimental.do_not_convert(batch))
 
     turns = tf.data.Dataset.range(start // per_block, epochs * places).map(load)
     if resident is None:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mainspring.components.common.errors import RetriableError
 from mainspring.components.training.blocks import Blocks
 from mainspring.components.training.checkpoints import Checkpoints, State
 from mainspring.components.training.devices import Hardware
@@ -146,6 +147,7 @@ class _Run:
         )
         self._step = 0
         self._loss_sum = 0.0
+        self._saved_step = 0
         self._saved = time.monotonic()
         strategy = fitting.hardware.strategy
         self._steps = train_steps(model, optimizer, fitting.label.task, fitting.class_weights, strategy)
@@ -159,7 +161,8 @@ class _Run:
         for holder, arrays in ((self._model, found.variables), (self._optimizer, found.slots)):
             for variable, array in zip(holder.variables, arrays, strict=True):
                 variable.assign(array)
-        self._step, self._loss_sum = found.step, found.loss_sum
+        self._step = self._saved_step = found.step
+        self._loss_sum = found.loss_sum
         self._watch.resume([Epoch(**epoch) for epoch in found.history], found.best_epoch, found.best_weights)
         print(f"resumed at step {found.step:,} from {checkpoints.uri}", flush=True)
 
@@ -202,12 +205,19 @@ class _Run:
         # Every worker has to read the variables that are spread over workers, so all must agree that it is time.
         due, ends = self._fitting.interruption.agreed(due, self._fitting.hardware)
         if self._fitting.checkpoints and (due or ends):
-            self._fitting.checkpoints.save(self._state())
-            self._saved = time.monotonic()
+            self._save(self._fitting.checkpoints)
         if ends:
-            kept = f"saved step {self._step:,}; a retry goes on there" if self._fitting.checkpoints else "nothing saved"
-            print(f"told to end: {kept}", flush=True)
+            print(f"told to end at step {self._step:,}: a retry goes on at step {self._saved_step:,}", flush=True)
             raise SystemExit(self._fitting.interruption.status)
+
+    def _save(self, checkpoints: Checkpoints) -> None:
+        try:
+            checkpoints.save(self._state())
+            self._saved_step = self._step
+        except RetriableError as error:
+            # The model is none the worse for it; what a retry would lose grows until one can be saved again.
+            print(f"step {self._step:,} is not saved: {error}; training goes on", flush=True)
+        self._saved = time.monotonic()
 
     def _state(self) -> State:
         watch = self._watch

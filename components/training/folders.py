@@ -8,8 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Protocol
 
-from mainspring.components.common import storage
-from mainspring.components.common.errors import RetriableError
+from mainspring.components.common import buckets, storage
+from mainspring.components.common.errors import RetriableError, UserError
 
 
 class Folder(Protocol):
@@ -29,12 +29,35 @@ class Folder(Protocol):
 
 
 def open_folder(uri: str) -> Folder:
-    """Returns the folder that a path or a `file://` URI names; it need not be there yet.
+    """Returns the folder that a path, `file://`, `gs://` or `s3://` names; it need not be there yet.
 
     Raises:
         UserError: The URI has another scheme.
     """
-    return _LocalFolder(storage.as_path(uri))
+    return _BucketFolder(uri) if buckets.is_bucket(uri) else _LocalFolder(storage.as_path(uri))
+
+
+class _BucketFolder:
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    def names(self) -> list[str]:
+        return buckets.list_names(self._uri)
+
+    def read(self, name: str) -> bytes:
+        return buckets.read(buckets.join(self._uri, name))
+
+    def write(self, name: str, content: bytes) -> None:
+        try:
+            buckets.create(buckets.join(self._uri, name), content)
+        except buckets.AlreadyExists:
+            pass  # An earlier try came as far: a step's checkpoint is always the same.
+        except UserError as error:
+            raise RetriableError(f"checkpoints: {error}") from error
+
+    def remove(self, name: str) -> None:
+        found = buckets.stat(buckets.join(self._uri, name))
+        buckets.delete([found] if found else [])
 
 
 class _LocalFolder:

@@ -17,7 +17,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.context import ModelContext
 
@@ -103,7 +103,7 @@ def _by_name(module: str) -> ModuleType:
 
 
 def _by_file(module: str) -> ModuleType:
-    path = storage.as_path(module)
+    path = buckets.local_copy(module)
     if not path.is_file():
         raise UserError(f"module: {module}: no such file; give a Python file that defines {BUILD}(context)")
     specification = importlib.util.spec_from_file_location(f"mainspring_user_{path.stem}", path)

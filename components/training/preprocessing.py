@@ -197,6 +197,7 @@ def encoding(encoder: Encoder) -> Callable[[RawColumns], dict[str, np.ndarray]]:
             tf.TensorSpec([None, len(encoder.statistics.numeric)], tf.float32),
             tf.TensorSpec([None, len(encoder.statistics.categorical)], tf.int32),
         ],
+        autograph=False,
     )
 
     def encode(columns: RawColumns) -> dict[str, np.ndarray]:

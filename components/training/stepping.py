@@ -45,12 +45,15 @@ def train_steps(
         optimizer.apply(tape.gradient(total, [variable.value for variable in variables]), variables)
         return loss
 
-    @tf.function
+    # Written out as a while loop: AutoGraph would rewrite all of Keras that the step calls, which takes seconds.
+    @tf.function(autograph=False)
     def steps(iterator: object, count: tf.Tensor) -> tf.Tensor:
-        losses = tf.TensorArray(tf.float32, count)
-        for number in tf.range(count):
+        def one(number: tf.Tensor, losses: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             loss = strategy.run(step, args=next(iterator))  # type: ignore[call-overload]
-            losses = losses.write(number, strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None))
+            return number + 1, losses.write(number, strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None))
+
+        start = (tf.constant(0), tf.TensorArray(tf.float32, count))
+        _, losses = tf.while_loop(lambda number, _: number < count, one, start, parallel_iterations=1)
         return losses.stack()
 
     return steps

@@ -61,7 +61,10 @@ class TrialWorker:
         def told(epoch: Epoch) -> bool:
             nonlocal stopped
             self.say({"epoch": epoch.number, "eval_loss": epoch.eval_loss})
-            stopped = json.loads(sys.stdin.readline())["stop"]
+            answer = sys.stdin.readline()
+            if not answer:
+                raise SystemExit  # Nobody waits for this trial any more.
+            stopped = json.loads(answer)["stop"]
             return stopped
 
         folders = Folders(self._scratch, self._scratch / "logs", "")

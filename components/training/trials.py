@@ -69,7 +69,6 @@ class Workers:
             if process.stdin:
                 with contextlib.suppress(OSError):
                     process.stdin.close()
-            process.terminate()
         for process in self._all:
             try:
                 process.wait(GRACE_SECONDS)
@@ -89,7 +88,7 @@ class Workers:
             if "epoch" not in reply:
                 return reply
             trial.report(reply["eval_loss"], reply["epoch"])
-            _say(process, {"stop": trial.should_prune()})
+            _say(process, {"stop": bool(trial.should_prune())})
         raise EOFError
 
     def _start(self, place: int) -> subprocess.Popen[str]:
@@ -109,7 +108,9 @@ class Workers:
         self._all.append(process)
         with contextlib.suppress(BrokenPipeError):
             _say(process, self._order)
-        reply = next(_replies(process), {"refused": f"the first process of tuning ended with status {process.wait()}"})
+        reply = next(_replies(process), None)
+        if reply is None:
+            raise UserError(f"a process of tuning ended with status {process.wait()} before its first trial")
         if "refused" in reply:
             raise UserError(reply["refused"])
         return process

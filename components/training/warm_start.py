@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.features import Feature
 from mainspring.components.training.labels import LabelSpec
@@ -83,7 +83,7 @@ def read_champion(uri: str) -> Champion | None:
     Raises:
         UserError: There is no model, or it cannot be read.
     """
-    folder = storage.as_path(uri)
+    folder = buckets.local_copy(uri)
     if not (folder / "saved_model.pb").is_file():
         raise UserError(f"parent_uri: {uri} holds no model to start from; give a version's folder, or no warm_start")
     if not (folder / FILE).is_file():

@@ -140,7 +140,7 @@ class Watch:
 
 def predictor(model: keras.Model) -> Callable[[Split], np.ndarray]:
     """Returns a function that gives the model's outputs [rows, units] for a split."""
-    function = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True)
+    function = tf.function(lambda inputs: model(inputs, training=False), reduce_retracing=True, autograph=False)
 
     def predict(split: Split) -> np.ndarray:
         parts = range(0, split.rows, EVAL_BATCH)

@@ -134,7 +134,8 @@ def test_sigterm_saves_the_very_step_and_says_so(trainings: Trainings, order: di
     os.kill(process, signal.SIGTERM)
     assert trainings.end() == 143
     [said] = [line for line in _said(tmp_path / "log") if line.startswith("told to end")]
-    assert f"saved step {_last_step(checkpoints):,}; a retry goes on there" in said
+    step = f"{_last_step(checkpoints):,}"
+    assert said == f"told to end at step {step}: a retry goes on at step {step}"
 
 
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(

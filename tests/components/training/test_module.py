@@ -32,6 +32,20 @@ def test_the_readmes_module_trains_and_is_served(
     assert answer["label"].numpy()[0] == b"1"
 
 
+def test_the_readmes_training_loop_trains_and_is_served(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path
+) -> None:
+    code = re.search(
+        r"```python\n(import keras\nimport tensorflow.*?def train.*?)```", README.read_text("utf-8"), re.DOTALL
+    )
+    assert code is not None
+    module = tmp_path / "mine.py"
+    module.write_text(code[1])
+    made = train(binary_examples, label="good", module=str(module), hyperparameters='{"custom": {"epochs": 6}}')
+    assert made.metrics["eval_auc"] > 0.85
+    assert made.report.count("<svg") >= 2
+
+
 def test_the_context_tells_what_is_known(train: Callable[..., Trained], binary_examples: Path, tmp_path: Path) -> None:
     module = tmp_path / "asking.py"
     module.write_text(
