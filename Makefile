@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test images test-images bench lint compile lock clean
+.PHONY: help setup run demo test images test-images sbom audit bench lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -61,6 +61,12 @@ images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BU
 
 test-images: setup ## Run the whole pipeline in the built images, with Docker or Podman, and compare with the process engine
 	@$(BIN)/python -m pytest tests/containers
+
+sbom: $(BIN)/.ready ## Write the built images' bills of materials (CycloneDX) and licences into dist/sbom
+	@$(BIN)/mainspring images sbom $(IMAGES) --builder "$(BUILDER)"
+
+audit: $(BIN)/.ready ## Look for known vulnerabilities in every lock (status 3: not everything could be asked about)
+	@$(BIN)/mainspring images audit $(AUDIT_OPTIONS)
 
 bench: setup ## Measure the loop on the flights, beside what is wanted of it
 	@$(BIN)/python -m tests.benchmarks.loop_bench

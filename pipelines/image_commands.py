@@ -46,5 +46,42 @@ def push_(titles: tuple[str, ...], registry: str, digests: Path, insecure: bool,
     building.push(inventory.images(titles), builders.builder(builder), registry, digests, _say, insecure)
 
 
+@images.command("sbom")
+@click.argument("titles", nargs=-1, metavar="[IMAGE]...")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("dist/sbom"), show_default=True
+)
+@BUILDER
+def sbom_(titles: tuple[str, ...], output: Path, builder: str) -> None:
+    """Write each built IMAGE's bill of materials (CycloneDX) and a table of its licences."""
+    from mainspring.pipelines.images import bill_of_materials, builders, inventory
+
+    bill_of_materials.write(inventory.images(titles), builders.builder(builder), output, _say)
+
+
+@images.command("audit")
+@click.option("--osv-url", default="", help="Ask this OSV service instead of the package index's advisories.")
+@click.option("--ignore", multiple=True, metavar="ID", help="An advisory that was looked at and does not matter here.")
+def audit_(osv_url: str, ignore: tuple[str, ...]) -> None:
+    """Look for known vulnerabilities in every lock.
+
+    The exit status is 0 if there are none, 1 if there are, and 3 if not everything could be asked
+    about.
+    """
+    from mainspring.pipelines.images import audit, inventory
+
+    options = [f"--ignore-vuln={known}" for known in ignore]
+    options += ["--vulnerability-service=osv", f"--osv-url={osv_url}"] if osv_url else []
+    root = inventory.sources()
+    findings = audit.audit([root / "requirements.txt", *sorted(root.glob("components/*/*.txt"))], options, _say)
+    for line in sorted(findings.vulnerabilities):
+        click.echo(line)
+    found = f"{findings.packages} packages audited, {len(findings.vulnerabilities)} known vulnerabilities"
+    if unknown := sorted(findings.not_audited):
+        found += f"; {len(unknown)} not audited, such as {unknown[0]}"
+    click.echo(found)
+    raise SystemExit(findings.status)
+
+
 def _say(line: str) -> None:
     click.echo(line, err=True)

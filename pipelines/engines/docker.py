@@ -96,7 +96,10 @@ class Containers:
         self._mounts = mounts(arguments, root, Path.cwd())
         self._root = root
         self._options = _options(client, self._mounts, Path.cwd())
-        _prepare_folders([folder / "tasks", *(Path(path) for path, mode in self._mounts.items() if mode == "rw")], root)
+        written = [Path(path) for path, mode in self._mounts.items() if mode == "rw" and path != str(root)]
+        _prepare_folders(
+            [root, folder.parent, folder], [folder / "tasks", root / "models", root / "endpoints", *written]
+        )
         self._reaper = _start_reaper(f"{RUN_LABEL}={self._run_id}")
 
     def start_ahead(self) -> None:
@@ -195,15 +198,14 @@ def _variables(root: Path) -> dict[str, str]:
     return passed | {storage.ROOT_VARIABLE: str(root)}
 
 
-def _prepare_folders(folders: list[Path], root: Path) -> None:
-    """Makes the folders that tasks write to; when we are root, they are given to the containers' user."""
-    places = [*(folder for folder in folders if folder != root), root / "models", root / "endpoints"]
-    for place in places:
+def _prepare_folders(passed: list[Path], written: list[Path]) -> None:
+    """Makes the folders that tasks write to; when we are root, they are given to the containers' user, with the way."""
+    for place in written:
         with storage.full_disks_as_user_errors(place):
             place.mkdir(parents=True, exist_ok=True)
-            if os.getuid() == 0:
-                for path in (place, *place.rglob("*")):
-                    os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
+    if os.getuid() == 0:
+        for path in (*passed, *written, *(inner for place in written for inner in place.rglob("*"))):
+            os.chown(path, NOBODY, NOBODY, follow_symlinks=False)
 
 
 def _start_reaper(label: str) -> subprocess.Popen[bytes]:

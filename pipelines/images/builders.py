@@ -56,10 +56,14 @@ class Builder:
         if done.returncode:
             raise UserError(f"image {image.title}: {_said(log.read_text(errors='replace'))}; the whole build: {log}")
 
+    @property
+    def runner(self) -> str:
+        """The program that runs and inspects what this one builds."""
+        return "podman" if self.name == "buildah" else self.name
+
     def size(self, name: str) -> int:
         """Returns an image's size in bytes, uncompressed."""
-        program = "podman" if self.name == "buildah" else self.name
-        return int(_output([program, "image", "inspect", "--format", "{{.Size}}", name]))
+        return int(_output([self.runner, "image", "inspect", "--format", "{{.Size}}", name]))
 
     def push(self, name: str, remote: str, insecure: bool = False) -> str:
         """Pushes an image and returns the digest that the registry knows it by.

@@ -1,0 +1,120 @@
+"""Building and publishing: what goes wrong is one line, and what is published is named by digest."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import docker
+import pytest
+import yaml
+
+from mainspring.components.common.errors import UserError
+from mainspring.pipelines.images import digests
+from mainspring.pipelines.images.builders import builder
+
+from .conftest import PIPELINES
+
+OPTIONS = [f"--option={option}" for option in os.environ.get("MAINSPRING_BUILD_OPTIONS", "").split()]
+
+
+def build_on(mainspring, dockerfile: str, folder: Path, title: str = "deployment") -> subprocess.CompletedProcess[str]:
+    """Makes a small base, and builds an image on it."""
+    chosen = builder()
+    (folder / "Dockerfile").write_text(dockerfile)
+    (folder / "tool").write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
+    (folder / "tool").chmod(0o755)
+    name = f"mainspring-base-{folder.name}".lower()
+    verb = ["buildah", "bud"] if chosen.name == "buildah" else [chosen.name, "build"]
+    subprocess.run([*verb, "--tag", name, str(folder)], check=True, capture_output=True)
+    base = name if chosen.name == "docker" else f"localhost/{name}"
+    return mainspring("images", "build", title, "--base", base, *OPTIONS, cwd=folder)
+
+
+def a_base(engine: docker.DockerClient) -> str:
+    """Returns an image to make others of: the deployment image, which has all that a base has."""
+    found = engine.images.get("mainspring/deployment:0.1.0").tags[0]
+    return f"FROM {found}\nUSER 0\nENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n"
+
+
+def error(done: subprocess.CompletedProcess[str]) -> str:
+    """Returns the one line of the error."""
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("image 1 of 1")]
+    assert len(lines) == 1, done.stderr
+    return lines[0]
+
+
+def test_a_base_without_the_needed_python_is_one_line(engine, mainspring, tmp_path: Path) -> None:
+    done = build_on(mainspring, a_base(engine) + "COPY tool /usr/local/bin/python3\n", tmp_path)
+    assert "image deployment: the base image has Python 3.9.2, and 3.10 to 3.13 is needed; name another" in error(done)
+    assert (tmp_path / ".mainspring" / "images" / "deployment.log").is_file()
+
+
+def test_a_base_without_python_is_one_line(engine, mainspring, tmp_path: Path) -> None:
+    done = build_on(mainspring, a_base(engine) + "RUN rm -f /usr/bin/python3 /usr/local/bin/python3\n", tmp_path)
+    assert "the base image has no python3; name one with Python 3.10 to 3.13 by BASE=" in error(done)
+
+
+def test_a_base_that_is_nowhere_is_one_line(mainspring, tmp_path: Path) -> None:
+    done = mainspring("images", "build", "deployment", "--base", "127.0.0.1:1/no/base:1", *OPTIONS, cwd=tmp_path)
+    assert "image deployment: " in error(done)
+    assert "127.0.0.1:1" in error(done)
+
+
+def test_unknown_images_and_builders_are_one_line(mainspring, tmp_path: Path) -> None:
+    assert "no image 'trainning'; there are deployment" in error(mainspring("images", "build", "trainning"))
+    assert "no builder 'kaniko'; there are docker, podman, buildah" in error(
+        mainspring("images", "build", "--builder", "kaniko")
+    )
+
+
+def test_no_builder_is_one_line(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(UserError, match=r"none of Docker, Podman and Buildah works here; install one"):
+        builder()
+
+
+def test_a_registry_that_refuses_is_one_line_and_no_digests_are_written(mainspring, tmp_path: Path) -> None:
+    lock = tmp_path / "images.lock.json"
+    done = mainspring("images", "push", "deployment", "--registry", "127.0.0.1:1/team", "--insecure", "--digests", lock)
+    assert done.returncode == 1
+    assert re.match(
+        r"mainspring: error: 127.0.0.1:1/team/mainspring/deployment:0.1.0: the registry does not take it \(.*\); is it",
+        done.stderr.splitlines()[-1],
+    )
+    assert not lock.exists()
+
+
+def test_a_published_image_is_compiled_in_by_digest_and_runs_from_the_registry(
+    mainspring, engine: docker.DockerClient, registry: str, tmp_path: Path
+) -> None:
+    lock, compiled = tmp_path / "images.lock.json", tmp_path / "doubles.yaml"
+    pushed = mainspring(
+        "images", "push", "deployment", "--registry", f"{registry}/team", "--insecure", "--digests", lock
+    )
+    assert pushed.returncode == 0, pushed.stderr
+    done = mainspring("compile", "small_pipelines:doubles", "--digests", lock, "-o", compiled, cwd=PIPELINES)
+    assert done.returncode == 0, done.stderr
+    spec = yaml.safe_load(compiled.read_text())
+    images = {found["container"]["image"] for found in spec["deploymentSpec"]["executors"].values()}
+    (image,) = images
+    assert re.fullmatch(rf"{re.escape(registry)}/team/mainspring/deployment@sha256:[0-9a-f]{{64}}", image)
+    assert json.loads(lock.read_text())["images"] == {"mainspring/deployment:0.1.0": image}
+    root = tmp_path / "root"
+    ran = mainspring("run", compiled, "-p", "number=3", "--engine", "docker", "--root", root, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Output 12" in ran.stdout
+
+
+def test_an_image_that_was_not_pushed_is_one_line(mainspring, tmp_path: Path) -> None:
+    lock = tmp_path / "images.lock.json"
+    digests.write(lock, {"mainspring/training:0.1.0": f"registry/mainspring/training@sha256:{'0' * 64}"})
+    done = mainspring("compile", "small_pipelines:doubles", "--digests", lock, cwd=PIPELINES)
+    assert error(done).endswith("has no digest of mainspring/deployment:0.1.0; push it with `mainspring images push`")
+    lock.write_text('{"images": {"mainspring/training:0.1.0": "latest"}}')
+    done = mainspring("compile", "small_pipelines:doubles", "--digests", lock, cwd=PIPELINES)
+    assert error(done).endswith("is no lock of images; `mainspring images push` writes one")
