@@ -82,6 +82,6 @@ def bill(image: Image, installed: list[dict[str, str]]) -> str:
 
 
 def _licences(declared: str) -> list[Any]:
-    from cyclonedx.factory.license import LicenseFactory
+    from cyclonedx.contrib.license.factories import LicenseFactory
 
     return [LicenseFactory().make_from_string(declared)] if declared else []

@@ -64,7 +64,8 @@ def _podman(folder: Path, registry_port: int) -> Iterator[docker.DockerClient]:
         patch.setenv("DOCKER_HOST", place)
         service = subprocess.Popen(["podman", "system", "service", "--time", "0", place])
         try:
-            until((folder / "podman.sock").exists)
+            # It waits for a build that happens to write a layer.
+            until(lambda: (folder / "podman.sock").exists() or service.poll() is not None, 180)
             yield container_engine.connect()
         finally:
             service.terminate()
