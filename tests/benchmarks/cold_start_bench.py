@@ -1,0 +1,80 @@
+"""How long each image takes from the container's start to its first useful work, and how big it is.
+
+Part of `make bench`, where the images are built. First useful work is when all that the folder's components import is
+there: from then on a task reads its inputs. Wall time of the whole `run` command on a read-only root, page cache warm.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+
+from mainspring.components.common.errors import UserError
+from mainspring.pipelines.engines.workers import imported_modules
+from mainspring.pipelines.images import builders, inventory
+from mainspring.pipelines.images.inventory import Image
+
+WANTED_SECONDS = {"deployment": 1.0, "validation": 7.0, "evaluation": 7.0}
+WANTED_MEGABYTES = {"deployment": 200.0}
+OTHERS = {
+    "serving": ["mainspring.components.serving.kserve_app", "mainspring.components.serving.tabular_model"],
+}
+"""What is imported in the images of folders that have no component of their own."""
+
+
+def main() -> None:
+    """Measures and prints."""
+    parser = argparse.ArgumentParser(description="Times the start of each image.")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each figure (default 3)")
+    runs = parser.parse_args().runs
+    try:
+        builder = builders.builder()
+    except UserError as error:
+        print(f"cold start: not measured: {error}")
+        return
+    print(f"{'image':24} {'MB':>8} {'wanted':>8} {'start, s':>9} {'work, s':>9} {'wanted':>8} {'of':>3}")
+    for image in inventory.images():
+        try:
+            size = builder.size(image.name) / 1e6
+        except subprocess.CalledProcessError:
+            print(f"{image.title:24} is not built; `make images`")
+            continue
+        begun = _median(builder.runner, image, "pass", runs)
+        works = _median(builder.runner, image, "\n".join(f"import {name}" for name in _imports(image)), runs)
+        megabytes, seconds = (_text(wanted.get(image.folder)) for wanted in (WANTED_MEGABYTES, WANTED_SECONDS))
+        print(
+            f"{image.title:24} {size:8.0f} {megabytes:>8} {begun:9.2f} {works:9.2f} {seconds:>8} {runs:3}", flush=True
+        )
+
+
+def _text(wanted: float | None) -> str:
+    return "" if wanted is None else f"{wanted:.1f}"
+
+
+def _imports(image: Image) -> list[str]:
+    """Returns the modules of its own folder that an image's components import."""
+    file = image.dockerfile.with_name("component.py")
+    if not file.is_file():
+        return OTHERS.get(image.folder, [])
+    own = f"mainspring.components.{image.folder}."
+    return [name for name in imported_modules(file.read_text(encoding="utf-8")) if name.startswith(own)]
+
+
+def _median(program: str, image: Image, code: str, runs: int) -> float:
+    command = [program, "run", "--rm", "--read-only", "--tmpfs=/tmp", image.name, "python3", "-c", code]
+    seconds = []
+    for number in range(runs + 1):
+        began = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            sys.exit(f"{image.name}: {done.stderr.strip()}")
+        if number:  # The first run fills the page cache.
+            seconds.append(time.monotonic() - began)
+    return statistics.median(seconds)
+
+
+if __name__ == "__main__":
+    main()
