@@ -41,7 +41,7 @@ PASSED_ON = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "MAINSPRING_", "HTTP_PR
 NOT_PASSED_ON = ("MAINSPRING_ENVIRONMENTS", "MAINSPRING_SERVING_PYTHON")
 
 ON_THE_MACHINE = frozenset(("deployment",))
-"""Folders whose tasks reach a local target's servers, and so are in this machine's process and network namespaces."""
+"""Folders whose tasks tell a local target's servers by process number, and so are in this machine's process namespace."""
 
 
 def run_here(
@@ -109,13 +109,11 @@ class Containers:
         """Runs a task in a container of its image, with its output in the task's log."""
         folder = folder_of(command.image)
         variables = _variables(self._root) | command.variables
-        options: dict[str, Any] = {
-            "volumes": {path: {"bind": path, "mode": mode} for path, mode in self._mounts.items()}
-        }
+        options: dict[str, Any] = {name: self._options[name] for name in ("volumes", "network_mode")}
         if folder:
             options = dict(self._options)
             if folder in ON_THE_MACHINE:
-                options |= {"pid_mode": "host", "network_mode": "host"}
+                options |= {"pid_mode": "host"}
                 variables[serving_container.SOCKET_VARIABLE] = self._serving_socket(options)
         container = self._client.containers.create(
             self._ids.get(command.image, command.image),
@@ -174,6 +172,8 @@ def _options(client: docker.DockerClient, mounted: dict[str, str], folder: Path)
         "tmpfs": {"/tmp": "rw,nosuid,nodev,mode=1777"},
         "cap_drop": ["ALL"],
         "security_opt": ["no-new-privileges"],
+        # An address on the loopback, such as an endpoint's or an emulated bucket's, means the same inside and outside.
+        "network_mode": "host",
         "working_dir": str(folder) if str(folder) in mounted else "/",
         "volumes": {path: {"bind": path, "mode": mode} for path, mode in mounted.items()},
     }
