@@ -41,7 +41,7 @@ PASSED_ON = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "MAINSPRING_", "HTTP_PR
 NOT_PASSED_ON = ("MAINSPRING_ENVIRONMENTS", "MAINSPRING_SERVING_PYTHON")
 
 ON_THE_MACHINE = frozenset(("deployment",))
-"""Folders whose tasks tell a local target's servers by process number, and so are in this machine's process namespace."""
+"""Folders whose tasks know a local target's servers by their numbers: they are in this machine's process namespace."""
 
 
 def run_here(
