@@ -22,7 +22,7 @@ def python_packages() -> Iterator[dict[str, str]]:
     """Yields each installed distribution's name, version and licence."""
     for found in importlib.metadata.distributions():
         said = found.metadata
-        licence = said.get("License-Expression") or said.get("License") or ""
+        licence = next(iter(said.get_all("License-Expression") or said.get_all("License") or [""]))
         if not licence or len(licence) > LONGEST_LICENCE or "\n" in licence:
             classifiers = [line for line in said.get_all("Classifier") or [] if line.startswith("License ::")]
             licence = " AND ".join(line.rpartition(":: ")[2] for line in classifiers)
