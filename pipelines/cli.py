@@ -15,6 +15,7 @@ from rich.console import Console
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
+from mainspring.pipelines.doctor_commands import doctor
 from mainspring.pipelines.image_commands import images
 from mainspring.pipelines.parameters import read_parameters, split_parameters
 from mainspring.pipelines.schedule_commands import schedule
@@ -224,6 +225,7 @@ def setup() -> None:
 
 
 cli.add_command(images)
+cli.add_command(doctor)
 cli.add_command(schema)
 cli.add_command(submit)
 cli.add_command(schedule)

@@ -17,7 +17,7 @@ from mainspring import components
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
-from mainspring.pipelines import accelerators, catalogue, environments
+from mainspring.pipelines import accelerators, catalogue, components_page, environments
 from mainspring.pipelines.images import digests as image_digests
 
 
@@ -51,6 +51,7 @@ def generated_files() -> dict[Path, str]:
         for name, folder in components.COMPONENTS.items()
     }
     pipelines = (*catalogue.BUILT_IN, *(f"{catalogue.TRAINING}{name}" for name in accelerators.SHIPPED))
+    files[environments.COMPONENTS / "README.md"] = components_page.page()
     return files | {environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in pipelines}
 
 

@@ -101,7 +101,7 @@ def ensure(folders: Iterable[str], say: Callable[[str], None]) -> None:
         UserError: The machine lacks a Python or a compiler (said before anything is downloaded), or uv failed.
     """
     missing = [env for env in map(environment, dict.fromkeys(folders)) if not env.is_ready]
-    interpreters = {env.folder: _interpreter(env) for env in missing}
+    interpreters = {env.folder: interpreter_for(env) for env in missing}
     for env in missing:
         if env.needs_compiler:
             _check_compiler(interpreters[env.folder])
@@ -141,7 +141,12 @@ def _is_older_glibc(libc: tuple[str, str]) -> bool:
     return name == "glibc" and tuple(int(part) for part in version.split(".")[:2]) < NEW_GLIBC
 
 
-def _interpreter(env: Environment) -> str:
+def interpreter_for(env: Environment) -> str:
+    """Returns a Python of this machine's that serves an environment.
+
+    Raises:
+        UserError: There is none.
+    """
     found = subprocess.run(
         [uv(), "python", "find", "--no-python-downloads", "--no-project", "--system", env.pythons],
         capture_output=True,

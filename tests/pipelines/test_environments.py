@@ -49,7 +49,7 @@ def test_a_missing_compiler_is_said_before_anything_is_built(monkeypatch: pytest
     tools = tmp_path / "bin"
     tools.mkdir()
     monkeypatch.setenv("PATH", _path_with(tools, os.path.realpath(sys.executable)))
-    monkeypatch.setattr(environments, "_interpreter", lambda env: sys.executable)
+    monkeypatch.setattr(environments, "interpreter_for", lambda env: sys.executable)
     with pytest.raises(UserError, match=r"needs a C\+\+ compiler"):
         environments.ensure(["ingestion", "validation"], print)
     assert not (tmp_path / "environments").exists()
