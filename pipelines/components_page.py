@@ -26,6 +26,8 @@ The YAML needs only `kfp`; nothing of Mainspring's is installed where a pipeline
 pool as well, load a pipeline of one step from `pipelines/training/`. This page is written by `make compile`.
 """
 
+LINE = 120
+
 TYPES = {
     "STRING": "text",
     "NUMBER_INTEGER": "whole number",
@@ -110,7 +112,10 @@ def _example(name: str, inputs: dict[str, Any]) -> str:
     }
     needed = [f'{key}=earlier.outputs["{key}"]' for key in sorted(artifacts)]
     needed += [f'{key}="…"' if parameters[key] == "STRING" else f"{key}=…" for key in sorted(parameters)]
-    return f"{name}({', '.join(needed)})"
+    lines = (f"{name}({', '.join(needed)})", f"{name}(\n    {', '.join(needed)}\n)")
+    as_list = "".join(f"    {argument},\n" for argument in needed)
+    # As a formatter would break it: it looks at the code in Markdown too.
+    return next((text for text in lines if max(map(len, text.split("\n"))) <= LINE), f"{name}(\n{as_list})")
 
 
 def _first_line(component: Any) -> str:
