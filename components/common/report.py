@@ -108,6 +108,7 @@ def line_chart(
         return Markup("<p>Nothing to draw.</p>")
     x_low, x_high = _range([x for x, _ in points])
     y_low, y_high = _range([y for _, y in points])
+    whole = all(x == int(x) for x, _ in points) and x_high - x_low > 1
     left, right, top, bottom = 56, 12, 10, 36
 
     def place(x: float, y: float) -> str:
@@ -135,7 +136,7 @@ def line_chart(
             right=width - right,
             top=top,
             base=height - bottom,
-            x_ticks=[(place(x, y_low).split(",")[0], number_text(x)) for x in _ticks(x_low, x_high)],
+            x_ticks=[(place(x, y_low).split(",")[0], number_text(x)) for x in _ticks(x_low, x_high, whole)],
             y_ticks=[(place(x_low, y).split(",")[1], number_text(y)) for y in _ticks(y_low, y_high)],
             x_label=x_label,
             y_label=y_label,
@@ -174,9 +175,11 @@ def _range(values: list[float]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
-def _ticks(low: float, high: float) -> list[float]:
+def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
     step = 10.0 ** math.floor(math.log10(high - low))
     step *= next((factor for factor in (0.1, 0.2, 0.5, 1) if (high - low) / (step * factor) <= 6), 2)
+    if whole:  # Versions, epochs: there is nothing between them.
+        step = max(1.0, math.ceil(step))
     return [round(step * index, 10) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 

@@ -38,7 +38,7 @@ def picture(versions: Sequence[PastVersion], overall: Measured) -> Markup:
         drawn = report.line_chart(
             lines, width=440, height=180, x_label=f"version ({following}: this challenger)", y_label=name
         )
-        pictures.append(Markup("<h3>{}</h3>{}").format(name, drawn))
+        pictures.append(Markup("<div><h3>{}</h3>{}</div>").format(name, drawn))
     rows: list[list[report.Cell]] = [
         [f"{each.version}{' (champion)' if each.is_champion else ''}", each.created, each.rows, *_values(each, names)]
         for each in versions
@@ -47,7 +47,7 @@ def picture(versions: Sequence[PastVersion], overall: Measured) -> Markup:
     rows += [[f"{role} on today's rows", "this run", "", *(now[role][name] for name in names)] for role in today]
     table = report.table(["Version", "Published", "Eval rows", *names], rows)
     note = "Each version was judged on the eval rows of its own time: a line shows the model and the times together."
-    return Markup("<p>{}</p>{}{}").format(note, Markup("").join(pictures), table)
+    return Markup('<p>{}</p><div class="grid">{}</div>{}').format(note, Markup("").join(pictures), table)
 
 
 def _values(version: PastVersion, names: Sequence[str]) -> list[report.Cell]:
