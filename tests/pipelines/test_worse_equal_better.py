@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ class Runs:
         self.mainspring, self.root, self.folder = mainspring, root, folder
 
     def run(self, module: str, *more: str) -> dict[str, Any]:
-        path = self.folder / "model.py"
+        # A step is cached by its parameters: another model is another file.
+        path = self.folder / f"model_{zlib.crc32(module.encode())}.py"
         path.write_text(module, encoding="utf-8")
         summary = self.root / "summary.json"
         summary.unlink(missing_ok=True)
