@@ -21,6 +21,7 @@ from mainspring.pipelines.parameters import read_parameters, split_parameters
 from mainspring.pipelines.schedule_commands import schedule
 from mainspring.pipelines.schema_commands import schema
 from mainspring.pipelines.submit_commands import submit
+from mainspring.pipelines.tuning_commands import tuning
 
 INTERRUPTED = 130
 ENDPOINT = ("name", "state", "version", "url", "problem")
@@ -227,6 +228,7 @@ def setup() -> None:
 cli.add_command(images)
 cli.add_command(doctor)
 cli.add_command(schema)
+cli.add_command(tuning)
 cli.add_command(submit)
 cli.add_command(schedule)
 

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.checkpoints import Checkpoints
 from mainspring.components.training.context import Folders
@@ -107,7 +107,7 @@ def train_model(
     hardware = choose_hardware(accelerator, precision)
     print(f"training on {hardware.description}", flush=True)
     own = load_module(module) if module else None
-    opened = open_examples(storage.as_path(examples), storage.as_path(schema), label, exclude)
+    opened = open_examples(buckets.local_copy(examples), buckets.local_copy(schema), label, exclude)
     champion = read_champion(champion_uri) if champion_uri else None
     outputs = Outputs(storage.as_path(model), Path(report), Path(logs) if logs else None, metrics)
     with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:

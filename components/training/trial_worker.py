@@ -12,12 +12,13 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.context import Folders
@@ -28,61 +29,45 @@ from mainspring.components.training.publishing import best_of
 from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.watching import Epoch
 
+Say = Callable[[Mapping[str, Any]], None]
+
 
 class TrialWorker:
     """Trains trials on the same examples."""
 
-    def __init__(self, order: dict[str, Any], replies: TextIO, scratch: Path) -> None:
+    def __init__(self, order: Mapping[str, Any], scratch: Path) -> None:
         """Opens the examples and checks all that every trial shares.
 
         Raises:
             UserError: They cannot be read or do not fit together.
         """
-        self._replies, self._scratch = replies, scratch
-        self._task = hyper.checked_task(order["task"])
-        self._hardware: Hardware = choose_hardware(order["accelerator"])
-        self._module: Module | None = load_module(order["module"]) if order["module"] else None
-        schema = storage.as_path(order["schema"])
-        self._examples: Examples = open_examples(
-            storage.as_path(order["examples"]), schema, order["label"], order["exclude"]
-        )
+        self._scratch = scratch
+        self._task = hyper.checked_task(order.get("task", "auto"))
+        self._hardware: Hardware = choose_hardware(order.get("accelerator", ""))
+        module = order.get("module", "")
+        self._module: Module | None = load_module(module) if module else None
+        examples, schema = (buckets.local_copy(order[name]) for name in ("examples", "schema"))
+        self._examples: Examples = open_examples(examples, schema, order["label"], order.get("exclude", ()))
         self._prepared: tuple[object, Prepared] | None = None
 
-    def run(self, trial: dict[str, Any]) -> dict[str, Any]:
+    def run(self, trial: Mapping[str, Any], told: Callable[[Epoch], bool]) -> dict[str, Any]:
         """Trains one trial and returns what came of it.
+
+        Args:
+            trial: Hyperparameters by name.
+            told: Is called after each epoch; the trial stops where it returns True.
 
         Raises:
             UserError: The hyperparameters do not fit, or the loss is no number.
         """
         started = time.perf_counter()
         settings = hyper.checked(trial)
-        stopped = False
-
-        def told(epoch: Epoch) -> bool:
-            nonlocal stopped
-            self.say({"epoch": epoch.number, "eval_loss": epoch.eval_loss})
-            answer = sys.stdin.readline()
-            if not answer:
-                raise SystemExit  # Nobody waits for this trial any more.
-            stopped = json.loads(answer)["stop"]
-            return stopped
-
         folders = Folders(self._scratch, self._scratch / "logs", "")
         job = Job(self._prepare(settings), settings, self._hardware, folders, self._module, told=told)
         _, epochs = train(job)
         best = best_of(epochs)
-        return {
-            "eval_loss": best.eval_loss,
-            "metric": best.metric,
-            "epochs": len(epochs),
-            "seconds": time.perf_counter() - started,
-            "stopped": stopped,
-        }
-
-    def say(self, reply: dict[str, Any]) -> None:
-        """Answers with one line."""
-        self._replies.write(json.dumps(reply) + "\n")
-        self._replies.flush()
+        seconds = time.perf_counter() - started
+        return {"eval_loss": best.eval_loss, "metric": best.metric, "epochs": len(epochs), "seconds": seconds}
 
     def _prepare(self, settings: hyper.Hyperparameters) -> Prepared:
         # All that preparing depends on; the last trial's rows serve most trials.
@@ -98,18 +83,40 @@ def main() -> None:
     """Works until standard input ends."""
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as replies:
         os.dup2(2, 1)  # Training prints to standard output, which is the answers' from now on.
+
+        def say(reply: Mapping[str, Any]) -> None:
+            replies.write(json.dumps(reply) + "\n")
+            replies.flush()
+
         with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:
             try:
-                worker = TrialWorker(json.loads(sys.stdin.readline()), replies, Path(scratch))
+                worker = TrialWorker(json.loads(sys.stdin.readline()), Path(scratch))
             except UserError as error:
-                replies.write(json.dumps({"refused": str(error)}) + "\n")
+                say({"refused": str(error)})
                 return
-            worker.say({"ready": True})
+            say({"ready": True})
             for line in sys.stdin:
                 try:
-                    worker.say(worker.run(json.loads(line)))
+                    say(_answered(worker, json.loads(line), say))
                 except UserError as error:
-                    worker.say({"error": str(error)})
+                    say({"error": str(error)})
+
+
+def _answered(
+    worker: TrialWorker, trial: Mapping[str, Any], say: Callable[[Mapping[str, Any]], None]
+) -> dict[str, Any]:
+    stopped = False
+
+    def told(epoch: Epoch) -> bool:
+        nonlocal stopped
+        say({"epoch": epoch.number, "eval_loss": epoch.eval_loss})
+        answer = sys.stdin.readline()
+        if not answer:
+            raise SystemExit  # Nobody waits for this trial any more.
+        stopped = json.loads(answer)["stop"]
+        return stopped
+
+    return worker.run(trial, told) | {"stopped": stopped}
 
 
 if __name__ == "__main__":

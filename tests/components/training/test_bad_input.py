@@ -181,3 +181,19 @@ def test_a_killed_training_leaves_nothing_that_looks_finished(examples: Path, tm
     process.stdout.close()
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "r.html").exists()
+
+
+@pytest.mark.parametrize(("kind", "status"), [("RetriableError", 75), ("UserError", 1)])
+def test_the_exit_status_says_whether_a_retry_is_worth_it(kind: str, status: int) -> None:
+    code = f"from mainspring.components.common import errors\nraise errors.{kind}('disk: full')\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == status
+    assert done.stderr == "mainspring: error: disk: full\n"
+
+
+def test_a_checkpoint_folder_that_may_not_be_written_stops_nothing_but_is_said(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    train(binary_examples, label="good", max_epochs=2, checkpoints=str(tmp_path / "file"), checkpoint_seconds=0.001)
+    assert f"is not saved: checkpoints: {tmp_path / 'file'}" in capsys.readouterr().out
