@@ -13,6 +13,7 @@ import yaml
 
 import mainspring
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines import environments
 from mainspring.pipelines.cluster import Cluster, cron, rest, schedule_changes, schedule_file
 from mainspring.pipelines.cluster.rest import Unreachable
 from mainspring.pipelines.cluster.schedule_changes import Change
@@ -360,3 +361,14 @@ def test_the_commands_show_and_say_what_is_not_as_it_should_be(
     assert refused.returncode == 1
     assert "enabled: False → True" in refused.stdout
     assert refused.stderr.splitlines()[-1].startswith("mainspring: error: nightly: edited in the cluster; take")
+
+
+def test_the_example_file_can_be_applied(server: KfpServer, cluster: Cluster) -> None:
+    example = environments.PIPELINES / "examples" / "schedules.yaml"
+    changes = cluster.apply(example, say=lambda line: None)
+    assert [(change.name, change.outcome) for change in changes] == [
+        ("flights-nightly", "done"),
+        ("flights-from-scratch", "done"),
+    ]
+    assert [change.action for change in cluster.plan(example)] == ["keep", "keep"]
+    assert len(server.versions) == 2
