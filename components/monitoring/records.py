@@ -99,22 +99,30 @@ def read(path: Path, name: str, modified: float, reading: Reading) -> Iterator[R
 
 def _of_parquet(path: Path, name: str, modified: float, reading: Reading) -> Iterator[Records]:
     try:
-        file = pq.ParquetFile(path)
-        absent = [column for column in NEEDED if column not in file.schema_arrow.names]
-        groups = range(file.num_row_groups)
+        columns = [column for column in TAKEN if column in pq.read_schema(path).names]
+        absent = [column for column in NEEDED if column not in columns]
         if absent:
             raise ValueError(f"no column {absent[0]}")
+        # As dictionaries: a value that is repeated a million times is here once, however large it is.
+        file = pq.ParquetFile(path, read_dictionary=columns)
+        groups = range(file.num_row_groups)
         if any(file.metadata.row_group(group).total_byte_size > LARGEST_ROW_GROUP for group in groups):
             raise ValueError(f"a row group larger than {LARGEST_ROW_GROUP >> 30} GiB")
-        columns = [column for column in TAKEN if column in file.schema_arrow.names]
         for batch in file.iter_batches(RECORDS_PER_BATCH, columns=columns):
-            found = {column: batch.column(index).to_pylist() for index, column in enumerate(batch.schema.names)}
+            found = {column: _values_of(batch.column(index)) for index, column in enumerate(batch.schema.names)}
             empty = [""] * batch.num_rows
             yield _checked(
                 zip(*(found.get(column, empty) for column in TAKEN), [modified] * batch.num_rows, strict=True), reading
             )
     except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
         reading.faults.add(faults.UNREADABLE_FILE, f"{name}: {error}")
+
+
+def _values_of(column: pa.Array) -> list[Any]:
+    if not pa.types.is_dictionary(column.type):
+        return list(column.to_pylist())
+    values = column.dictionary.to_pylist()
+    return [None if index is None else values[index] for index in column.indices.to_pylist()]
 
 
 def _of_csv(path: Path, name: str, modified: float, reading: Reading) -> Iterator[Records]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import resource
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,6 +125,18 @@ def test_files_that_are_no_logs_are_counted(tmp_path, name, content):
     found, counted = read(path)
     assert not found
     assert counted.counts[faults.UNREADABLE_FILE] == 1
+
+
+def test_a_small_file_that_unpacks_to_terabytes_is_read_without_unpacking_it(tmp_path):
+    huge = pa.array(["A" * (8 << 20)])
+    bodies = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), huge)
+    kinds = pa.array(["org.kubeflow.serving.inference.request"] * 100_000)
+    table = pa.table({"id": [str(number) for number in range(100_000)], "reqType": kinds, "bytes": bodies})
+    pq.write_table(table, tmp_path / "a.parquet", row_group_size=100_000)
+    counted = Faults()
+    rows = sum(map(len, records.read(tmp_path / "a.parquet", "a.parquet", 0.0, Reading(counted))))
+    assert rows == 100_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 4 << 20
 
 
 def test_control_characters_do_not_reach_what_is_printed(tmp_path):
