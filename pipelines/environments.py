@@ -165,7 +165,7 @@ def interpreter_for(env: Environment) -> str:
 def _check_compiler(interpreter: str) -> None:
     if not (shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")):
         raise UserError(
-            "validation and monitoring need a C++ compiler (pyfarmhash comes as source only); "
+            "TFDV needs a C++ compiler (pyfarmhash comes as source only); "
             "install one (Debian and Ubuntu: `apt-get install g++`), then run again"
         )
     header = subprocess.run(
