@@ -1,5 +1,7 @@
 """Pipelines of a second or two, for the engine's tests. Their tasks run in the deployment environment, as ours do."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from mainspring.components.common.images import image
@@ -62,6 +64,20 @@ def doubles(number: int, only_if: int = 4) -> int:
     with dsl.If(second.outputs["Output"] == only_if):
         double(number=second.outputs["Output"]).set_display_name("Double once more")
     return second.outputs["Output"]
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def ask(number: int) -> NamedTuple("Asked", is_even=bool, said=str):  # type: ignore[valid-type]
+    """Says two things of a number."""
+    return (number % 2 == 0, "quoted 'words'")
+
+
+@dsl.pipeline(name="asks")
+def asks(number: int):
+    """Goes on only if one of several outputs says so, and has nothing to do otherwise."""
+    asked = ask(number=number)
+    with dsl.If(asked.outputs["is_even"] == True):  # noqa: E712
+        double(number=number)
 
 
 @dsl.pipeline(name="refuses")

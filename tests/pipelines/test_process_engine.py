@@ -89,6 +89,12 @@ def test_a_bug_fails_the_run_with_the_end_of_its_log(run, tmp_path: Path) -> Non
     assert "KeyError: 'the bug'" in done.stdout
 
 
+@pytest.mark.parametrize(("number", "state"), [(2, "succeeded"), (3, "skipped")])
+def test_a_branch_without_an_else_goes_by_a_named_output(run, tmp_path: Path, number: int, state: str) -> None:
+    assert run("asks", "-p", f"number={number}", "--summary", str(tmp_path / "summary.json")).returncode == 0
+    assert summary_of(tmp_path / "summary.json")["tasks"]["double"]["state"] == state
+
+
 def test_other_images_and_loops_run_too(run, tmp_path: Path) -> None:
     done = run("mixed", "-p", "numbers=[3, 4]")
     assert done.returncode == 0, done.stdout
