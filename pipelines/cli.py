@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -17,7 +14,9 @@ from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.doctor_commands import doctor
 from mainspring.pipelines.image_commands import images
+from mainspring.pipelines.model_commands import models
 from mainspring.pipelines.parameters import read_parameters, split_parameters
+from mainspring.pipelines.printing import AS_JSON, ROOT, print_rows, root_or_default, use_root
 from mainspring.pipelines.schedule_commands import schedule
 from mainspring.pipelines.schema_commands import schema
 from mainspring.pipelines.submit_commands import submit
@@ -26,12 +25,6 @@ from mainspring.pipelines.tuning_commands import tuning
 INTERRUPTED = 130
 ENDPOINT = ("name", "state", "version", "url", "problem")
 """What `endpoints` shows of an endpoint; `--json` shows all of it."""
-ROOT = click.option(
-    "--root",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Folder of runs, models and endpoints. [default: $MAINSPRING_ROOT or .mainspring]",
-)
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -77,12 +70,12 @@ def run(
     if engine == "docker":
         from mainspring.pipelines.engines import docker
 
-        result = docker.run_here(spec, arguments, _root(root), progress, caching)
+        result = docker.run_here(spec, arguments, root_or_default(root), progress, caching)
     else:
         from mainspring.pipelines.engines import process
 
         environments.ensure(process.folders(spec), _say)
-        result = process.run_here(spec, arguments, _root(root), progress, caching)
+        result = process.run_here(spec, arguments, root_or_default(root), progress, caching)
     print_result(result, Console())
     if summary:
         storage.write_json(summary, result.as_json())
@@ -116,8 +109,8 @@ def endpoints_list(root: Path | None, as_json: bool) -> None:
     """List the local endpoints with what they serve."""
     from mainspring.components.deployment import local_target
 
-    _use_root(root)
-    _print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints", ENDPOINT)
+    use_root(root)
+    print_rows([asdict(endpoint) for endpoint in local_target.list_endpoints()], as_json, "no endpoints", ENDPOINT)
 
 
 @endpoints.command("stop", short_help="Stop an endpoint; it keeps version and port.")
@@ -131,9 +124,9 @@ def endpoints_stop(name: str | None, everything: bool, root: Path | None, as_jso
 
     if bool(name) == everything:
         raise click.UsageError("say which endpoint, or --all")
-    _use_root(root)
+    use_root(root)
     names = [endpoint.name for endpoint in local_target.list_endpoints()] if everything else [str(name)]
-    _print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints", ENDPOINT)
+    print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints", ENDPOINT)
 
 
 @endpoints.command("start", short_help="Bring an endpoint back as it was.")
@@ -146,8 +139,8 @@ def endpoints_start(name: str, root: Path | None, as_json: bool) -> None:
     from mainspring.pipelines import environments
 
     environments.ensure(["serving"], _say)
-    _use_root(root)
-    _print_rows([asdict(local_target.start(name))], as_json, "", ENDPOINT)
+    use_root(root)
+    print_rows([asdict(local_target.start(name))], as_json, "", ENDPOINT)
 
 
 @cli.command()
@@ -166,40 +159,8 @@ def rollback(target: str, to: int | None, reason: str, root: Path | None, as_jso
     from mainspring.pipelines import environments
 
     environments.ensure(["serving"], _say)
-    _use_root(root)
-    _print_rows([rollback_model(target, to or 0, reason)._asdict()], as_json, "", RolledBack._fields)
-
-
-@cli.group()
-def models() -> None:
-    """Show the published model versions."""
-
-
-@models.command("list")
-@ROOT
-@AS_JSON
-def models_list(root: Path | None, as_json: bool) -> None:
-    """List the published versions of every model, oldest first."""
-    from mainspring.components.deployment import publish
-
-    _use_root(root)
-    folder = publish.models_folder("")
-    versions = [
-        version
-        for name in publish.models(folder)
-        for version in sorted(publish.versions(folder, name), key=lambda version: version.version)
-    ]
-    rows = [
-        {
-            "name": version.name,
-            "version": version.version,
-            "created": version.created,
-            "replaces": version.replaces,
-            "uri": str(publish.version_folder(folder, version)),
-        }
-        for version in versions
-    ]
-    _print_rows(rows, as_json, "no published models", ("name", "version", "created", "replaces"))
+    use_root(root)
+    print_rows([rollback_model(target, to or 0, reason)._asdict()], as_json, "", RolledBack._fields)
 
 
 @cli.command(short_help="Write the example data into a folder.")
@@ -227,6 +188,7 @@ def setup() -> None:
 
 cli.add_command(images)
 cli.add_command(doctor)
+cli.add_command(models)
 cli.add_command(schema)
 cli.add_command(tuning)
 cli.add_command(submit)
@@ -259,31 +221,6 @@ def main() -> None:
 
 def _say(line: str) -> None:
     click.echo(line, err=True)
-
-
-def _root(root: Path | None) -> Path:
-    return root.absolute() if root else storage.local_root()
-
-
-def _use_root(root: Path | None) -> None:
-    """Points this process, and what it starts, at a local root, as the engines do for tasks."""
-    from mainspring.pipelines import environments
-
-    os.environ.update(environments.task_variables() | {storage.ROOT_VARIABLE: str(_root(root))})
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool, none: str, columns: tuple[str, ...]) -> None:
-    """Prints everything as JSON, or the given columns as a table that is never folded."""
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    if not rows:
-        click.echo(none)
-        return
-    lines = [columns, *(tuple(str(row[column]) for column in columns) for row in rows)]
-    widths = [max(len(line[place]) for line in lines) for place in range(len(columns))]
-    for line in lines:
-        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 if __name__ == "__main__":

@@ -39,6 +39,7 @@ def continuous_training(
     on_broken_champion: str = "refuse",
     models_root: str = "",
     rollout: str = "100",
+    serving_policy: str = "",
     on_refusal: str = "fail",
 ):
     """Trains a challenger on the newest data and deploys it if data and model pass their gates."""
@@ -98,6 +99,7 @@ def continuous_training(
                 baseline_uri=champion.outputs["baseline_uri"],
                 models_root=models_root,
                 rollout=rollout,
+                serving_policy=serving_policy,
             ).set_display_name("Deploy model")
             deployed.set_caching_options(False)
         with dsl.Else(name="model is refused"):

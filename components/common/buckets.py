@@ -11,7 +11,7 @@ import atexit
 import importlib
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -172,7 +172,17 @@ def upload_tree(folder: Path, uri: str) -> None:
         UserError: The bucket cannot be written.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    _each((lambda path=path: upload(path, join(uri, path.relative_to(folder).as_posix()))) for path in files)
+    upload_all({path: join(uri, path.relative_to(folder).as_posix()) for path in files})
+
+
+def upload_all(files: Mapping[Path, str]) -> None:
+    """Writes files to objects, several at a time, none of which may exist yet.
+
+    Raises:
+        AlreadyExists: One does.
+        UserError: The bucket cannot be written.
+    """
+    _each((lambda path=path, uri=uri: upload(path, uri)) for path, uri in files.items())
 
 
 def download_tree(uri: str, target: Path) -> None:

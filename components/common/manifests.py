@@ -114,19 +114,27 @@ def write(manifest: ExamplesManifest | ModelManifest | VersionManifest, path: Pa
 
 
 def read(kind: type[Manifest], path: Path) -> Manifest:
-    """Reads a manifest of the given kind; unknown keys are ignored, so that older code reads newer files.
+    """Reads a manifest of the given kind.
 
     Raises:
         UserError: The file is missing, is no JSON, or lacks a field.
     """
-    content = storage.read_json(path)
+    return parse(kind, storage.read_json(path), str(path))
+
+
+def parse(kind: type[Manifest], content: Any, where: str) -> Manifest:
+    """Returns a manifest from parsed JSON; unknown keys are ignored, so that older code reads newer files.
+
+    Raises:
+        UserError: It is no object, or lacks a field; `where` is named.
+    """
     if not isinstance(content, dict):
-        raise UserError(f"{path}: not a {kind.__name__}: expected a JSON object")
+        raise UserError(f"{where}: not a {kind.__name__}: expected a JSON object")
     known = {field.name for field in dataclasses.fields(kind)}
     try:
         return kind(**{key: value for key, value in content.items() if key in known})
     except TypeError as error:
-        raise UserError(f"{path}: not a {kind.__name__}: {error}") from error
+        raise UserError(f"{where}: not a {kind.__name__}: {error}") from error
 
 
 def code_versions(*distributions: str) -> dict[str, str]:

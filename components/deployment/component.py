@@ -39,6 +39,7 @@ def deploy_model(
     models_root: str = "",
     rollout: str = "100",
     rollout_seconds: float = 10.0,
+    serving_policy: str = "",
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -56,6 +57,8 @@ def deploy_model(
             judged: rows replayed through it give the model's own predictions, and neither errors nor latency exceed
             the champion's. A version that fails is taken back and withdrawn. `100`: all traffic at once.
         rollout_seconds: How long live traffic is watched at each step between 0 and 100.
+        serving_policy: YAML, or the path of a YAML file: how a cluster serves the model (runtime, replicas, resources,
+            payload logging, Prometheus queries). What it leaves out stays as the cluster and its people have it.
 
     Returns:
         version: The version that is served.
@@ -73,11 +76,12 @@ def deploy_model(
         models_root=models_root,
         rollout=rollout,
         rollout_seconds=rollout_seconds,
+        serving_policy=serving_policy,
     )
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def rollback_model(target: str, version: int = 0, reason: str = "") -> NamedTuple(
+def rollback_model(target: str, version: int = 0, reason: str = "", serving_policy: str = "") -> NamedTuple(
     "RolledBack", version=int, version_uri=str, endpoint=str, replaced=int
 ):  # type: ignore[valid-type]
     """Serves an earlier version again, with a deployment's care. Switch caching off for this step.
@@ -86,10 +90,11 @@ def rollback_model(target: str, version: int = 0, reason: str = "") -> NamedTupl
     run does not put them back.
 
     Args:
-        target: `local://<name>`.
+        target: `local://<name>` or `kserve://<namespace>/<name>`.
         version: The version to serve; 0: the one that was served before the current one. A withdrawn version may be
             named as well: it is served, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
+        serving_policy: The one that the target is deployed with; a local target takes none.
 
     Returns:
         version: The version that is served now.
@@ -99,7 +104,7 @@ def rollback_model(target: str, version: int = 0, reason: str = "") -> NamedTupl
     """
     from mainspring.components.deployment.rollback_model import rollback_model
 
-    return rollback_model(target=target, version=version, reason=reason)
+    return rollback_model(target=target, version=version, reason=reason, serving_policy=serving_policy)
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)

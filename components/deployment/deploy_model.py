@@ -8,7 +8,19 @@ from typing import NamedTuple
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.deployment import local_target, model_servers, publish, rollouts, takeovers, targets
+from mainspring.components.deployment import (
+    local_target,
+    model_servers,
+    publish,
+    rollouts,
+    serving_now,
+    takeovers,
+    targets,
+)
+from mainspring.components.deployment.kserve import policy as kserve_policy
+from mainspring.components.deployment.kserve import target as kserve
+from mainspring.components.deployment.kserve.objects import Version
+from mainspring.components.deployment.models_root import models_folder, version_uri
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -35,6 +47,7 @@ def deploy_model(
     models_root: str = "",
     rollout: str = "100",
     rollout_seconds: float = 10.0,
+    serving_policy: str = "",
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -47,31 +60,49 @@ def deploy_model(
         models_root: Where versions are published; empty: the local root's `models/`.
         rollout: The version's share of the traffic, step by step, in percent: `0,10,50,100`.
         rollout_seconds: How long each step between 0 and 100 lasts.
+        serving_policy: How a cluster serves it, see `kserve.policy`; a local target takes none.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
             served. Whatever was served still is.
     """
-    name = targets.parse_local(target).name
+    where = targets.parse(target)
     plan = rollouts.parse(rollout, rollout_seconds)
+    refuse_misplaced_policy(target, serving_policy)
     refuse_unless_blessed(Path(model), Path(evaluation))
-    root = publish.models_folder(models_root)
-    served = local_target.champion(name)
+    root = models_folder(models_root)
     manifest = publish.check_layout(Path(model))
-    takeovers.refuse_withdrawn(target, manifest, local_target.withdrawn(name), served[1] if served else "")
+    if where.scheme == targets.KSERVE:
+        policy = kserve_policy.parse(serving_policy)
+        kserve.check(where, policy, plan, root)
+    served = serving_now.champion(where)
+    takeovers.refuse_withdrawn(target, manifest, serving_now.withdrawn(where), served[1] if served else "")
     version = publish.publish(
         Path(model),
         Path(statistics),
         Path(evaluation),
         root=root,
-        name=name,
+        name=where.name,
         baseline=baseline_uri,
         replaces=served[0] if served else 0,
     )
-    uri = str(publish.version_folder(root, version))
-    print(f"version {version.version} of {name}: {uri}", flush=True)
-    endpoint = local_target.deploy(name, version.version, uri, plan if len(plan.percents) > 1 else None)
+    uri = version_uri(root, where.name, version.version)
+    print(f"version {version.version} of {where.name}: {uri}", flush=True)
+    if where.scheme == targets.KSERVE:
+        endpoint = kserve.deploy(where, Version(version.version, uri, version.model_fingerprint), policy, plan)
+    else:
+        endpoint = local_target.deploy(where.name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)
+
+
+def refuse_misplaced_policy(target: str, serving_policy: str) -> None:
+    """Checks that a serving policy is given to a cluster only.
+
+    Raises:
+        UserError: It is given to a local target.
+    """
+    if serving_policy.strip() and targets.parse(target).scheme == targets.LOCAL:
+        raise UserError(f"serving_policy: {target} is no cluster; leave it out, or deploy to kserve://namespace/name")
 
 
 def refuse_unless_blessed(model: Path, evaluation: Path) -> None:

@@ -6,12 +6,12 @@ import contextlib
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import (
     endpoint_state,
     loopback,
     model_servers,
+    models_root,
     processes,
     rollouts,
     routing,
@@ -109,7 +109,7 @@ def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
     with endpoint_state.locked(name):
         state = upkeep.tidy(_existing(name))
         chosen = takeovers.destination(upkeep.title(state), state.history, state.withdrawn, to)
-        if not (storage.as_path(chosen.uri) / manifests.VERSION_MANIFEST).is_file():
+        if models_root.version(chosen.uri) is None:
             raise UserError(
                 f"{upkeep.title(state)}: version {chosen.version} is gone from {chosen.uri}; name another one with --to"
             )
@@ -176,6 +176,17 @@ def champion(name: str) -> tuple[int, str] | None:
         return None
     state = upkeep.served(state)
     return (state.version, state.uri) if state.version else None
+
+
+def needed(name: str) -> set[str]:
+    """Returns the URIs of the versions that an endpoint serves, tries out, or would roll back to."""
+    state = endpoint_state.read(name)
+    if state is None:
+        return set()
+    state = upkeep.served(state)
+    gone = {withdrawal.uri for withdrawal in state.withdrawn}
+    earlier = [takeover.uri for takeover in state.history if takeover.uri != state.uri and takeover.uri not in gone]
+    return {state.uri, *earlier[-1:], *(server.uri for server in state.servers)} - {""}
 
 
 def _bring_up(state: State, version: int, uri: str, plan: Plan | None = None) -> State:

@@ -7,11 +7,12 @@ import json
 import math
 import os
 import time
+import zlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, loopback, processes
 from mainspring.components.deployment.endpoint_state import Server
@@ -46,7 +47,7 @@ def start(name: str, version: int, uri: str) -> tuple[Probationer, Server]:
     order = {
         "name": name,
         "version": version,
-        "path": str(storage.as_path(uri)),
+        "path": str(copy_of(name, version, uri)),
         "report": str(report_of(name, version)),
         "log": str(log),
     }
@@ -91,7 +92,7 @@ def check_prediction(name: str, server: Server) -> None:
     Raises:
         UserError: It gives none, or one that is no number.
     """
-    sample = storage.as_path(server.uri) / manifests.REQUEST_FILE
+    sample = copy_of(name, server.version, server.uri) / manifests.REQUEST_FILE
     request = storage.read_json(sample) if sample.is_file() else {"instances": [_zeros(name, server)]}
     answer = loopback.call(server.port, "POST", f"/v1/models/{name}:predict", request, seconds=60.0)
     try:
@@ -101,6 +102,23 @@ def check_prediction(name: str, server: Server) -> None:
     if answer.status != 200 or not _all_numbers(given):
         said = answer.error if answer.status != 200 else f"it predicts {given!r} for {json.dumps(request)[:200]}"
         raise UserError(f"local://{name}: version {server.version} gives no usable prediction: {said}")
+
+
+def copy_of(name: str, version: int, uri: str) -> Path:
+    """Returns the folder of a version as its model server reads it: its own, or a copy of the one in a bucket.
+
+    Raises:
+        UserError: The bucket cannot be read, or the disk is full.
+    """
+    if not buckets.is_bucket(uri):
+        return storage.as_path(uri)
+    # The version is part of the name, the bucket is too: the endpoint outlives this process, and a root may change.
+    copy = endpoint_state.folder_of(name) / "copies" / f"{version}-{zlib.crc32(uri.encode()):08x}"
+    if not copy.exists():
+        print(f"local://{name}: downloading version {version}", flush=True)
+        with storage.publishing_directory(copy) as aside:
+            buckets.download_tree(uri, aside)
+    return copy
 
 
 def log_of(name: str, version: int) -> Path:

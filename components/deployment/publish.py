@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import hashlib
+import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest, VersionManifest
+from mainspring.components.deployment import models_root, signatures
 
 STATISTICS = "statistics"
 EVALUATION = "evaluation"
 LOCK = ".lock"
 
-
-def models_folder(models_root: str) -> Path:
-    """Returns the absolute folder under which models are published; the local root's `models/` by default."""
-    return storage.as_path(models_root).absolute() if models_root else storage.local_root() / "models"
+MOST_PUBLISHERS = 20
+"""Numbers that are tried in a bucket before a publisher gives up: so many others at the same moment are a mistake."""
 
 
 def publish(
@@ -29,7 +30,7 @@ def publish(
     statistics: Path,
     evaluation: Path,
     *,
-    root: Path,
+    root: str | Path,
     name: str,
     baseline: str = "",
     replaces: int = 0,
@@ -52,32 +53,47 @@ def publish(
         UserError: The model's folder is incomplete, or the root cannot be written.
     """
     manifest = check_layout(model)
-    folder = root / name
+    manifest = check_layout(model)
+    known = _known(root, name, manifest, replaces)
+    if known:
+        return known
+    draft = VersionManifest(
+        name=name,
+        version=0,
+        model_fingerprint=manifest.fingerprint,
+        examples_fingerprint=manifest.examples_fingerprint,
+        baseline=baseline,
+        replaces=replaces,
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        files={},
+        rebaselined=_rebaselined(evaluation),
+    )
+    parts = {"": model, STATISTICS: statistics, EVALUATION: evaluation}
+    if buckets.is_bucket(root):
+        return _in_bucket(str(root), draft, parts)
+    return _in_folder(Path(root), draft, parts, manifest)
+
+
+def _known(root: str | Path, name: str, manifest: ModelManifest, replaces: int) -> VersionManifest | None:
+    published = models_root.versions(root, name)
+    # The served version is older than the newest after a rollback.
+    candidates = [*published[:1], *(known for known in published if known.version == replaces)]
+    return next((known for known in candidates if known.model_fingerprint == manifest.fingerprint), None)
+
+
+def _in_folder(root: Path, draft: VersionManifest, parts: dict[str, Path], model: ModelManifest) -> VersionManifest:
+    folder = root / draft.name
     with _lock(folder):
         for orphan in folder.glob(".[0-9]*.*"):  # A killed publisher's; nobody else writes while we hold the lock.
             shutil.rmtree(orphan, ignore_errors=True)
-        published = versions(root, name)
-        # The served version is older than the newest after a rollback.
-        candidates = [*published[:1], *(known for known in published if known.version == replaces)]
-        for known in candidates:
-            if known.model_fingerprint == manifest.fingerprint:
-                return known
-        number = max(_numbers(folder), default=0) + 1
+        known = _known(root, draft.name, model, draft.replaces)  # Published while we waited.
+        if known:
+            return known
+        number = max(models_root.numbers(root, draft.name), default=0) + 1
         with storage.publishing_directory(folder / str(number)) as aside:
-            _copy(model, aside)
-            _copy(statistics, aside / STATISTICS)
-            _copy(evaluation, aside / EVALUATION)
-            version = VersionManifest(
-                name=name,
-                version=number,
-                model_fingerprint=manifest.fingerprint,
-                examples_fingerprint=manifest.examples_fingerprint,
-                baseline=baseline,
-                replaces=replaces,
-                created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-                files=checksums(aside),
-                rebaselined=_rebaselined(evaluation),
-            )
+            for name, part in parts.items():
+                _copy(part, aside / name)
+            version = replace(draft, version=number, files=checksums(aside))
             manifests.write(version, aside / manifests.VERSION_MANIFEST)
         return version
 
@@ -89,49 +105,77 @@ def _rebaselined(evaluation: Path) -> str:
     return str(content.get("rebaselined") or "") if isinstance(content, dict) else ""
 
 
+def _in_bucket(root: str, draft: VersionManifest, parts: dict[str, Path]) -> VersionManifest:
+    """Publishes without a lock: who creates the model's manifest owns the number, and the version's comes last."""
+    sources = {
+        (Path(name) / path.relative_to(part)).as_posix(): path
+        for name, part in parts.items()
+        for path in sorted(part.rglob("*"))
+        if path.is_file()
+    }
+    files = {name: _checksum(path) for name, path in sources.items()}
+    claim = sources.pop(manifests.MODEL_MANIFEST)
+    number = max(models_root.numbers(root, draft.name), default=0) + 1
+    for attempt in range(number, number + MOST_PUBLISHERS):
+        uri = models_root.version_uri(root, draft.name, attempt)
+        try:
+            buckets.upload(claim, buckets.join(uri, manifests.MODEL_MANIFEST))
+        except buckets.AlreadyExists:
+            continue  # Another publisher, at the same moment.
+        buckets.upload_all({path: buckets.join(uri, name) for name, path in sources.items()})
+        version = replace(draft, version=attempt, files=files)
+        _refuse_incomplete(uri, {**sources, manifests.MODEL_MANIFEST: claim})
+        _complete(buckets.join(uri, manifests.VERSION_MANIFEST), version)
+        return version
+    raise UserError(
+        f"{buckets.join(root, draft.name)}: versions {number} to {attempt} were taken by others meanwhile; run again"
+    )
+
+
+def _refuse_incomplete(uri: str, sources: dict[str, Path]) -> None:
+    there = {found.uri.removeprefix(f"{uri}/"): found.size for found in buckets.list_objects(uri)}
+    wrong = [name for name, path in sources.items() if there.get(name) != path.stat().st_size]
+    if wrong or len(there) != len(sources):
+        raise UserError(f"{uri}: somebody else changed it while it was published ({(wrong or ['more files'])[0]})")
+
+
+def _complete(uri: str, version: VersionManifest) -> None:
+    content = json.dumps(asdict(version), indent=2).encode()
+    try:
+        buckets.create(uri, content)
+    except buckets.AlreadyExists:
+        # Written by us, when the answer to the first attempt was lost.
+        if buckets.read(uri) != content:
+            raise
+
+
 def check_layout(model: Path) -> ModelManifest:
-    """Checks that a folder is a whole SavedModel with its manifest, and returns the manifest.
+    """Checks that a folder is a whole SavedModel that takes what its manifest says, and returns the manifest.
 
     Raises:
-        UserError: A file is missing or empty.
+        UserError: A file is missing or empty, or the serving signature is not the manifest's.
     """
     for needed in ("saved_model.pb", "variables/variables.index", manifests.MODEL_MANIFEST):
         file = model / needed
         if not file.is_file() or file.stat().st_size == 0:
             raise UserError(f"{model}: not a model that can be published: {needed} is missing or empty")
-    return manifests.read(ModelManifest, model / manifests.MODEL_MANIFEST)
-
-
-def versions(root: Path, name: str) -> list[VersionManifest]:
-    """Returns a model's published versions, newest first; folders without a version's manifest are none."""
-    folder = root / name
-    return [
-        manifests.read(VersionManifest, folder / str(number) / manifests.VERSION_MANIFEST)
-        for number in sorted(_numbers(folder), reverse=True)
-        if (folder / str(number) / manifests.VERSION_MANIFEST).is_file()
-    ]
-
-
-def models(root: Path) -> list[str]:
-    """Returns the names of the models that have a published version, sorted."""
-    return sorted(path.name for path in root.glob("[!.]*") if path.is_dir() and versions(root, path.name))
-
-
-def version_folder(root: Path, version: VersionManifest) -> Path:
-    """Returns where a version is published."""
-    return root / version.name / str(version.version)
+    manifest = manifests.read(ModelManifest, model / manifests.MODEL_MANIFEST)
+    signatures.check(model, manifest)
+    return manifest
 
 
 def checksums(folder: Path) -> dict[str, str]:
     """Returns `sha256:<hex>` by relative path for every file under a folder."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        with path.open("rb") as file:
-            digest = hashlib.sha256()
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found[path.relative_to(folder).as_posix()] = f"sha256:{digest.hexdigest()}"
-    return found
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): _checksum(path) for path in paths}
+
+
+def _checksum(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return f"sha256:{digest.hexdigest()}"
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -142,14 +186,6 @@ def _copy(source: Path, target: Path) -> None:
             _copy(path, target / path.name)
         else:
             shutil.copyfile(path, target / path.name)
-
-
-def _numbers(folder: Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return [
-        int(path.name) for path in folder.iterdir() if path.name.isascii() and path.name.isdigit() and path.is_dir()
-    ]
 
 
 @contextlib.contextmanager

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import VersionManifest
-from mainspring.components.deployment import local_target, targets
+from mainspring.components.deployment import serving_now, targets
+from mainspring.components.deployment.models_root import version as published_version
 
 
 class Champion(NamedTuple):
@@ -30,16 +29,15 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
     Raises:
         UserError: The target is malformed, or the version that it serves is no longer published.
     """
-    found = local_target.champion(targets.parse_local(target).name)
+    found = serving_now.champion(targets.parse(target))
     if found is None:
         print(f"{target} serves nothing yet", flush=True)
         return Champion("", "", 0)
     version, uri = found
-    folder = storage.as_path(uri)
-    if not (folder / manifests.VERSION_MANIFEST).is_file():
+    manifest = published_version(uri)
+    if manifest is None:
         raise UserError(f"{target}: serves version {version}, but {uri} is gone; restore that folder, then run again")
     baseline = uri
-    manifest = manifests.read(VersionManifest, folder / manifests.VERSION_MANIFEST)
     if examples_fingerprint and manifest.examples_fingerprint == examples_fingerprint:
         baseline = _still_published(manifest.baseline)
     print(f"{target} serves version {version} ({uri}); baseline: {baseline or 'none'}", flush=True)
@@ -47,7 +45,7 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
 
 
 def _still_published(baseline: str) -> str:
-    if baseline and not storage.as_path(baseline).is_dir():
+    if baseline and published_version(baseline) is None:
         print(f"the baseline {baseline} is no longer published: these examples are compared with none", flush=True)
         return ""
     return baseline

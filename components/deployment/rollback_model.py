@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mainspring.components.deployment import local_target, model_servers, targets
+from mainspring.components.deployment.deploy_model import refuse_misplaced_policy
+from mainspring.components.deployment.kserve import policy as kserve_policy
+from mainspring.components.deployment.kserve import target as kserve
 
 
 class RolledBack(NamedTuple):
@@ -21,19 +24,26 @@ def preload() -> None:
     model_servers.preload()
 
 
-def rollback_model(target: str, version: int = 0, reason: str = "") -> RolledBack:
+def rollback_model(target: str, version: int = 0, reason: str = "", serving_policy: str = "") -> RolledBack:
     """Serves an earlier version again, checked as in a deployment, and withdraws the versions that were served since.
 
     Args:
-        target: `local://<name>`.
+        target: `local://<name>` or `kserve://<namespace>/<name>`.
         version: The version to serve; 0: the one that was served before the current one. A withdrawn version can be
             named as well: it is served again, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
+        serving_policy: The one that the target is deployed with, see `kserve.policy`; a local target takes none.
 
     Raises:
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
     """
-    name = targets.parse_local(target).name
+    where = targets.parse(target)
+    refuse_misplaced_policy(target, serving_policy)
+    if where.scheme == targets.KSERVE:
+        policy = kserve_policy.parse(serving_policy)
+        chosen, url, replaced = kserve.rollback(where, policy, int(version), reason)
+        return RolledBack(chosen.number, chosen.uri, url, replaced)
+    name = where.name
     before = local_target.champion(name)
     endpoint = local_target.rollback(name, int(version), reason)
     return RolledBack(endpoint.version, endpoint.model, endpoint.url, before[0] if before else 0)

@@ -143,7 +143,7 @@ def _predict(name: str, server: Server, rows: list[Any]) -> loopback.Answer:
 
 def _own_predictions(name: str, server: Server) -> Replay:
     """Asks the model itself, in a process of its own with no server between."""
-    path = storage.as_path(server.uri)
+    path = model_servers.copy_of(name, server.version, server.uri)
     folder = endpoint_state.folder_of(name)
     answer, log = folder / "own-predictions.json", folder / "own-predictions.log"
     answer.unlink(missing_ok=True)

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
-from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.deployment import models_root
 
 KEPT = 200
 """Takeovers that are remembered."""
@@ -104,10 +104,9 @@ def passed_over(
 
 def withdrawal_of(version: int, uri: str, reason: str) -> Withdrawal:
     """Returns the record that takes a published version back; one whose folder is gone is known by its URI alone."""
-    path = storage.as_path(uri) / manifests.MODEL_MANIFEST
-    if not path.is_file():
+    manifest = models_root.model_manifest(uri)
+    if manifest is None:
         return Withdrawal(version, uri, now(), reason, "", "")
-    manifest = manifests.read(ModelManifest, path)
     return Withdrawal(version, uri, now(), reason, manifest.fingerprint, recipe(manifest))
 
 

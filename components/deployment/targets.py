@@ -43,15 +43,3 @@ def parse(target: str) -> Target:
                 "use 1 to 63 lower-case letters, digits and '-', with a letter or digit at both ends"
             )
     return Target(scheme, parts[-1], parts[0] if scheme == KSERVE else "")
-
-
-def parse_local(target: str) -> Target:
-    """Parses a target that this version can serve.
-
-    Raises:
-        UserError: The target is malformed, or needs a cluster.
-    """
-    parsed = parse(target)
-    if parsed.scheme == KSERVE:
-        raise UserError(f"target {target!r}: needs a cluster; this version serves local:// targets")
-    return parsed

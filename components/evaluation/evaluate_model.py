@@ -170,6 +170,7 @@ def _evaluate(
         storage.write_json(aside / standing.SCORE_FILE, score)
         storage.write_atomically(aside / standing.SCORE_PAGE, ml_test_score.page(score))
         storage.write_json(aside / standing.EVALUATION_FILE, content)
+        storage.write_json(aside / standing.REPLAY_FILE, result.replay)
         storage.write_atomically(aside / standing.CONFIG_FILE, config)
         storage.write_atomically(aside / standing.REPORT_FILE, html)
     storage.write_atomically(report, html)

@@ -19,6 +19,7 @@ from mainspring.components.evaluation import (
     measuring,
     noise,
     queries,
+    replay,
     scoring,
     slices,
     worst_slices,
@@ -61,6 +62,8 @@ class Evaluation:
     """Those slices, measured."""
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """By role and name, see `costs.py`."""
+    replay: Mapping[str, Any] = field(default_factory=dict)
+    """Held-out rows with the challenger's predictions, see `replay.py`."""
     rebaselined: str = ""
     """Why the champion was left out, where that was asked for."""
 
@@ -126,7 +129,8 @@ def evaluate(
         return Evaluation(reasons, len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
     try:
         own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
-        return replace(_judge(reasons, scored, usable, manifest, policy, own), rebaselined=rebaselined)
+        judged = _judge(reasons, scored, usable, manifest, policy, own)
+        return replace(judged, rebaselined=rebaselined, replay=own.replay)
     except measuring.MetricFailure as failure:
         return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
 
@@ -138,6 +142,7 @@ class _OfModels:
     costs: Mapping[str, Mapping[str, float]]
     cost_intervals: Mapping[str, Interval]
     behaviour: list[Judgement]
+    replay: Mapping[str, Any]
 
 
 def _judge_models(
@@ -149,7 +154,8 @@ def _judge_models(
     sample = scoring.rows.sample(folder, columns, SAMPLE_ROWS)
     timed = {gate.metric for gate in policy.gates} & {ROW_LATENCY, BATCH_LATENCY}
     found, intervals = costs.measure(folders, measured, sample, timed)
-    return _OfModels(found, intervals, behaviour.judge(policy.behaviour, models[CHALLENGER], sample))
+    judged = behaviour.judge(policy.behaviour, models[CHALLENGER], sample)
+    return _OfModels(found, intervals, judged, replay.of(models[CHALLENGER], sample))
 
 
 def _judge(

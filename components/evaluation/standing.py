@@ -18,7 +18,8 @@ CARD_FILE = "model_card.json"
 CARD_PAGE = "model_card.html"
 SCORE_FILE = "ml_test_score.json"
 SCORE_PAGE = "ml_test_score.html"
-FILES = (EVALUATION_FILE, CONFIG_FILE, REPORT_FILE, CARD_FILE, CARD_PAGE, SCORE_FILE, SCORE_PAGE)
+REPLAY_FILE = "replay.json"
+FILES = (EVALUATION_FILE, CONFIG_FILE, REPORT_FILE, CARD_FILE, CARD_PAGE, SCORE_FILE, SCORE_PAGE, REPLAY_FILE)
 
 
 def find(champion_uri: str, judged: dict[str, Any]) -> tuple[Path, dict[str, Any]] | None:

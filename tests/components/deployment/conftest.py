@@ -52,14 +52,28 @@ def saved_models(tmp_path_factory) -> Path:
     return folder
 
 
+def graph(inputs: list[str], outputs: list[str], signature: str = "serving_default") -> bytes:
+    """A SavedModel's protocol buffer that holds one signature and nothing else."""
+
+    def field(number: int, content: bytes) -> bytes:
+        assert len(content) < 128
+        return bytes([number << 3 | 2, len(content)]) + content
+
+    def entry(name: str, value: bytes) -> bytes:
+        return field(1, name.encode()) + field(2, value)
+
+    tensors = [field(number, entry(name, b"")) for number, names in ((1, inputs), (2, outputs)) for name in names]
+    return field(2, field(5, entry(signature, b"".join(tensors))))
+
+
 @pytest.fixture
 def fake_model(tmp_path) -> Callable[..., Path]:
     """Makes a folder with a model's layout, for what never loads it."""
 
-    def make(name: str = "a", **changes: object) -> Path:
+    def make(name: str = "a", inputs: list[str] | None = None, **changes: object) -> Path:
         folder = tmp_path / f"model-{name}"
         (folder / "variables").mkdir(parents=True, exist_ok=True)
-        (folder / "saved_model.pb").write_bytes(b"graph")
+        (folder / "saved_model.pb").write_bytes(graph(inputs or ["x"], ["prediction"]))
         (folder / "variables" / "variables.index").write_bytes(b"index")
         (folder / "variables" / "variables.data-00000-of-00001").write_bytes(name.encode())
         manifest = {

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, local_target, publish
+from mainspring.components.deployment import endpoint_state, local_target, models_root, publish
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.endpoint_state import State
 from mainspring.components.deployment.processes import Process
@@ -72,7 +72,7 @@ def served(root, fake_model, judged):
             name="flights",
             baseline=baseline,
         )
-        uri = str(publish.version_folder(root / "models", version))
+        uri = models_root.version_uri(root / "models", version.name, version.version)
         gone = Process(1, "another life")
         endpoint_state.write(State("flights", 20001, version.version, uri, "2026-01-01T00:00:00+00:00", gone))
         return uri

@@ -22,8 +22,8 @@ from mainspring.components.deployment import (
     local_target,
     loopback,
     model_servers,
+    models_root,
     processes,
-    publish,
     resolve_champion,
 )
 from mainspring.components.deployment.deploy_model import deploy_model
@@ -95,7 +95,7 @@ def test_the_same_model_again_is_neither_published_nor_loaded_again(root, deploy
     before = servers_of(root)
     assert deploy_model(str(saved_models / "a"), *judged("a"), "local://flights") == deployed_a
     assert servers_of(root) == before
-    assert len(publish.versions(root / "models", "flights")) == deployed_a.version
+    assert len(models_root.versions(root / "models", "flights")) == deployed_a.version
 
 
 def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_same_port(
@@ -132,7 +132,7 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_sam
     assert deployed.endpoint == deployed_a.endpoint
     assert deployed.version == deployed_a.version + 1
     assert len(servers_of(root)) == 2, "a front and one model server; the old one is gone"
-    assert publish.versions(root / "models", "flights")[0].replaces == deployed_a.version
+    assert models_root.versions(root / "models", "flights")[0].replaces == deployed_a.version
     assert resolve_champion.resolve_champion("local://flights", "sha256:examples-b") == (
         deployed.version_uri,
         deployed_a.version_uri,
@@ -155,7 +155,7 @@ def test_a_version_that_cannot_be_served_leaves_the_champion(root, saved_models,
     assert local_target.list_endpoints() == [champion]
     assert prediction(champion.url) == predicted
     assert servers_of(root) == before
-    assert publish.versions(root / "models", "flights")[0].version > champion.version, "it stays published"
+    assert models_root.versions(root / "models", "flights")[0].version > champion.version, "it stays published"
 
 
 def test_a_first_version_that_cannot_be_served_leaves_no_endpoint_and_no_process(root, saved_models, judged):
@@ -223,7 +223,7 @@ def test_two_deployments_at_once_follow_each_other_and_keep_no_pipe_open(root, s
         endpoints.append(said.splitlines()[-1])
     assert endpoints[0] == endpoints[1]
     state = endpoint_state.read("pair")
-    assert [version.version for version in publish.versions(root / "models", "pair")] == [2, 1]
+    assert [version.version for version in models_root.versions(root / "models", "pair")] == [2, 1]
     assert len(state.servers) == 1
     assert round(prediction(state.url), 4) in (PREDICTIONS["a"], PREDICTIONS["c"])
     local_target.stop("pair")

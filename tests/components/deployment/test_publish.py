@@ -10,7 +10,7 @@ import pytest
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import publish
+from mainspring.components.deployment import models_root, publish
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ def test_versions_are_consecutive_integers_that_hold_model_statistics_and_evalua
     for file in ("saved_model.pb", "variables/variables.index", "statistics/train/FeatureStats.pb", "manifest.json"):
         assert (folder / file).is_file()
     assert json.loads((folder / "evaluation/evaluation.json").read_text())["blessed"] is True
-    assert [version.version for version in publish.versions(models, "flights")] == [2, 1]
-    assert publish.models(models) == ["flights"]
+    assert [version.version for version in models_root.versions(models, "flights")] == [2, 1]
+    assert models_root.models(models) == ["flights"]
 
 
 def test_every_file_but_the_versions_own_manifest_has_its_checksum(models, fake_model, judged):
     version = put(models, fake_model(), judged)
-    folder = publish.version_folder(models, version)
+    folder = Path(models_root.version_uri(models, version.name, version.version))
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     assert set(files) == {*version.files, "version.json"}
     for name, checksum in version.files.items():
@@ -85,14 +85,14 @@ def test_what_a_killed_publisher_left_is_no_version_and_goes(models, fake_model,
     orphan = models / "flights" / ".1.abcdef"
     orphan.mkdir(parents=True)
     (orphan / "saved_model.pb").write_bytes(b"half")
-    assert publish.versions(models, "flights") == []
+    assert models_root.versions(models, "flights") == []
     assert put(models, fake_model(), judged).version == 1
     assert not orphan.exists()
 
 
 def test_a_folder_without_the_last_written_manifest_is_no_version_but_keeps_its_number(models, fake_model, judged):
     (models / "flights" / "4").mkdir(parents=True)
-    assert publish.versions(models, "flights") == []
+    assert models_root.versions(models, "flights") == []
     assert put(models, fake_model(), judged).version == 5
 
 
@@ -108,7 +108,7 @@ def test_publishers_at_once_get_versions_of_their_own(models, fake_model, judged
     ]
     started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
     assert sorted(int(process.communicate(timeout=30)[0]) for process in started) == [1, 2, 3, 4, 5, 6]
-    assert len({version.model_fingerprint for version in publish.versions(models, "flights")}) == 6
+    assert len({version.model_fingerprint for version in models_root.versions(models, "flights")}) == 6
 
 
 def test_a_root_that_cannot_be_made_is_one_line(tmp_path, fake_model, judged):
@@ -118,8 +118,11 @@ def test_a_root_that_cannot_be_made_is_one_line(tmp_path, fake_model, judged):
 
 
 def test_the_default_root_is_in_the_local_root(root, tmp_path):
-    assert publish.models_folder("") == storage.local_root() / "models" == root / "models"
-    assert publish.models_folder(f"file://{tmp_path}") == tmp_path
-    with pytest.raises(UserError, match="gs://"):
-        publish.models_folder("gs://bucket/models")
-    assert publish.models_folder("relative").is_absolute()
+    assert models_root.models_folder("") == str(storage.local_root() / "models") == str(root / "models")
+    assert models_root.models_folder(f"file://{tmp_path}") == str(tmp_path)
+    assert models_root.models_folder("gs://bucket/models/") == "gs://bucket/models"
+    with pytest.raises(UserError, match="names no bucket"):
+        models_root.models_folder("gs://")
+    with pytest.raises(UserError, match="not supported"):
+        models_root.models_folder("hdfs://models")
+    assert Path(models_root.models_folder("relative")).is_absolute()

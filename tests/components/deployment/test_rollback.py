@@ -10,7 +10,7 @@ import pytest
 from traffic import PREDICTIONS, Traffic, prediction
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, publish
+from mainspring.components.deployment import endpoint_state, models_root
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.resolve_champion import resolve_champion
 from mainspring.components.deployment.rollback_model import rollback_model
@@ -36,7 +36,7 @@ def test_a_rollback_serves_the_version_before_without_a_failed_request_and_it_la
         deploy_model(str(saved_models / "b"), *judged("b"), TARGET)
     assert prediction(first.endpoint) == pytest.approx(PREDICTIONS["a"], abs=1e-4)
     assert deploy_model(str(saved_models / "a"), *judged("a"), TARGET) == first, "the champion's own run goes on"
-    assert len(publish.versions(root / "models", "flights")) == 2
+    assert len(models_root.versions(root / "models", "flights")) == 2
 
     # As if the rollback had been killed after the switch, before it was written down.
     after = endpoint_state.read("flights")

@@ -9,7 +9,7 @@ import pytest
 from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.deployment import endpoint_state, local_target, publish, takeovers
+from mainspring.components.deployment import endpoint_state, local_target, models_root, publish, takeovers
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.endpoint_state import State
 from mainspring.components.deployment.takeovers import Takeover
@@ -64,7 +64,7 @@ def withdrawn_b(root, fake_model, judged):
     for name in "ab":
         folders = map(endpoint_state.Path, judged(name))
         version = publish.publish(fake_model(name), *folders, root=root / "models", name="flights")
-        uris.append(str(publish.version_folder(root / "models", version)))
+        uris.append(models_root.version_uri(root / "models", version.name, version.version))
     gone = takeovers.withdrawal_of(2, uris[1], "too many false alarms")
     state = State("flights", 20001, 1, uris[0], "2026-01-01T00:00:00+00:00", withdrawn=(gone,))
     return endpoint_state.write(state)
@@ -76,14 +76,14 @@ def test_a_rolled_back_model_is_refused_with_the_reason_and_the_way_to_insist(wi
     for words in ("is version 2, which was rolled back", "too many false alarms", "local://flights --to 2"):
         assert words in str(error.value)
     assert endpoint_state.read("flights") == withdrawn_b
-    assert len(publish.versions(root / "models", "flights")) == 2
+    assert len(models_root.versions(root / "models", "flights")) == 2
 
 
 def test_the_same_training_again_is_refused_even_if_its_bytes_differ(withdrawn_b, fake_model, judged, root):
     again = fake_model("b", fingerprint="sha256:b-again")
     with pytest.raises(UserError, match="was trained from the same data and settings as version 2"):
         deploy_model(str(again), *judged("b", model_fingerprint="sha256:b-again"), "local://flights")
-    assert len(publish.versions(root / "models", "flights")) == 2
+    assert len(models_root.versions(root / "models", "flights")) == 2
 
 
 @pytest.mark.parametrize("change", [{"seed": 2}, {"examples_fingerprint": "new"}, {"hyperparameters": {"module": "m"}}])
@@ -102,7 +102,7 @@ def test_the_served_model_is_not_published_again_after_a_rollback(withdrawn_b, f
     folders = map(endpoint_state.Path, judged("a"))
     again = publish.publish(fake_model("a"), *folders, root=root / "models", name="flights", replaces=1)
     assert again.version == 1
-    assert len(publish.versions(root / "models", "flights")) == 2
+    assert len(models_root.versions(root / "models", "flights")) == 2
 
 
 def test_a_state_written_before_there_were_rollbacks_is_read(withdrawn_b):

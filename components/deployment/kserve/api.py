@@ -1,0 +1,150 @@
+"""The Kubernetes API: repeated where that is safe, with timeouts, and with errors that say what to do.
+
+Credentials come from where the `kubernetes` client finds them: the pod's service account, or a kubeconfig. What is
+asked here is safe to repeat: reads, and writes that are bound to a resource version.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from mainspring.components.common.errors import UserError
+
+MANAGER = "mainspring"
+"""The field manager: fields that others set stay theirs."""
+
+CALL_SECONDS = 20.0
+"""How long one call may take."""
+
+PATIENCE_SECONDS = 60.0
+"""How long a call that fails in passing (429, 5xx, a reset, an expired token) is repeated."""
+
+LONGEST_PAUSE = 10.0
+IN_PASSING = (429, 500, 502, 503, 504)
+
+
+class ApiError(UserError):
+    """An answer that is no success."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass
+class Api:
+    """A connection to a cluster; made by `connect`."""
+
+    client: Any
+    """`kubernetes.client.ApiClient`."""
+    patience: float = PATIENCE_SECONDS
+
+    def get(self, path: str, **query: Any) -> Any:
+        """Returns an object, or None if there is none."""
+        try:
+            return self.call("GET", path, query=query)
+        except ApiError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    def create(self, path: str, body: dict[str, Any]) -> Any:
+        """Creates an object as our field manager."""
+        return self.call("POST", path, body, query={"fieldManager": MANAGER})
+
+    def apply(self, path: str, body: dict[str, Any]) -> Any:
+        """Applies our fields of an object; those of other managers stay."""
+        query = {"fieldManager": MANAGER, "force": "true"}
+        return self.call("PATCH", path, body, query=query, kind="application/apply-patch+yaml")
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: dict[str, Any] | None = None,
+        kind: str = "application/json",
+    ) -> Any:
+        """Sends a request until it is answered, and returns the parsed answer.
+
+        Raises:
+            ApiError: It was refused, or not answered in time; the message names the path and the server's reason.
+        """
+        deadline, pause, renewed = time.monotonic() + self.patience, 0.2, False
+        while True:
+            status, text, after = self._once(method, path, body, query or {}, kind)
+            if 200 <= status < 300:
+                return json.loads(text) if text.strip().startswith(("{", "[")) else text
+            if status == 401 and not renewed:
+                # Tokens of service accounts expire and are renewed on disk.
+                self.client, renewed = _client(), True
+                continue
+            pause = min(max(after, pause * 2), LONGEST_PAUSE)
+            if (status and status not in IN_PASSING) or time.monotonic() + pause > deadline:
+                raise ApiError(status, f"Kubernetes API: {method} {path}: {_said(status, text)}")
+            time.sleep(pause)
+
+    def _once(self, method: str, path: str, body: Any, query: dict[str, Any], kind: str) -> tuple[int, str, float]:
+        """Returns status (0: no answer), text and the seconds after which the server wants to be asked again."""
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        sent = json.dumps(body) if kind.startswith("application/apply") else body
+        headers = {"Accept": "application/json", **({"Content-Type": kind} if body is not None else {})}
+        try:
+            answer = self.client.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=sent,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=(min(5.0, CALL_SECONDS), CALL_SECONDS),
+            )[0]
+            return answer.status, answer.data.decode(errors="replace"), 0.0
+        except ApiException as error:
+            text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+            after = (error.headers or {}).get("Retry-After", "")
+            return error.status or 0, text or str(error.reason), float(after) if str(after).isdigit() else 0.0
+        except (HTTPError, OSError) as error:
+            return 0, f"no answer: {error}", 0.0
+
+
+def connect() -> Api:
+    """Connects to the cluster of the pod, or of the kubeconfig's current context.
+
+    Raises:
+        UserError: There is no configuration, or nobody answers.
+    """
+    return Api(_client())
+
+
+def _client() -> Any:
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    configuration = client.Configuration()
+    try:
+        try:
+            config.load_incluster_config(configuration)
+        except ConfigException:
+            config.load_kube_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        raise UserError(
+            f"no Kubernetes configuration ({error}); run this in the cluster, or point $KUBECONFIG at one"
+        ) from error
+    configuration.retries = False
+    return client.ApiClient(configuration)
+
+
+def _said(status: int, text: str) -> str:
+    try:
+        text = json.loads(text).get("message", text)
+    except (ValueError, AttributeError):
+        pass
+    return f"{status}: {text[:400]}" if status else text[:400]

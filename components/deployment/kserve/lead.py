@@ -1,0 +1,207 @@
+"""Leading a service: the one run that may change it, what it wrote down, and each change with its wait."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment.kserve import objects, preflight, record, waiting
+from mainspring.components.deployment.kserve.api import Api, ApiError
+from mainspring.components.deployment.kserve.objects import KNATIVE, Version
+from mainspring.components.deployment.kserve.policy import ServingPolicy
+from mainspring.components.deployment.kserve.record import Held, Record
+from mainspring.components.deployment.targets import Target
+
+LOCK_SECONDS = 300.0
+"""How long a run waits for another one that leads a rollout of another version."""
+
+MARGIN_SECONDS = 120.0
+"""By how much a leader may be late before it counts as gone."""
+
+CREATE_SECONDS = 120.0
+"""How long Knative may take to make a revision of a changed predictor."""
+
+
+@dataclass
+class Lead:
+    """This run's hold on a service."""
+
+    api: Api
+    target: Target
+    policy: ServingPolicy
+    cluster: preflight.Cluster
+    held: Held
+    step_seconds: float = 0.0
+    """How long a step of this rollout is watched."""
+    holder: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    @property
+    def record(self) -> Record:
+        """What is written down."""
+        return self.held.record
+
+    @property
+    def title(self) -> str:
+        """The target, for messages."""
+        return f"kserve://{self.target.namespace}/{self.target.name}"
+
+    def note(self, **changes: Any) -> None:
+        """Writes changes of the record down.
+
+        Raises:
+            record.Overtaken: Another run leads by now.
+        """
+        until = time.time() + self.policy.ready_seconds + self.step_seconds + MARGIN_SECONDS
+        changed = replace(self.record, holder=self.holder, until=until, **changes)
+        self.held = record.write(self.api, self.target, self.held, changed)
+
+    def release(self) -> None:
+        """Lets the next run go on at once, whatever state the rollout is in; one that cannot be told waits."""
+        with contextlib.suppress(UserError):
+            self.held = record.write(self.api, self.target, self.held, replace(self.record, until=0.0))
+
+    def found(self) -> dict[str, Any] | None:
+        """Returns the InferenceService as it is."""
+        service: dict[str, Any] | None = self.api.get(objects.path(self.target))
+        return service
+
+    def apply(self, stable: Version, canary: Version | None = None, percent: int = 0) -> None:
+        """Applies what is ours of the service; first makes sure that nobody else leads.
+
+        Raises:
+            UserError: It is refused, or another run leads by now.
+        """
+        if record.read(self.api, self.target).record.holder != self.holder:
+            raise record.Overtaken(f"{self.title}: another run leads the rollout by now; it is theirs to finish")
+        body = objects.service(self.target, self.cluster.mode, self.policy, stable, canary, percent)
+        try:
+            self.api.apply(objects.path(self.target), body)
+        except ApiError as error:
+            if error.status in (400, 403, 422):
+                raise UserError(f"{self.title}: the cluster refuses the InferenceService: {error}") from error
+            raise
+
+    def wait(self, version: Version, arrived: Callable[[dict[str, Any]], str], seconds: float = 0.0) -> dict[str, Any]:
+        """Returns the service once it is as wanted; see `waiting.until`."""
+        return waiting.until(self.api, self.target, version, arrived, seconds or self.policy.ready_seconds)
+
+    def newest(self) -> str:
+        """Returns Knative's newest revision; empty in Standard mode, or if there is none."""
+        return str(objects.component(self.found() or {}).get("latestCreatedRevision") or "")
+
+
+def take(
+    api: Api, target: Target, policy: ServingPolicy, cluster: preflight.Cluster, coming: str, step_seconds: float = 0.0
+) -> Lead:
+    """Makes this run the one that leads; waits for one that rolls out another version and is alive.
+
+    Raises:
+        UserError: That one did not end in time.
+    """
+    deadline, told = time.monotonic() + LOCK_SECONDS, False
+    while True:
+        held = record.read(api, target)
+        known = held.record
+        if not known.candidate or known.candidate.uri == coming or time.time() > known.until:
+            lead = Lead(api, target, policy, cluster, held, step_seconds)
+            lead.note()
+            return lead
+        if time.monotonic() > deadline:
+            raise UserError(
+                f"{lead_title(target)}: another run has been rolling out version {known.candidate.number} for more "
+                f"than {LOCK_SECONDS:.0f} s; wait for its end, then run again"
+            )
+        if not told:
+            told = True
+            print(f"{lead_title(target)}: waits for the rollout of version {known.candidate.number}", flush=True)
+        time.sleep(waiting.POLL_SECONDS)
+
+
+def lead_title(target: Target) -> str:
+    """Returns the target, for messages."""
+    return f"kserve://{target.namespace}/{target.name}"
+
+
+def has_all(lead: Lead, version: Version) -> Callable[[dict[str, Any]], str]:
+    """Returns the condition that a version is ready and has all traffic."""
+
+    def arrived(found: dict[str, Any]) -> str:
+        if problem := objects.failure(found):
+            return problem
+        if lead.cluster.mode == KNATIVE:
+            return _newest_has(lead, found, 100) or _unready(found)
+        if found.get("status", {}).get("canaryStatuses"):
+            return "KServe still has a canary"
+        return _deployment_problem(lead, version) or _unready(found) or _route_problem(lead, {version.predictor: 100})
+
+    return arrived
+
+
+def has_share(lead: Lead, stable: Version, canary: Version, percent: int) -> Callable[[dict[str, Any]], str]:
+    """Returns the condition that a canary is ready and has its share."""
+
+    def arrived(found: dict[str, Any]) -> str:
+        if lead.cluster.mode == KNATIVE:
+            return _newest_has(lead, found, percent)
+        statuses = found.get("status", {}).get("canaryStatuses") or []
+        own = next((each for each in statuses if each.get("name") == canary.predictor), None)
+        if own is None or own.get("trafficPercent") != percent:
+            return f"KServe has not taken {percent} % over"
+        if not own.get("ready"):
+            return "its pods are not ready"
+        return _route_problem(lead, {stable.predictor: 100 - percent, canary.predictor: percent})
+
+    return arrived
+
+
+def _newest_has(lead: Lead, found: dict[str, Any], percent: int) -> str:
+    status = objects.component(found)
+    created, ready = status.get("latestCreatedRevision"), status.get("latestReadyRevision")
+    if not created or created == lead.record.before:
+        return "Knative has not made its revision"
+    if ready != created:
+        return f"revision {created} is not ready"
+    share = objects.latest_percent(found)
+    return "" if share == percent else f"revision {created} has {share} % of the traffic instead of {percent} %"
+
+
+def _unready(found: dict[str, Any]) -> str:
+    status, said = objects.condition(found, "Ready")
+    return "" if status == "True" else f"the service is not ready ({said or status})"
+
+
+def _deployment_problem(lead: Lead, version: Version) -> str:
+    name = f"{lead.target.name}-{version.predictor}-predictor"
+    found = lead.api.get(f"/apis/apps/v1/namespaces/{lead.target.namespace}/deployments/{name}")
+    status = (found or {}).get("status", {})
+    if not status.get("availableReplicas"):
+        return f"deployment {name} has no pod that is ready"
+    behind = status.get("observedGeneration", 0) < found["metadata"].get("generation", 0)
+    return f"deployment {name} is being changed" if behind else ""
+
+
+def _route_problem(lead: Lead, wanted: dict[str, int]) -> str:
+    """Compares the weights of the Gateway API's route, where there is one: they are what moves the traffic."""
+    if not lead.cluster.splits_traffic:
+        return ""
+    name = f"{lead.target.name}-predictor"
+    place = f"/apis/gateway.networking.k8s.io/v1/namespaces/{lead.target.namespace}/httproutes/{name}"
+    try:
+        found = lead.api.get(place)
+    except UserError:
+        return ""  # Routes may not be read; the canary's status must do.
+    if found is None:
+        return ""
+    rules = found.get("spec", {}).get("rules") or [{}]
+    given = {ref["name"]: ref.get("weight", 1) for ref in rules[0].get("backendRefs") or []}
+    total = sum(given.values()) or 1
+    for predictor, percent in wanted.items():
+        has = round(100 * given.get(f"{lead.target.name}-{predictor}-predictor", 0) / total)
+        if has != percent:
+            return f"the route gives {predictor} {has} % of the traffic instead of {percent} %"
+    return ""

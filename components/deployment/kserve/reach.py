@@ -1,0 +1,156 @@
+"""Asking a version for predictions, wherever this runs: by its cluster-local address, or through the Kubernetes API."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import statistics
+import time
+import urllib.parse
+from dataclasses import dataclass
+from typing import Any
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment import judgement
+from mainspring.components.deployment.kserve import objects
+from mainspring.components.deployment.kserve.api import Api, ApiError
+from mainspring.components.deployment.kserve.policy import ServingPolicy
+from mainspring.components.deployment.targets import Target
+
+ANSWER_SECONDS = 30.0
+PAIRS = 20
+"""Requests to each of two versions, in turns, from which their median latencies are compared."""
+
+PATIENCE_SECONDS = 30.0
+"""How long an address may take to answer after KServe says that it is ready: routes and names spread slowly."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where a version answers."""
+
+    url: str
+    """`http://host[:port]` of its own, or the path of the API's proxy."""
+    host: str = ""
+    """The host name to ask a gateway for."""
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Held-out rows, and evaluation's predictions for them."""
+
+    rows: list[Any]
+    predictions: list[Any]
+
+
+def proxied(policy: ServingPolicy) -> bool:
+    """Returns whether versions are asked through the Kubernetes API."""
+    return policy.reach == "api" or (policy.reach == "auto" and "KUBERNETES_SERVICE_HOST" not in os.environ)
+
+
+def address(
+    target: Target, mode: str, policy: ServingPolicy, version: objects.Version, found: dict[str, Any]
+) -> Address:
+    """Returns where a version answers by itself, whatever its share of the traffic.
+
+    Raises:
+        UserError: It has no such address.
+    """
+    if mode == objects.STANDARD:
+        name = f"{target.name}-{version.predictor}-predictor"
+        if proxied(policy):
+            return Address(f"/api/v1/namespaces/{target.namespace}/services/{name}:80/proxy")
+        local = f"{name}.{target.namespace}.svc.cluster.local"
+        return Address(policy.reach, local) if policy.reach.startswith("http") else Address(f"http://{local}")
+    ready = objects.component(found).get("latestReadyRevision")
+    shares = objects.component(found).get("traffic") or []
+    tag = "latest" if _is_newest(found, version) else "prev"
+    named = next((share for share in shares if share.get("tag") == tag and share.get("url")), None)
+    url = (named or {}).get("url") or objects.component(found).get("url") or found.get("status", {}).get("url", "")
+    if not url or not ready:
+        raise UserError(f"kserve://{target.namespace}/{target.name}: Knative gives version {version.number} no address")
+    if policy.reach.startswith("http"):
+        return Address(policy.reach, urllib.parse.urlsplit(url).netloc)
+    return Address(url)
+
+
+def _is_newest(found: dict[str, Any], version: objects.Version) -> bool:
+    specified = objects.specified(found)
+    return specified is not None and specified.uri == version.uri
+
+
+def parity(api: Api, target: Target, place: Address, replay: Replay) -> list[str]:
+    """Returns what is wrong with the predictions that are served for held-out rows; waits until there are any."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            served = predict(api, target, place, replay.rows)
+            return judgement.of_parity(replay.rows, served, replay.predictions)
+        except UserError as error:
+            if time.monotonic() > deadline:
+                return [f"the held-out rows are not predicted: {error}"]
+            time.sleep(1.0)
+
+
+def latency(api: Api, target: Target, canary: Address, champion: Address, replay: Replay) -> list[str]:
+    """Returns what is wrong with the canary's latency on single rows, beside the champion's at the same moment."""
+    took: dict[Address, list[float]] = {canary: [], champion: []}
+    for pair in range(PAIRS):
+        for place in (champion, canary):
+            began = time.perf_counter()
+            try:
+                predict(api, target, place, [replay.rows[pair % len(replay.rows)]])
+            except UserError as error:
+                if place == canary:
+                    return [f"a held-out row is not predicted: {error}"]
+                continue  # A champion with other features refuses these rows: there is nothing to compare with.
+            took[place].append(time.perf_counter() - began)
+    if len(took[champion]) < PAIRS / 2:
+        return []
+    return judgement.of_latency(statistics.median(took[canary]), statistics.median(took[champion]), "a held-out row")
+
+
+def predict(api: Api, target: Target, place: Address, rows: list[Any]) -> list[Any]:
+    """Returns the predictions for rows, by the V1 protocol.
+
+    Raises:
+        UserError: There are none, with what the server says.
+    """
+    route, body = f"/v1/models/{target.name}:predict", {"instances": rows}
+    if place.url.startswith("/"):
+        try:
+            content = api.call("POST", place.url + route, body)
+        except ApiError as error:
+            raise UserError(str(error)) from error
+    else:
+        content = _post(place, route, body)
+    try:
+        # TensorFlow Serving leaves the output's name out where there is one output only.
+        return [row["prediction"] if isinstance(row, dict) else row for row in content["predictions"]]
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{place.url}{route}: answers without predictions: {str(content)[:200]}") from error
+
+
+def complete(replay: Replay) -> Replay:
+    """Returns the rows without missing values, which TensorFlow Serving's JSON cannot express."""
+    kept = [place for place, row in enumerate(replay.rows) if None not in row.values()]
+    return Replay([replay.rows[place] for place in kept], [replay.predictions[place] for place in kept])
+
+
+def _post(place: Address, route: str, body: Any) -> Any:
+    parts = urllib.parse.urlsplit(place.url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.netloc, timeout=ANSWER_SECONDS)
+    headers = {"Content-Type": "application/json", **({"Host": place.host} if place.host else {})}
+    try:
+        connection.request("POST", parts.path.rstrip("/") + route, json.dumps(body), headers)
+        answer = connection.getresponse()
+        text = answer.read().decode(errors="replace")
+        if answer.status != 200:
+            raise UserError(f"{place.url}{route}: {answer.status}: {text[:300]}")
+        return json.loads(text)
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise UserError(f"{place.url}{route}: {error}") from error
+    finally:
+        connection.close()

@@ -1,0 +1,270 @@
+"""A rollout on KServe, step by step: apply, wait, judge, go on or take back; and finishing what another run left."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+import urllib.parse
+import urllib.request
+from typing import Any
+
+from mainspring.components.common import buckets, storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment import takeovers
+from mainspring.components.deployment.judgement import ERROR_MARGIN, of_latency
+from mainspring.components.deployment.kserve import lead as leading
+from mainspring.components.deployment.kserve import objects, reach
+from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
+from mainspring.components.deployment.kserve.objects import KNATIVE, Version
+from mainspring.components.deployment.kserve.reach import Replay
+from mainspring.components.deployment.kserve.record import Overtaken
+from mainspring.components.deployment.rollouts import Plan, RolloutFailed
+
+REPLAY_FILE = "evaluation/replay.json"
+POLL_SECONDS = 2.0
+
+
+def settle(lead: Lead, coming: str) -> None:
+    """Finishes or takes back what an earlier run left, and believes the service where the record disagrees with it.
+
+    Args:
+        lead: The service.
+        coming: URI of the version that is deployed now: a rollout of that one goes on from its first step.
+    """
+    found = lead.found()
+    known = lead.record
+    if found is None:
+        if known.champion or known.candidate:
+            lead.note(champion=None, candidate=None, restoring=False)
+        return
+    specified = objects.specified(found)
+    percent = found.get("spec", {}).get("predictor", {}).get("canaryTrafficPercent")
+    if known.candidate and known.champion is None:
+        pass  # The first version never came up: whoever deploys now brings theirs up.
+    elif known.candidate:
+        promoted = specified == known.candidate and percent is None
+        if promoted:
+            print(f"{lead.title}: finishes the rollout of version {known.candidate.number}", flush=True)
+            lead.wait(known.candidate, leading.has_all(lead, known.candidate))
+            _finish(lead, known.candidate)
+        elif known.candidate.uri != coming or known.restoring:
+            print(f"{lead.title}: takes back a rollout that was not finished", flush=True)
+            take_back(lead)
+    elif specified and specified != known.champion:
+        lead.note(champion=specified, history=_appended(lead, specified))
+    if objects.canary(found) and not known.candidate and lead.record.champion:
+        lead.apply(lead.record.champion)  # A canary that nobody wrote down.
+
+
+def first(lead: Lead, version: Version) -> None:
+    """Brings a service's first version up.
+
+    Raises:
+        UserError: It does not come up, or does not predict as evaluation did.
+    """
+    replay = replay_of(lead, version)
+    lead.note(candidate=version, before=lead.newest() if lead.record.champion else "", percent=100)
+    try:
+        lead.apply(version)
+        found = lead.wait(version, leading.has_all(lead, version))
+        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), replay)
+        if reasons:
+            raise RolloutFailed(f"{lead.title}: version {version.number} is up but unfit: {'; '.join(reasons)}")
+    except Overtaken:
+        raise
+    except UserError:
+        lead.release()
+        raise
+    _finish(lead, version)
+
+
+def follow(lead: Lead, version: Version, plan: Plan) -> None:
+    """Leads a version through the steps to all traffic; on any trouble the champion gets everything back.
+
+    Raises:
+        RolloutFailed: It was judged unfit; it is withdrawn.
+        UserError: It does not come up, or the cluster does not do as it is told.
+    """
+    champion = lead.record.champion
+    assert champion is not None
+    replay = replay_of(lead, version)
+    percents = sorted({0, *(int(percent) for percent in plan.percents)})
+    if lead.record.candidate != version:
+        lead.note(candidate=version, before=lead.newest(), percent=0)
+    try:
+        for percent in percents[:-1]:
+            lead.note(percent=percent)
+            lead.apply(champion, version, percent)
+            found = lead.wait(version, leading.has_share(lead, champion, version, percent))
+            reasons = _judge(lead, champion, version, replay, percent, plan.seconds, found)
+            if reasons:
+                raise RolloutFailed(_taken_back(lead, version, f"at {percent} % of the traffic", reasons))
+        lead.note(percent=100)
+        lead.apply(version)
+        found = lead.wait(version, leading.has_all(lead, version))
+        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), replay)
+        if reasons:
+            raise RolloutFailed(_taken_back(lead, version, "with all traffic", reasons))
+    except Overtaken:
+        raise
+    except UserError as error:
+        if isinstance(error, RolloutFailed):
+            gone = takeovers.withdrawal_of(version.number, version.uri, str(error))
+            others = tuple(each for each in lead.record.withdrawn if each.uri != version.uri)
+            with contextlib.suppress(UserError):
+                lead.note(withdrawn=(*others, gone))
+        try:
+            take_back(lead)
+        except UserError as trouble:
+            lead.release()
+            raise UserError(
+                f"{error}; taking it back failed as well ({trouble}): the next run, or `mainspring rollback "
+                f"{lead.title}`, does it"
+            ) from error
+        raise
+    _finish(lead, version)
+
+
+def take_back(lead: Lead) -> None:
+    """Gives the champion everything, and waits until it has it.
+
+    Knative routes to its newest *ready* revision: the canary's share goes to 0 first, then the champion's predictor
+    becomes the newest revision at 0 %, and only once that is ready does it get everything.
+    """
+    champion, candidate = lead.record.champion, lead.record.candidate
+    assert champion is not None
+    if lead.cluster.mode == KNATIVE:
+        if candidate and not lead.record.restoring:
+            _restore(lead, champion, candidate)
+        lead.apply(champion, champion, 0)
+        lead.wait(champion, _is_newest_ready(lead))
+    lead.apply(champion)
+    lead.wait(champion, leading.has_all(lead, champion))
+    lead.note(candidate=None, restoring=False, percent=0)
+    print(f"{lead.title}: version {champion.number} has all traffic again", flush=True)
+
+
+def _restore(lead: Lead, champion: Version, candidate: Version) -> None:
+    lead.apply(champion, candidate, 0)
+
+    def gone(found: dict[str, Any]) -> str:
+        status = objects.component(found)
+        created = status.get("latestCreatedRevision")
+        if created == lead.record.before:
+            return "Knative has not made the canary's revision"
+        shares = status.get("traffic") or []
+        share = sum(each.get("percent") or 0 for each in shares if each.get("revisionName") == created)
+        return f"the canary still has {share} % of the traffic" if share else ""
+
+    lead.wait(candidate, gone, CREATE_SECONDS)
+    lead.note(before=lead.newest(), restoring=True)
+
+
+def _is_newest_ready(lead: Lead) -> Any:
+    def arrived(found: dict[str, Any]) -> str:
+        status = objects.component(found)
+        created = status.get("latestCreatedRevision")
+        if not created or created == lead.record.before:
+            return "Knative has not made the champion's revision"
+        return "" if status.get("latestReadyRevision") == created else f"revision {created} is not ready"
+
+    return arrived
+
+
+def replay_of(lead: Lead, version: Version) -> Replay:
+    """Returns the held-out rows that were published with a version, and evaluation's predictions for them.
+
+    Raises:
+        UserError: There are none: nothing could be judged.
+    """
+    place = buckets.join(version.uri, REPLAY_FILE)
+    try:
+        text = buckets.read(place) if buckets.is_bucket(place) else storage.as_path(place).read_bytes()
+        content = json.loads(text)
+        replay = Replay(content["instances"], content["predictions"])
+    except (buckets.NotFound, OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{place}: no held-out rows with predictions to judge by; evaluate the model again") from error
+    # Only our own runtime takes rows with missing values.
+    return replay if lead.policy.runtime else reach.complete(replay)
+
+
+def _judge(
+    lead: Lead,
+    champion: Version,
+    version: Version,
+    replay: Replay,
+    percent: int,
+    seconds: float,
+    found: dict[str, Any],
+) -> list[str]:
+    canary = _address(lead, version, found)
+    reasons = reach.parity(lead.api, lead.target, canary, replay)
+    reasons = reasons or reach.latency(lead.api, lead.target, canary, _address(lead, champion, found), replay)
+    deadline = time.monotonic() + (seconds if percent else 0.0)
+    while not reasons and time.monotonic() < deadline:
+        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        problem = leading.has_share(lead, champion, version, percent)(lead.found() or {})
+        reasons = [problem] if problem else []
+    if percent and not reasons and lead.policy.prometheus:
+        reasons = _live(lead, champion, version, found)
+    verdict = "unfit" if reasons else "fit to go on"
+    print(f"{lead.title}: version {version.number} at {percent} %: {len(replay.rows)} rows: {verdict}", flush=True)
+    return reasons
+
+
+def _live(lead: Lead, champion: Version, version: Version, found: dict[str, Any]) -> list[str]:
+    """Judges live requests by Prometheus; what it cannot tell is no reason to go on."""
+    reasons: list[str] = []
+    for query, what in ((lead.policy.error_query, "error rate"), (lead.policy.latency_query, "latency")):
+        if not query:
+            continue
+        try:
+            own, usual = (_asked(lead, query, each, found) for each in (version, champion))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return [f"Prometheus does not tell the {what}: {error}"]
+        if own is None:
+            continue  # No request in the window: as with the local target, there is nothing to judge.
+        if what == "latency":
+            reasons += of_latency(own, usual if usual is not None else own, "live requests'")
+        elif own > (usual or 0.0) + ERROR_MARGIN:
+            reasons.append(f"{own:.1%} of live requests fail, against {usual or 0.0:.1%} at the champion")
+    return reasons
+
+
+def _asked(lead: Lead, query: str, version: Version, found: dict[str, Any]) -> float | None:
+    predictor = f"{lead.target.name}-{version.predictor}-predictor"
+    if lead.cluster.mode == KNATIVE:
+        status = objects.component(found)
+        newest = status.get("latestReadyRevision")
+        is_newest = objects.specified(found) == version
+        predictor = str(newest if is_newest else status.get("latestRolledoutRevision"))
+    text = query.replace("{predictor}", predictor).replace("{namespace}", lead.target.namespace)
+    url = f"{lead.policy.prometheus.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
+    with urllib.request.urlopen(url, timeout=20) as answer:
+        result = json.load(answer)["data"]["result"]
+    value = float(result[0]["value"][1]) if result else None
+    return None if value is None or value != value else value
+
+
+def _address(lead: Lead, version: Version, found: dict[str, Any]) -> reach.Address:
+    return reach.address(lead.target, lead.cluster.mode, lead.policy, version, found)
+
+
+def _taken_back(lead: Lead, version: Version, where: str, reasons: list[str]) -> str:
+    champion = lead.record.champion
+    assert champion is not None
+    return (
+        f"{lead.title}: version {version.number} is taken back {where}: {'; '.join(reasons)}. "
+        f"Version {champion.number} serves everything"
+    )
+
+
+def _finish(lead: Lead, version: Version) -> None:
+    replaced = f" in place of {lead.record.champion.number}" if lead.record.champion else ""
+    lead.note(champion=version, candidate=None, percent=0, restoring=False, history=_appended(lead, version))
+    print(f"{lead.title} serves version {version.number}{replaced}", flush=True)
+
+
+def _appended(lead: Lead, version: Version) -> tuple[takeovers.Takeover, ...]:
+    return takeovers.appended(lead.record.history, version.number, version.uri, takeovers.now())

@@ -1,0 +1,103 @@
+"""Where versions are published, on a path or in a bucket: the few questions that publishing asks of either."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from mainspring.components.common import buckets, manifests, storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.common.manifests import ModelManifest, VersionManifest
+
+
+def models_folder(models_root: str) -> str:
+    """Returns where models are published: a URI in a bucket, or an absolute path; by default the local `models/`."""
+    if buckets.is_bucket(models_root):
+        buckets.split(models_root)
+        return models_root.rstrip("/")
+    return str(storage.as_path(models_root).absolute() if models_root else storage.local_root() / "models")
+
+
+def version_uri(root: str | Path, name: str, version: int) -> str:
+    """Returns where a version is published, or would be."""
+    return (
+        buckets.join(str(root), name, str(version)) if buckets.is_bucket(root) else str(Path(root, name, str(version)))
+    )
+
+
+def models(root: str | Path) -> list[str]:
+    """Returns the names of the models that have a published version, sorted."""
+    if buckets.is_bucket(root):
+        names = buckets.list_names(str(root))
+    else:
+        names = sorted(path.name for path in Path(root).glob("[!.]*") if path.is_dir())
+    return [name for name in names if versions(root, name)]
+
+
+def versions(root: str | Path, name: str) -> list[VersionManifest]:
+    """Returns a model's published versions, newest first; folders without a version's manifest are none."""
+    found = (version(version_uri(root, name, number)) for number in sorted(numbers(root, name), reverse=True))
+    return [manifest for manifest in found if manifest is not None]
+
+
+def numbers(root: str | Path, name: str) -> list[int]:
+    """Returns the numbers that are taken, by published versions or by unfinished ones."""
+    if buckets.is_bucket(root):
+        names = buckets.list_names(buckets.join(str(root), name))
+    else:
+        folder = Path(root) / name
+        names = [path.name for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    return [int(text) for text in names if text.isascii() and text.isdigit()]
+
+
+def version(uri: str) -> VersionManifest | None:
+    """Returns the manifest of a published version, or None if there is no complete one at the URI.
+
+    Raises:
+        UserError: It is there and cannot be read.
+    """
+    found = _content(uri, manifests.VERSION_MANIFEST)
+    return None if found is None else manifests.parse(VersionManifest, found, f"{uri}/{manifests.VERSION_MANIFEST}")
+
+
+def model_manifest(uri: str) -> ModelManifest | None:
+    """Returns the manifest of the model in a published version, or None if it is gone.
+
+    Raises:
+        UserError: It is there and cannot be read.
+    """
+    found = _content(uri, manifests.MODEL_MANIFEST)
+    return None if found is None else manifests.parse(ModelManifest, found, f"{uri}/{manifests.MODEL_MANIFEST}")
+
+
+def remove(root: str | Path, name: str, number: int) -> None:
+    """Removes a version, its manifest first: what is left of a removal that was cut short is no version.
+
+    Raises:
+        UserError: It may not be removed.
+    """
+    uri = version_uri(root, name, number)
+    if buckets.is_bucket(root):
+        marker = buckets.stat(buckets.join(uri, manifests.VERSION_MANIFEST))
+        buckets.delete([marker] if marker else [])
+        buckets.delete(buckets.list_objects(uri))
+        return
+    folder = Path(uri)
+    try:
+        (folder / manifests.VERSION_MANIFEST).unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be removed: {error.strerror or error}") from error
+
+
+def _content(uri: str, file: str) -> Any:
+    """Returns a JSON file's content, or None if there is no such file."""
+    place = buckets.join(uri, file) if buckets.is_bucket(uri) else str(storage.as_path(uri) / file)
+    try:
+        return json.loads(buckets.read(place) if buckets.is_bucket(uri) else Path(place).read_bytes())
+    except (buckets.NotFound, FileNotFoundError):
+        return None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{place}: cannot be read as JSON: {error}") from error

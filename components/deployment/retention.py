@@ -1,0 +1,39 @@
+"""Which published versions may go: none that is served, that was blessed last, or that either was compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.common.manifests import VersionManifest
+from mainspring.components.deployment import models_root
+
+
+def removable(
+    root: str, name: str, keep: int, served: Collection[str], history: Collection[str] = ()
+) -> list[VersionManifest]:
+    """Returns the versions of a model that retention removes, oldest first.
+
+    Args:
+        root: Where versions are published.
+        name: The model's name.
+        keep: How many of the newest stay, whatever else is said.
+        served: URIs of the versions that are served anywhere.
+        history: URIs of the versions that a rollback would lead to.
+
+    Raises:
+        UserError: `keep` is less than 1: the version that was blessed last must stay.
+    """
+    if keep < 1:
+        raise UserError(f"keep {keep}: at least 1, for the version that was blessed last stays")
+    published = models_root.versions(root, name)
+    staying = published[:keep]
+    needed = {models_root.version_uri(root, name, version.version) for version in staying} | {*served, *history}
+    # A run that is repeated on the same data is compared with the same baseline again.
+    needed |= {
+        version.baseline
+        for version in published
+        if models_root.version_uri(root, name, version.version) in {*served, *needed}
+    }
+    going = [version for version in published if models_root.version_uri(root, name, version.version) not in needed]
+    return going[::-1]

@@ -1,0 +1,42 @@
+"""What targets serve: asked of whoever answers for the target's kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from mainspring.components.deployment import endpoint_state, local_target, targets
+from mainspring.components.deployment.kserve import target as kserve
+from mainspring.components.deployment.takeovers import Withdrawal
+from mainspring.components.deployment.targets import Target
+
+
+def champion(target: Target) -> tuple[int, str] | None:
+    """Returns number and URI of the version that a target serves; None if it serves none.
+
+    Raises:
+        UserError: The target does not answer.
+    """
+    return kserve.champion(target) if target.scheme == targets.KSERVE else local_target.champion(target.name)
+
+
+def withdrawn(target: Target) -> tuple[Withdrawal, ...]:
+    """Returns the versions that were taken back from a target.
+
+    Raises:
+        UserError: The target does not answer.
+    """
+    return kserve.withdrawn(target) if target.scheme == targets.KSERVE else local_target.withdrawn(target.name)
+
+
+def uris(named: Iterable[str] = ()) -> set[str]:
+    """Returns the URIs of the versions that local endpoints and the named targets serve, or would roll back to.
+
+    Raises:
+        UserError: A target is malformed, or does not answer: what it needs cannot be known.
+    """
+    found: set[str] = set()
+    for name in endpoint_state.names():
+        found |= local_target.needed(name)
+    for parsed in map(targets.parse, named):
+        found |= kserve.needed(parsed) if parsed.scheme == targets.KSERVE else local_target.needed(parsed.name)
+    return found
