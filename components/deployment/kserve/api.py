@@ -40,7 +40,6 @@ class Api:
 
     client: Any
     """`kubernetes.client.ApiClient`."""
-    patience: float = PATIENCE_SECONDS
 
     def get(self, path: str, **query: Any) -> Any:
         """Returns an object, or None if there is none."""
@@ -74,7 +73,7 @@ class Api:
         Raises:
             ApiError: It was refused, or not answered in time; the message names the path and the server's reason.
         """
-        deadline, pause, renewed = time.monotonic() + self.patience, 0.2, False
+        deadline, pause, renewed = time.monotonic() + PATIENCE_SECONDS, 0.2, False
         while True:
             status, text, after = self._once(method, path, body, query or {}, kind)
             if 200 <= status < 300:
@@ -93,7 +92,6 @@ class Api:
         from kubernetes.client.exceptions import ApiException
         from urllib3.exceptions import HTTPError
 
-        sent = json.dumps(body) if kind.startswith("application/apply") else body
         headers = {"Accept": "application/json", **({"Content-Type": kind} if body is not None else {})}
         try:
             answer = self.client.call_api(
@@ -101,7 +99,7 @@ class Api:
                 method,
                 query_params=list(query.items()),
                 header_params=headers,
-                body=sent,
+                body=body,
                 auth_settings=["BearerToken"],
                 _preload_content=False,
                 _request_timeout=(min(5.0, CALL_SECONDS), CALL_SECONDS),

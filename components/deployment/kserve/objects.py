@@ -22,6 +22,8 @@ VERSION_ANNOTATION = "mainspring/version"
 URI_ANNOTATION = "mainspring/version-uri"
 FINGERPRINT_ANNOTATION = "mainspring/model-fingerprint"
 
+CONTAINER = "kserve-container"
+
 MODELS_PATH = "/mnt/models"
 """Where KServe puts a model; TensorFlow Serving serves the integer folders under it."""
 
@@ -81,7 +83,8 @@ def service(
 
 
 def _predictor(policy: ServingPolicy, version: Version) -> dict[str, Any]:
-    model: dict[str, Any] = {"modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1"}
+    # The container's name is KServe's own default; the schema of a canary's predictor asks for it.
+    model: dict[str, Any] = {"name": CONTAINER, "modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1"}
     if policy.runtime:
         model["runtime"] = policy.runtime
     if policy.resources:

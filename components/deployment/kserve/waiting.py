@@ -102,7 +102,7 @@ def _events(api: Api, target: Target, version: objects.Version) -> str:
 def _log(api: Api, target: Target, version: objects.Version) -> str:
     for pod in _pods(api, target, version):
         path = f"/api/v1/namespaces/{target.namespace}/pods/{pod['metadata']['name']}/log"
-        for container in ("kserve-container", "storage-initializer"):
+        for container in (objects.CONTAINER, "storage-initializer"):
             for previous in ("true", "false"):
                 try:
                     text = api.get(path, container=container, tailLines=LOG_LINES, previous=previous)

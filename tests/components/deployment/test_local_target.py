@@ -140,18 +140,18 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_sam
     )
 
 
-@pytest.mark.parametrize("damage", ["graph", "prediction"])
+@pytest.mark.parametrize("damage", ["variables", "prediction"])
 def test_a_version_that_cannot_be_served_leaves_the_champion(root, saved_models, judged, tmp_path, damage, champion):
     before, predicted = servers_of(root), prediction(champion.url)
-    if damage == "graph":
+    if damage == "variables":
         model, name = tmp_path / "broken", "c"
         shutil.copytree(saved_models / "c", model)
-        (model / "saved_model.pb").write_bytes(b"no graph")
+        (model / "variables" / "variables.index").write_bytes(b"no index")
     else:
         model, name = saved_models / "unusable", "unusable"
     with pytest.raises(UserError) as error:
         deploy_model(str(model), *judged(name), "local://flights")
-    assert ("cannot be loaded" if damage == "graph" else "no usable prediction") in str(error.value)
+    assert ("cannot be loaded" if damage == "variables" else "no usable prediction") in str(error.value)
     assert local_target.list_endpoints() == [champion]
     assert prediction(champion.url) == predicted
     assert servers_of(root) == before

@@ -98,7 +98,7 @@ def main(root: Path) -> None:
             "task": "binary_classification",
             "label": "late",
             "classes": ["no", "yes"],
-            "features": {"distance": "numeric", "carrier": "categorical"},
+            "features": {"distance": "numeric"} | ({"carrier": "categorical"} if name != "unusable" else {}),
             "hyperparameters": {},
             "seed": 1,
             "examples_fingerprint": f"sha256:examples-{name}",
