@@ -94,7 +94,7 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
         version: The version to serve; 0: the one that was served before the current one. A withdrawn version may be
             named as well: it is served, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
-        serving_policy: The one that the target is deployed with; a local target takes none.
+        serving_policy: How a cluster serves it; empty: as the last deployment said.
 
     Returns:
         version: The version that is served now.

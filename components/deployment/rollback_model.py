@@ -32,7 +32,7 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
         version: The version to serve; 0: the one that was served before the current one. A withdrawn version can be
             named as well: it is served again, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
-        serving_policy: The one that the target is deployed with, see `kserve.policy`; a local target takes none.
+        serving_policy: How a cluster serves it, see `kserve.policy`; empty: as the last deployment said.
 
     Raises:
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
@@ -40,7 +40,7 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
     where = targets.parse(target)
     refuse_misplaced_policy(target, serving_policy)
     if where.scheme == targets.KSERVE:
-        policy = kserve_policy.parse(serving_policy)
+        policy = kserve_policy.parse(serving_policy) if serving_policy.strip() else None
         chosen, url, replaced = kserve.rollback(where, policy, int(version), reason)
         return RolledBack(chosen.number, chosen.uri, url, replaced)
     name = where.name

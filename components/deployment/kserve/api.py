@@ -6,6 +6,7 @@ asked here is safe to repeat: reads, and writes that are bound to a resource ver
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -141,8 +142,6 @@ def _client() -> Any:
 
 
 def _said(status: int, text: str) -> str:
-    try:
+    with contextlib.suppress(ValueError, AttributeError):
         text = json.loads(text).get("message", text)
-    except (ValueError, AttributeError):
-        pass
     return f"{status}: {text[:400]}" if status else text[:400]

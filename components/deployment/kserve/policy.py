@@ -86,6 +86,12 @@ def parse(policy: str) -> ServingPolicy:
     return parsed
 
 
+def restored(content: dict[str, Any]) -> ServingPolicy:
+    """Returns a policy from what `dataclasses.asdict` made of it."""
+    logger = content.get("logger")
+    return ServingPolicy(**{**content, "logger": Logger(**logger) if logger else None})
+
+
 def _logger(content: Any) -> Logger:
     if not isinstance(content, dict) or not set(content) <= {"url", "mode"} or not content.get("url"):
         raise UserError("serving_policy: logger: must be {url: …, mode: all|request|response}")

@@ -6,7 +6,7 @@ Every write is bound to the resource version that was read, so that of two runs 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mainspring.components.common.errors import UserError
@@ -42,6 +42,8 @@ class Record:
     """The run that leads the rollout."""
     until: float = 0.0
     """Seconds since the epoch: if the holder has not written by then, it is gone."""
+    policy: dict[str, Any] = field(default_factory=dict)
+    """The serving policy of the last deployment: a rollback that names none uses it."""
     history: tuple[Takeover, ...] = ()
     withdrawn: tuple[Withdrawal, ...] = ()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import models_root, takeovers
@@ -9,7 +11,7 @@ from mainspring.components.deployment.kserve import api as kubernetes
 from mainspring.components.deployment.kserve import lead as leading
 from mainspring.components.deployment.kserve import objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
-from mainspring.components.deployment.kserve.policy import ServingPolicy
+from mainspring.components.deployment.kserve.policy import ServingPolicy, restored
 from mainspring.components.deployment.rollouts import Plan
 from mainspring.components.deployment.targets import Target
 
@@ -38,6 +40,7 @@ def deploy(target: Target, version: Version, policy: ServingPolicy, plan: Plan) 
     api = kubernetes.connect()
     cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy))
     lead = leading.take(api, target, policy, cluster, version.uri, plan.seconds)
+    lead.note(policy=asdict(policy))
     rollouts.settle(lead, version.uri)
     champion = lead.record.champion
     if champion is None:
@@ -52,8 +55,16 @@ def deploy(target: Target, version: Version, policy: ServingPolicy, plan: Plan) 
     return _url(lead)
 
 
-def rollback(target: Target, policy: ServingPolicy, to: int = 0, reason: str = "") -> tuple[Version, str, int]:
+def rollback(
+    target: Target, policy: ServingPolicy | None = None, to: int = 0, reason: str = ""
+) -> tuple[Version, str, int]:
     """Serves an earlier version again, judged without traffic first, and withdraws what was served since.
+
+    Args:
+        target: The service.
+        policy: How it is served; None: as the last deployment said.
+        to: The version to serve; 0: the one that was served before the current one.
+        reason: Recorded with the withdrawal.
 
     Returns:
         The version, the URL that answers predictions, and the number of the version that was served before.
@@ -62,6 +73,7 @@ def rollback(target: Target, policy: ServingPolicy, to: int = 0, reason: str = "
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
     """
     api = kubernetes.connect()
+    policy = policy or restored(record.read(api, target).record.policy)
     cluster = preflight.check(api, target, policy, (0.0, 100.0), reach.proxied(policy))
     lead = leading.take(api, target, policy, cluster, "")
     rollouts.settle(lead, "")

@@ -152,7 +152,7 @@ def test_a_version_that_does_not_start_is_one_line_with_its_log_and_the_champion
     cluster.broken.add(version(2).uri)
     cluster.logs["kserve-container"] = "loading\nNot found: no SavedModel in /mnt/models/2"
     with pytest.raises(
-        UserError, match="version 2: does not start: container kserve-container: CrashLoop.*no SavedModel"
+        UserError, match=r"version 2: does not start: container kserve-container: CrashLoop.*no SavedModel"
     ):
         deploy(version(2))
     assert is_serving(cluster, version(1))
@@ -174,8 +174,10 @@ def test_a_full_quota_is_said_with_its_event(cluster, version):
 
 def test_a_rollback_serves_the_version_before_and_withdraws_the_other(cluster, version):
     deploy(version(1))
-    deploy(version(2))
-    chosen, url, replaced = target.rollback(WHERE, policy.ServingPolicy(reach="api", ready_seconds=3.0), 0, "it lied")
+    deploy(version(2), min_replicas=2, resources={"limits": {"cpu": "1"}})
+    chosen, _, replaced = target.rollback(WHERE, None, 0, "it lied")
+    predictor = cluster.service()["spec"]["predictor"]
+    assert (predictor["minReplicas"], predictor["model"]["resources"]) == (2, {"limits": {"cpu": "1"}}), "as it was"
     assert (chosen.number, replaced) == (1, 2)
     assert is_serving(cluster, version(1))
     assert [(gone.version, gone.reason) for gone in target.withdrawn(WHERE)] == [(2, "it lied")]
@@ -232,7 +234,7 @@ def test_an_expired_token_is_read_anew(cluster, version, tmp_path):
 def test_an_api_that_never_answers_is_one_line_and_changes_nothing(cluster, version):
     deploy(version(1))
     cluster.faults = [Fault(status=500, times=10_000)]
-    with pytest.raises(UserError, match="Kubernetes API: GET .*500: in passing"):
+    with pytest.raises(UserError, match=r"Kubernetes API: GET .*500: in passing"):
         deploy(version(2))
     cluster.faults = []
     assert is_serving(cluster, version(1))
