@@ -17,9 +17,6 @@ from mainspring.components.deployment import (
     takeovers,
     targets,
 )
-from mainspring.components.deployment.kserve import policy as kserve_policy
-from mainspring.components.deployment.kserve import target as kserve
-from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.models_root import models_folder, version_uri
 
 EVALUATION_FILE = "evaluation.json"
@@ -73,6 +70,11 @@ def deploy_model(
     root = models_folder(models_root)
     manifest = publish.check_layout(Path(model))
     if where.scheme == targets.KSERVE:
+        # Imported only here: a local target starts without what a cluster takes.
+        from mainspring.components.deployment.kserve import policy as kserve_policy
+        from mainspring.components.deployment.kserve import target as kserve
+        from mainspring.components.deployment.kserve.objects import Version
+
         policy = kserve_policy.parse(serving_policy)
         kserve.check(where, policy, plan, root)
     served = serving_now.champion(where)

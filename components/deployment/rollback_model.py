@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from mainspring.components.deployment import local_target, model_servers, targets
 from mainspring.components.deployment.deploy_model import refuse_misplaced_policy
-from mainspring.components.deployment.kserve import policy as kserve_policy
-from mainspring.components.deployment.kserve import target as kserve
 
 
 class RolledBack(NamedTuple):
@@ -40,6 +38,10 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
     where = targets.parse(target)
     refuse_misplaced_policy(target, serving_policy)
     if where.scheme == targets.KSERVE:
+        # Imported only here: a local target starts without what a cluster takes.
+        from mainspring.components.deployment.kserve import policy as kserve_policy
+        from mainspring.components.deployment.kserve import target as kserve
+
         policy = kserve_policy.parse(serving_policy) if serving_policy.strip() else None
         chosen, url, replaced = kserve.rollback(where, policy, int(version), reason)
         return RolledBack(chosen.number, chosen.uri, url, replaced)

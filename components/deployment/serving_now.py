@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from mainspring.components.deployment import endpoint_state, local_target, targets
-from mainspring.components.deployment.kserve import target as kserve
 from mainspring.components.deployment.takeovers import Withdrawal
 from mainspring.components.deployment.targets import Target
 
@@ -16,7 +16,9 @@ def champion(target: Target) -> tuple[int, str] | None:
     Raises:
         UserError: The target does not answer.
     """
-    return kserve.champion(target) if target.scheme == targets.KSERVE else local_target.champion(target.name)
+    found: tuple[int, str] | None
+    found = _kserve().champion(target) if target.scheme == targets.KSERVE else local_target.champion(target.name)
+    return found
 
 
 def withdrawn(target: Target) -> tuple[Withdrawal, ...]:
@@ -25,7 +27,9 @@ def withdrawn(target: Target) -> tuple[Withdrawal, ...]:
     Raises:
         UserError: The target does not answer.
     """
-    return kserve.withdrawn(target) if target.scheme == targets.KSERVE else local_target.withdrawn(target.name)
+    gone: tuple[Withdrawal, ...]
+    gone = _kserve().withdrawn(target) if target.scheme == targets.KSERVE else local_target.withdrawn(target.name)
+    return gone
 
 
 def uris(named: Iterable[str] = ()) -> set[str]:
@@ -38,5 +42,12 @@ def uris(named: Iterable[str] = ()) -> set[str]:
     for name in endpoint_state.names():
         found |= local_target.needed(name)
     for parsed in map(targets.parse, named):
-        found |= kserve.needed(parsed) if parsed.scheme == targets.KSERVE else local_target.needed(parsed.name)
+        found |= _kserve().needed(parsed) if parsed.scheme == targets.KSERVE else local_target.needed(parsed.name)
     return found
+
+
+def _kserve() -> Any:
+    # Imported only here: a local target starts without what a cluster takes.
+    from mainspring.components.deployment.kserve import target
+
+    return target

@@ -376,9 +376,10 @@ def test_a_champion_in_a_bucket_is_beaten_on_the_same_figures_as_one_in_a_folder
 def test_held_out_rows_are_kept_with_the_models_own_predictions(examples, models, evaluate):
     result = evaluate(examples, models["good"])
     replay = json.loads((result.folder / "replay.json").read_text())
-    assert len(replay["instances"]) == len(replay["predictions"]) == 100
+    rows = replay["instances"]
+    assert len(rows) == len(replay["predictions"]) == 100
     signature = tf.saved_model.load(str(models["good"])).signatures["serving_default"]
-    values = [row["good"] for row in replay["instances"]]
-    assert signature(good=tf.constant(values, tf.float32))["prediction"].numpy() == pytest.approx(
-        replay["predictions"], abs=1e-6
-    )
+    good = tf.constant([row["good"] for row in rows], tf.float32)
+    carrier = tf.constant([row["carrier"] for row in rows])
+    predicted = signature(good=good, carrier=carrier)["prediction"].numpy()
+    assert predicted == pytest.approx(replay["predictions"], abs=1e-6)
