@@ -11,9 +11,7 @@ import argparse
 import json
 import os
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
@@ -106,6 +104,7 @@ def run_trial(order: Mapping[str, Any], fixed: Mapping[str, Any], values: Mappin
     Raises:
         UserError: The training failed.
     """
+    from mainspring.components.training.scratch import scratch_folder
     from mainspring.components.training.trial_worker import TrialWorker
     from mainspring.components.training.watching import Epoch
 
@@ -113,8 +112,8 @@ def run_trial(order: Mapping[str, Any], fixed: Mapping[str, Any], values: Mappin
         print(f"{METRIC}={epoch.eval_loss:.6f}", flush=True)
         return False
 
-    with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:
-        TrialWorker(order, Path(scratch)).run(dict(fixed) | _typed(values), told)
+    with scratch_folder() as scratch:
+        TrialWorker(order, scratch).run(dict(fixed) | _typed(values), told)
 
 
 def main(arguments: Sequence[str]) -> None:

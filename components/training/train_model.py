@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mainspring.components.training.interruption import noticing_termination
 from mainspring.components.training.modules import Module, load_module
 from mainspring.components.training.preparing import Examples, Prepared, Shard, open_examples, prepare
 from mainspring.components.training.publishing import Origin, best_of, publish
+from mainspring.components.training.scratch import scratch_folder
 from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.training_report import training_page
 from mainspring.components.training.warm_start import read_champion
@@ -110,12 +110,12 @@ def train_model(
     opened = open_examples(buckets.local_copy(examples), buckets.local_copy(schema), label, exclude)
     champion = read_champion(champion_uri) if champion_uri else None
     outputs = Outputs(storage.as_path(model), Path(report), Path(logs) if logs else None, metrics)
-    with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:
+    with scratch_folder() as scratch:
         shard = Shard(hardware.worker, hardware.workers)
-        prepared = prepare(opened, task, checked, Path(scratch), shard, champion)
+        prepared = prepare(opened, task, checked, scratch, shard, champion)
         made_from = _made_from(prepared, checked, hardware, own)
         saved = Checkpoints(checkpoints, made_from, hardware.is_chief) if checkpoints else None
-        folders = Folders(Path(scratch), outputs.logs or Path(scratch) / "logs", saved.uri if saved else "")
+        folders = Folders(scratch, outputs.logs or scratch / "logs", saved.uri if saved else "")
         found_ready = time.perf_counter()
         with noticing_termination(saved is not None) as interruption:
             job = Job(prepared, checked, hardware, folders, own, saved, float(checkpoint_seconds), interruption)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +25,7 @@ from mainspring.components.training.devices import Hardware, choose_hardware
 from mainspring.components.training.modules import Module, load_module
 from mainspring.components.training.preparing import Examples, Prepared, open_examples, prepare
 from mainspring.components.training.publishing import best_of
+from mainspring.components.training.scratch import scratch_folder
 from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.watching import Epoch
 
@@ -88,9 +88,9 @@ def main() -> None:
             replies.write(json.dumps(reply) + "\n")
             replies.flush()
 
-        with tempfile.TemporaryDirectory(prefix="mainspring-rows-") as scratch:
+        with scratch_folder() as scratch:
             try:
-                worker = TrialWorker(json.loads(sys.stdin.readline()), Path(scratch))
+                worker = TrialWorker(json.loads(sys.stdin.readline()), scratch)
             except UserError as error:
                 say({"refused": str(error)})
                 return

@@ -36,12 +36,14 @@ SETTINGS = {
 class Trainings:
     """Runs trainings in forked processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, temporary: Path) -> None:
+        self.temporary = temporary
         self._server = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("trainer_server.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | {"TMPDIR": str(temporary)},
         )
 
     def start(self, **order: Any) -> int:
@@ -68,8 +70,8 @@ class Trainings:
 
 
 @pytest.fixture(scope="module")
-def trainings() -> Iterator[Trainings]:
-    server = Trainings()
+def trainings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trainings]:
+    server = Trainings(tmp_path_factory.mktemp("temporary"))
     yield server
     server.close()
 
@@ -185,6 +187,7 @@ def test_rows_on_disk_are_resumed_as_exactly_as_rows_in_memory(
     trainings.start(**on_disk, checkpoints=str(checkpoints), **_outputs(tmp_path))
     assert trainings.end() == 0
     assert "resumed at step" in (tmp_path / "log").read_text()
+    assert not list(trainings.temporary.glob("mainspring-rows-*"))  # The retry removed what the killed try had left.
     for name, value in _weights(tmp_path / "whole" / "model").items():
         np.testing.assert_allclose(_weights(tmp_path / "model")[name], value, rtol=1e-5, atol=1e-6)
 
