@@ -18,6 +18,9 @@ FORMATS = {
 """The endings of each format's files."""
 
 
+BIGQUERY = "bq://"
+
+
 @dataclass(frozen=True)
 class File:
     """One file of a source, as it was when it was found."""
@@ -32,13 +35,20 @@ class File:
 
 
 def format_of(uri: str) -> str:
-    """Returns the format that a file's ending names; empty if it names none."""
+    """Returns the format that a file's ending names; empty if it names none. BigQuery's rows come as Parquet."""
+    if uri.startswith(BIGQUERY):
+        return "parquet"
     return next((name for name, endings in FORMATS.items() if uri.lower().endswith(endings)), "")
 
 
 def is_in_bucket(uri: str) -> bool:
     """Returns whether the URI names something in object storage."""
     return uri.startswith(("gs://", "s3://"))
+
+
+def is_elsewhere(uri: str) -> bool:
+    """Returns whether the URI names something that has to be fetched before it can be read."""
+    return is_in_bucket(uri) or uri.startswith(BIGQUERY)
 
 
 def list_files(pattern: str) -> list[File]:
@@ -52,6 +62,10 @@ def list_files(pattern: str) -> list[File]:
         from mainspring.components.ingestion import buckets
 
         return buckets.list_objects(pattern)
+    if pattern.startswith(BIGQUERY):
+        from mainspring.components.ingestion import bigquery
+
+        return bigquery.list_tables(pattern)
     path = storage.as_path(pattern)
     if path.is_dir():
         return [_file(name) for name in sorted(path.rglob("*")) if name.is_file() and format_of(str(name))]
@@ -89,6 +103,8 @@ def nearest(pattern: str) -> str:
     """Returns what there is where a pattern finds nothing, in words."""
     if is_in_bucket(pattern):
         return "check the bucket's name and the pattern"
+    if pattern.startswith(BIGQUERY):
+        return "check the table's name and the pattern"
     folder = Path(re.split(r"[*?{\[]", pattern)[0])
     folder = folder if folder.is_dir() else folder.parent
     while not folder.is_dir() and folder.parent != folder:

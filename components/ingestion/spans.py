@@ -11,7 +11,7 @@ from datetime import datetime
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.files import File, as_regex, is_in_bucket, list_files, nearest
+from mainspring.components.ingestion.files import File, as_regex, is_elsewhere, list_files, nearest
 
 ALL = "all"
 
@@ -51,7 +51,7 @@ def find_spans(source: str) -> list[Span]:
     Raises:
         UserError: Nothing matches, or the pattern is not understood.
     """
-    pattern = source if is_in_bucket(source) else str(storage.as_path(source))
+    pattern = source if is_elsewhere(source) else str(storage.as_path(source))
     if not pattern or pattern == ".":
         raise UserError("source is empty; give a path or a pattern such as data/flights-{SPAN}.parquet")
     used = _check_placeholders(source, pattern)

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.files import FORMATS, File, format_of, is_in_bucket
+from mainspring.components.ingestion.files import BIGQUERY, FORMATS, File, format_of, is_elsewhere
 from mainspring.components.ingestion.rows import Portion
 
 AUTO = "auto"
 UTF_8 = "utf-8"
+
+TABLE = "table.parquet"
+"""The copy of a table that is no file."""
 
 
 def stage(
@@ -57,8 +60,15 @@ def stage(
 
 def _local(file: File, folder: Path) -> Path:
     """Returns the file's path; of an object in a bucket, that of a copy under the same last name."""
-    if not is_in_bucket(file.uri):
+    if not is_elsewhere(file.uri):
         return Path(file.uri)
+    if file.uri.startswith(BIGQUERY):
+        from mainspring.components.ingestion import bigquery
+
+        folder.mkdir()
+        table = folder / TABLE
+        bigquery.read(file, table)
+        return table
     # Imported only here: a client of a cloud costs a second that local files need not wait for.
     from mainspring.components.ingestion import buckets
 
