@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
     from mainspring.components.training.component import tune_model as tune_model
+    from mainspring.components.validation.component import confirm_verdict as confirm_verdict
     from mainspring.components.validation.component import validate_examples as validate_examples
 
 COMPONENTS = {
     "resolve_spans": "ingestion",
     "ingest_examples": "ingestion",
     "validate_examples": "validation",
+    "confirm_verdict": "validation",
     "train_model": "training",
     "tune_model": "training",
     "evaluate_model": "evaluation",

@@ -3,6 +3,7 @@
 from kfp import dsl
 
 from mainspring.components import (
+    confirm_verdict,
     deploy_model,
     evaluate_model,
     ingest_examples,
@@ -24,11 +25,20 @@ def continuous_training(
     target: str,
     span: str = "latest",
     window: int = 1,
+    scheduled_time: str = "",
+    exclude_spans: str = "",
+    min_spans: int = 1,
+    on_too_few: str = "fail",
     query: str = "",
+    tables: list[str] = [],  # noqa: B006
     eval_fraction: float = 0.2,
     split_columns: list[str] = [],  # noqa: B006
+    time_column: str = "",
     schema_uri: str = "",
     validation_policy: str = "",
+    key: list[str] = [],  # noqa: B006
+    timestamp: str = "",
+    max_age_days: float = 0.0,
     exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
@@ -42,71 +52,99 @@ def continuous_training(
     serving_policy: str = "",
     on_refusal: str = "fail",
 ):
-    """Trains a challenger on the newest data and deploys it if data and model pass their gates."""
-    found = resolve_spans(source=source, span=span, window=window).set_display_name("Find the spans")
+    """Trains a challenger on the newest data and deploys it if data and model pass their gates.
+
+    In a recurring run over spans by date, give `scheduled_time` as `[[ScheduledTime]]`: KFP puts there when the run was
+    due, and `span=latest` then means the last period that had ended by that time, so that a run that starts late, is
+    caught up or is repeated reads what it was meant to read. A backfill gives `span` instead, a run for each.
+    """
+    found = resolve_spans(
+        source=source,
+        span=span,
+        window=window,
+        scheduled_time=scheduled_time,
+        exclude=exclude_spans,
+        min_spans=min_spans,
+        on_too_few=on_too_few,
+    ).set_display_name("Find the spans")
     found.set_caching_options(False)
 
-    ingested = ingest_examples(
-        source=source,
-        spans=found.outputs["spans"],
-        query=query,
-        eval_fraction=eval_fraction,
-        split_columns=split_columns,
-        source_fingerprint=found.outputs["fingerprint"],
-    ).set_display_name("Ingest examples")
+    with dsl.If(found.outputs["enough"] == True, name="spans are there"):  # noqa: E712
+        ingested = ingest_examples(
+            source=source,
+            spans=found.outputs["spans"],
+            query=query,
+            tables=tables,
+            eval_fraction=eval_fraction,
+            split_columns=split_columns,
+            time_column=time_column,
+            source_fingerprint=found.outputs["fingerprint"],
+        ).set_display_name("Ingest examples")
 
-    champion = resolve_champion(
-        target=target, examples_fingerprint=ingested.outputs["fingerprint"], models_root=models_root
-    ).set_display_name("Find the champion")
-    champion.set_caching_options(False)
+        champion = resolve_champion(
+            target=target, examples_fingerprint=ingested.outputs["fingerprint"], models_root=models_root
+        ).set_display_name("Find the champion")
+        champion.set_caching_options(False)
 
-    validated = validate_examples(
-        examples=ingested.outputs["examples"],
-        label=label,
-        schema_uri=schema_uri,
-        baseline_uri=champion.outputs["baseline_uri"],
-        policy=validation_policy,
-        exclude=exclude,
-    ).set_display_name("Validate examples")
-
-    with dsl.If(validated.outputs["valid"] == True, name="data is valid"):  # noqa: E712
-        trained = train_model(
+        validated = validate_examples(
             examples=ingested.outputs["examples"],
-            schema=validated.outputs["schema"],
             label=label,
-            task=task,
-            max_epochs=max_epochs,
+            schema_uri=schema_uri,
+            baseline_uri=champion.outputs["baseline_uri"],
+            policy=validation_policy,
+            key=key,
             exclude=exclude,
-            module=module,
-            hyperparameters=hyperparameters,
-            checkpoints=checkpoints,
-        ).set_display_name("Train model")
+            timestamp=timestamp,
+            max_age_days=max_age_days,
+        ).set_display_name("Validate examples")
 
-        evaluated = evaluate_model(
-            examples=ingested.outputs["examples"],
-            model=trained.outputs["model"],
-            champion_uri=champion.outputs["champion_uri"],
-            policy=evaluation_policy,
-            on_broken_champion=on_broken_champion,
-        ).set_display_name("Evaluate model")
+        confirmed = confirm_verdict(
+            valid=validated.outputs["valid"], reasons=validated.outputs["reasons"], terms=validated.outputs["terms"]
+        ).set_display_name("Confirm the verdict")
+        confirmed.set_caching_options(False)
 
-        with dsl.If(evaluated.outputs["blessed"] == True, name="model is blessed"):  # noqa: E712
-            deployed = deploy_model(
+        with dsl.If(confirmed.outputs["valid"] == True, name="data is valid"):  # noqa: E712
+            trained = train_model(
+                examples=ingested.outputs["examples"],
+                schema=validated.outputs["schema"],
+                label=label,
+                task=task,
+                max_epochs=max_epochs,
+                exclude=exclude,
+                module=module,
+                hyperparameters=hyperparameters,
+                checkpoints=checkpoints,
+            ).set_display_name("Train model")
+
+            evaluated = evaluate_model(
+                examples=ingested.outputs["examples"],
                 model=trained.outputs["model"],
-                statistics=validated.outputs["statistics"],
-                evaluation=evaluated.outputs["evaluation"],
-                target=target,
-                baseline_uri=champion.outputs["baseline_uri"],
-                models_root=models_root,
-                rollout=rollout,
-                serving_policy=serving_policy,
-            ).set_display_name("Deploy model")
-            deployed.set_caching_options(False)
-        with dsl.Else(name="model is refused"):
-            refuse_run(stage="model", reasons=evaluated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
-                "Refuse the model"
+                champion_uri=champion.outputs["champion_uri"],
+                policy=evaluation_policy,
+                on_broken_champion=on_broken_champion,
+            ).set_display_name("Evaluate model")
+
+            with dsl.If(evaluated.outputs["blessed"] == True, name="model is blessed"):  # noqa: E712
+                deployed = deploy_model(
+                    model=trained.outputs["model"],
+                    statistics=validated.outputs["statistics"],
+                    evaluation=evaluated.outputs["evaluation"],
+                    target=target,
+                    baseline_uri=champion.outputs["baseline_uri"],
+                    models_root=models_root,
+                    rollout=rollout,
+                    serving_policy=serving_policy,
+                ).set_display_name("Deploy model")
+                deployed.set_caching_options(False)
+            with dsl.Else(name="model is refused"):
+                refuse_run(stage="model", reasons=evaluated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
+                    "Refuse the model"
+                ).set_caching_options(False)
+        with dsl.Else(name="data is refused"):
+            refuse_run(stage="data", reasons=confirmed.outputs["reasons"], on_refusal=on_refusal).set_display_name(
+                "Refuse the data"
             ).set_caching_options(False)
-    with dsl.Else(name="data is refused"):
-        refuse_run(stage="data", reasons=validated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
-            "Refuse the data"
+    with dsl.Else(name="too few spans"):
+        refuse_run(stage="start", reasons=found.outputs["reason"], on_refusal="skip").set_display_name(
+            "Skip the run"
         ).set_caching_options(False)

@@ -112,7 +112,7 @@ def refuse_run(stage: str, reasons: str, on_refusal: str = "fail") -> None:
     """Ends a run whose data or model was refused: says why, and fails unless told otherwise.
 
     Args:
-        stage: What was refused: `data` or `model`.
+        stage: What was refused: `data` or `model`, or the `start` of the run.
         reasons: The verdict's reasons, separated by newlines.
         on_refusal: `fail`: this step fails and with it the run; `skip`: the run ends as succeeded, with nothing
             deployed.

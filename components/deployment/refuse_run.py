@@ -12,7 +12,7 @@ def refuse_run(stage: str, reasons: str, on_refusal: str = FAIL) -> None:
     """Says why a stage refused, and fails unless told otherwise.
 
     Args:
-        stage: What was refused: `data` or `model`.
+        stage: What was refused: `data` or `model`, or the `start` of the run.
         reasons: The verdict's reasons, separated by newlines.
         on_refusal: `fail` or `skip`.
 

@@ -16,7 +16,7 @@ def resolve_spans(
     exclude: str = "",
     min_spans: int = 1,
     on_too_few: str = "fail",
-) -> NamedTuple("Resolved", spans=str, fingerprint=str):  # type: ignore[valid-type]
+) -> NamedTuple("Resolved", spans=str, fingerprint=str, enough=bool, reason=str):  # type: ignore[valid-type]
     """Finds the spans to read now, so that what depends on them is cached while the data stays the same.
 
     Switch caching off for this step, and only for this one: a source that changed gives another fingerprint, and
@@ -24,12 +24,14 @@ def resolve_spans(
 
     Args:
         source: Path or pattern of the source's files, such as `data/flights-{SPAN}.parquet` or
-            `gs://bucket/{YYYY}/{MM}/{DD}/*.csv.gz` (s3:// too). In braces may stand a number, SPAN, or a
+            `gs://bucket/{YYYY}/{MM}/{DD}/*.csv.gz` (s3:// too), or BigQuery's `bq://project.dataset.events_{YYYY}{MM}{DD}`
+            or `bq://project?SELECT …`. In braces may stand a number, SPAN, or a
             date, YYYY MM DD HH, and VERSION: of each span's versions the highest is read.
         span: `latest`, a span (`7`, `2026-11-30`), a range (`1-6`, `2026-11-01..2026-11-30`), a list of these or `all`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
-        scheduled_time: With `latest` and spans by date: when the run was due (ISO 8601). The newest span is then the
-            last period that had ended by then, so that a late or repeated run reads what it was meant to read.
+        scheduled_time: With `latest` and spans by date: when the run was due, as ISO 8601 or as KFP writes it where a
+            recurring run's parameter is `[[ScheduledTime]]`. The newest span is then the last period that had ended
+            by then, so that a late or repeated run reads what it was meant to read.
         exclude: Spans and ranges to leave out.
         min_spans: So many spans must be there at least.
         on_too_few: `fail`, or `skip` to give no spans where there are fewer.
@@ -38,6 +40,8 @@ def resolve_spans(
         spans: The spans found, such as `1-6`; `all` if the source's pattern has no span; empty if there are too few and
             that is to be skipped.
         fingerprint: Changes when a file of these spans is added, removed or rewritten.
+        enough: False if there are too few spans and that is to be skipped.
+        reason: Why there are too few; else empty.
     """
     from mainspring.components.ingestion.resolve_spans import resolve_spans
 

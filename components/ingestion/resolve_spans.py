@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.selecting import LATEST, in_words, select_spans, span_of_schedule, without
 from mainspring.components.ingestion.spans import find_spans, fingerprint_files
 
 FAIL, SKIP = "fail", "skip"
+
+
+class Resolved(NamedTuple):
+    """What there is to read."""
+
+    spans: str
+    """A selection such as `1-6`; empty if there are too few spans and that is to be skipped."""
+    fingerprint: str
+    """Of the spans' files; empty if there are none to read."""
+    enough: bool
+    """Whether there is anything to read; otherwise the run is to end here."""
+    reason: str
+    """Why there is not enough; else empty."""
 
 
 def resolve_spans(
@@ -17,21 +32,18 @@ def resolve_spans(
     exclude: str = "",
     min_spans: int = 1,
     on_too_few: str = FAIL,
-) -> tuple[str, str]:
+) -> Resolved:
     """Returns the chosen spans as a selection such as `1-6`, and the fingerprint of their files.
 
     Args:
         source: A file, a folder, or a pattern with `spans.PLACEHOLDERS`.
         span: A selection as in `selecting.select_spans`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
-        scheduled_time: With `latest` and spans by date: when the run was due, ISO 8601; the newest span is then the
-            last period that had ended by then. Empty: the newest there is.
+        scheduled_time: With `latest` and spans by date: when the run was due, ISO 8601 or as KFP writes it
+            (`20261130050000`); the newest span is then the last period that had ended by then. Empty: the newest.
         exclude: Spans and ranges to leave out, before the window is counted.
         min_spans: So many must be chosen at least.
         on_too_few: `fail`, or `skip` to return no spans where there are fewer.
-
-    Returns:
-        The spans and the fingerprint; both empty where too few are there and that is to be skipped.
 
     Raises:
         UserError: Nothing matches, the selection names what is not there, or there are too few spans.
@@ -46,14 +58,17 @@ def resolve_spans(
     if scheduled_time and span == LATEST:
         span = span_of_schedule(candidates, scheduled_time)
         if on_too_few == SKIP and span not in {candidate.name for candidate in candidates}:
-            print(f"span {span}, which was due at {scheduled_time}, is not there: skipped", flush=True)
-            return "", ""
+            return _skipped(f"{source}: span {span}, which was due at {scheduled_time}, is not there")
     chosen = select_spans(candidates, span, window)
     if len(chosen) < min_spans:
         too_few = f"{source}: {len(chosen)} of at least {min_spans} spans are there ({in_words(chosen)})"
         if on_too_few == FAIL:
             raise UserError(f"{too_few}; wait for more, or lower min_spans")
-        print(f"{too_few}: skipped", flush=True)
-        return "", ""
+        return _skipped(too_few)
     print(f"spans {in_words(chosen)} of {source}: {sum(len(span.files) for span in chosen)} files", flush=True)
-    return in_words(chosen), fingerprint_files(chosen)
+    return Resolved(in_words(chosen), fingerprint_files(chosen), True, "")
+
+
+def _skipped(reason: str) -> Resolved:
+    print(f"{reason}: skipped", flush=True)
+    return Resolved("", "", False, reason)

@@ -15,6 +15,9 @@ LATEST = "latest"
 MOST_NAMED = 5
 """So many missing spans an error names."""
 
+KFP_TIME, KFP_DIGITS = "%Y%m%d%H%M%S", re.compile(r"[0-9]{14}")
+"""How KFP's controller of recurring runs writes `[[ScheduledTime]]`: UTC, digits alone."""
+
 _DATES = re.compile(r"([0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2})?)?)?)(?:\.\.([0-9T-]{4,13}))?")
 _NUMBERS = re.compile(r"([0-9]{1,18})(?:(?:-|\.\.)([0-9]{1,18}))?")
 
@@ -76,7 +79,7 @@ def span_of_schedule(spans: Sequence[Span], scheduled_time: str) -> str:
 
     Args:
         spans: From `find_spans`, by date.
-        scheduled_time: ISO 8601; without an offset, UTC.
+        scheduled_time: ISO 8601 (without an offset, UTC), or what KFP puts for `[[ScheduledTime]]`.
 
     Raises:
         UserError: The time is malformed, or the spans have no dates.
@@ -84,10 +87,13 @@ def span_of_schedule(spans: Sequence[Span], scheduled_time: str) -> str:
     if not _are_dated(spans):
         raise UserError("scheduled_time: only spans by date ({YYYY}, {MM}, …) belong to a time; these are numbered")
     try:
-        moment = datetime.fromisoformat(re.sub(r"[zZ]$", "+00:00", scheduled_time.strip()))
+        text = scheduled_time.strip()
+        iso = re.sub(r"[zZ]$", "+00:00", text)
+        moment = datetime.strptime(text, KFP_TIME) if KFP_DIGITS.fullmatch(text) else datetime.fromisoformat(iso)
     except ValueError as error:
         raise UserError(
-            f"scheduled_time {scheduled_time!r} is no ISO 8601 time, such as 2026-11-30T05:00:00Z"
+            f"scheduled_time {scheduled_time!r} is no ISO 8601 time, such as 2026-11-30T05:00:00Z, nor KFP's "
+            "[[ScheduledTime]]"
         ) from error
     moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
     form, back = {

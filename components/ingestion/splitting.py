@@ -137,7 +137,7 @@ def _in_order(
 def _file(schema: pa.Schema, target: Path) -> Iterator[Callable[[pa.RecordBatch], None]]:
     """Yields a function that adds rows to the file; a thread of its own encodes a row group while the next fills."""
     filling: list[pa.RecordBatch] = []
-    with pq.ParquetWriter(target, schema) as writer, ThreadPoolExecutor(1) as pool:
+    with pq.ParquetWriter(target, schema, write_statistics=False) as writer, ThreadPoolExecutor(1) as pool:
         pending: Future[None] | None = None
 
         def flush() -> None:

@@ -25,7 +25,7 @@ def validate_examples(
     max_age_days: float = 0.0,
     serving_statistics_uri: str = "",
     slices: List[str] = [],  # noqa: B006
-) -> NamedTuple("Validated", valid=bool, reasons=str):  # type: ignore[valid-type]
+) -> NamedTuple("Validated", valid=bool, reasons=str, terms=str):  # type: ignore[valid-type]
     """Computes statistics per split, validates them against a schema and a baseline, and says whether to go on.
 
     Args:
@@ -44,7 +44,7 @@ def validate_examples(
         key: Columns whose values together must not lie in train and in eval; empty: not checked.
         exclude: Columns that training leaves out, and that may therefore give the label away.
         timestamp: Column that says when a row is from (ISO 8601, a date such as 20261231, or an epoch).
-        max_age_days: The newest row may be this old when the task runs; a cached verdict is not judged again.
+        max_age_days: The newest row may be this old.
         serving_statistics_uri: TFDV's statistics of what was served (a FeatureStats.pb, or the folder that holds it):
             skew is measured against them. Empty: not checked.
         slices: Columns for each of whose values the statistics hold a dataset as well, named as TFDV names slices.
@@ -52,6 +52,8 @@ def validate_examples(
     Returns:
         valid: True only if every check was made and none failed.
         reasons: What is wrong, one sentence each, separated by newlines; empty if valid.
+        terms: Until when the verdict holds, where that depends on the day, for `confirm_verdict`: a cached verdict
+            knows nothing of the days since.
     """
     from mainspring.components.validation.validate_examples import validate_examples
 
@@ -73,3 +75,24 @@ def validate_examples(
         serving_statistics_uri=serving_statistics_uri,
         slices=slices,
     )
+
+
+@dsl.component(base_image=image("validation"), install_kfp_package=False)
+def confirm_verdict(valid: bool, reasons: str, terms: str) -> NamedTuple("Confirmed", valid=bool, reasons=str):  # type: ignore[valid-type]
+    """Refuses what was valid when it was judged and has run out since. Switch caching off for this step.
+
+    It costs next to nothing, so that `validate_examples` itself can be answered from the cache: an allowance that has
+    expired and data that have grown too old are seen all the same.
+
+    Args:
+        valid: From `validate_examples`.
+        reasons: From `validate_examples`.
+        terms: From `validate_examples`.
+
+    Returns:
+        valid: Whether the examples are valid now.
+        reasons: What is wrong, one sentence each, separated by newlines; empty if valid.
+    """
+    from mainspring.components.validation.confirm_verdict import confirm_verdict
+
+    return confirm_verdict(valid=valid, reasons=reasons, terms=terms)

@@ -23,9 +23,13 @@ from mainspring.components.validation import (
     words,
 )
 from mainspring.components.validation.checks import DATASET, Judgement, Scope, add_own, cannot_judge, own_finding
+from mainspring.components.validation.confirm_verdict import Term
 
 ROWS_TO_ASSOCIATE = 100
 """With fewer rows, a perfect association may well be chance."""
+
+DAYS_THAT_DATES_HAVE = 365_000
+"""An age of more days than this is no limit, and its end no date."""
 
 CLOCK_SKEW = datetime.timedelta(days=1)
 """How far in the future the newest row may lie: clocks and time zones differ."""
@@ -147,6 +151,11 @@ def newest_row_is_young(judgement: Judgement, newest: Scope, asked: Asked, now: 
     elif latest > now + CLOCK_SKEW:
         findings.append(own_finding(asked.timestamp, kinds.TOO_OLD, newest.name, f"{when}, which is in the future"))
     add_own(judgement, "age", findings)
+    decision = judgement.policy.decide(kinds.TOO_OLD, asked.timestamp, kinds.ERROR, judgement.today)
+    if decision.severity == kinds.ERROR and asked.max_age_days < DAYS_THAT_DATES_HAVE:
+        limit = f"at most {asked.max_age_days:g} days of age are allowed (max_age_days)"
+        end = latest + datetime.timedelta(days=asked.max_age_days)
+        judgement.terms.append(Term(end, f"{when}; {limit}"))
 
 
 def numbers_are_finite(judgement: Judgement, scopes: Sequence[Scope]) -> None:

@@ -62,6 +62,8 @@ class Decision:
     severity: str
     note: str = ""
     """Why it is not an error, or that its allowance has expired; empty if there is nothing to say."""
+    expires: datetime.date | None = None
+    """The last day of the allowance that it rests on, if it rests on one."""
 
 
 @dataclass(frozen=True)
@@ -93,4 +95,4 @@ class Policy:
         words = f"allowed until {latest.expires} ({latest.reason})"
         if latest.expires < today:
             return Decision(kinds.ERROR, f"it was {words}; that has expired")
-        return Decision(kinds.IGNORE, words)
+        return Decision(kinds.IGNORE, words, latest.expires)

@@ -20,6 +20,7 @@ from mainspring.components.statistics import drift, slice_statistics, span_stati
 from mainspring.components.statistics.span_statistics import Accumulator
 from mainspring.components.validation import (
     checks,
+    confirm_verdict,
     kinds,
     own_checks,
     policy_yaml,
@@ -44,6 +45,8 @@ class Validated(NamedTuple):
     """True only if every check was made and none failed."""
     reasons: str
     """What is wrong, a sentence a line; empty if valid."""
+    terms: str
+    """Until when the verdict holds, as `confirm_verdict` reads it; empty if that does not depend on the day."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,7 +144,7 @@ def validate_examples(
         text = text_format.MessageToString(judgement.anomalies, as_utf8=True)
         (aside / ANOMALIES_FILE).write_text(text, encoding="utf-8")
         storage.write_json(aside / VALIDATION_FILE, _content(measured, manifest, used, judgement, baseline_uri))
-    return Validated(not reasons, "\n".join(reasons))
+    return Validated(not reasons, "\n".join(reasons), confirm_verdict.as_text(judgement.terms))
 
 
 def _given_schema(schema_uri: str, baseline_uri: str) -> UsedSchema | None:

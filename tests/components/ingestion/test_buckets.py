@@ -39,7 +39,7 @@ def source(bucket: storage.Bucket, rest: str = "data/s-{SPAN}.parquet") -> str:
 
 
 def test_spans_in_a_bucket_are_found_and_ingested_as_local_ones(bucket: storage.Bucket, tmp_path: Path) -> None:
-    spans, fingerprint = resolve_spans(source(bucket), "latest", 2)
+    spans, fingerprint, *_ = resolve_spans(source(bucket), "latest", 2)
     assert spans == "2-3"
     there = ingest_examples(source(bucket), str(tmp_path / "a"), spans=spans, source_fingerprint=fingerprint)
     here = ingest_examples(str(tmp_path / "local" / "s-{SPAN}.parquet"), str(tmp_path / "b"), spans=spans)
@@ -59,7 +59,7 @@ def test_the_manifest_holds_uris_sizes_and_generations(bucket: storage.Bucket, t
 
 
 def test_an_object_rewritten_with_the_same_bytes_is_another_source(bucket: storage.Bucket, tmp_path: Path) -> None:
-    spans, fingerprint = resolve_spans(source(bucket), "3", 1)
+    spans, fingerprint, *_ = resolve_spans(source(bucket), "3", 1)
     bucket.blob("data/s-3.parquet").upload_from_filename(str(tmp_path / "local" / "s-3.parquet"))
     assert resolve_spans(source(bucket), "3", 1)[1] != fingerprint
     with pytest.raises(UserError, match="have changed"):

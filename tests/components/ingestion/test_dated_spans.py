@@ -91,6 +91,7 @@ def test_a_dated_span_is_ingested_under_its_name(daily: str, tmp_path: Path) -> 
     ("due", "expected"),
     [
         ("2026-11-03T03:00:00Z", "2026-11-02"),
+        ("20261103030000", "2026-11-02"),  # As KFP writes [[ScheduledTime]].
         ("2026-11-03T00:00:00", "2026-11-02"),
         ("2026-11-03T01:00:00+02:00", "2026-11-01"),
         ("2026-11-02T23:59:59Z", "2026-11-01"),
@@ -107,7 +108,9 @@ def test_a_scheduled_run_whose_data_is_not_there_never_reads_older_data(daily: s
         resolved(daily, scheduled_time="2026-11-04T03:00:00Z")
     with pytest.raises(UserError, match="2026-11-03 is not there"):
         resolved(daily, scheduled_time="2026-11-04T03:00:00Z", window=3)
-    assert resolve_spans(daily, "latest", 1, scheduled_time="2026-11-04T03:00:00Z", on_too_few="skip") == ("", "")
+    skipped = resolve_spans(daily, "latest", 1, scheduled_time="2026-11-04T03:00:00Z", on_too_few="skip")
+    assert (skipped.spans, skipped.enough) == ("", False)
+    assert "span 2026-11-03, which was due at 2026-11-04T03:00:00Z, is not there" in skipped.reason
 
 
 def test_a_scheduled_window_ends_at_the_scheduled_span(daily: str) -> None:
@@ -144,7 +147,9 @@ def test_too_few_spans_fail_or_are_skipped(daily: str) -> None:
     assert len(resolved(daily, window=5, min_spans=5)) == 5
     with pytest.raises(UserError, match="5 of at least 6 spans"):
         resolved(daily, window=9, min_spans=6)
-    assert resolve_spans(daily, "latest", 9, min_spans=6, on_too_few="skip") == ("", "")
+    skipped = resolve_spans(daily, "latest", 9, min_spans=6, on_too_few="skip")
+    assert (skipped.spans, skipped.enough) == ("", False)
+    assert "5 of at least 6 spans" in skipped.reason
     with pytest.raises(UserError, match="on_too_few"):
         resolved(daily, on_too_few="ignore")
     with pytest.raises(UserError, match="min_spans"):

@@ -396,7 +396,7 @@ def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_changed_source_under_the_same_name_is_refused(source: str, tmp_path: Path) -> None:
-    spans, fingerprint = resolve_spans(source, "latest", 1)
+    spans, fingerprint, *_ = resolve_spans(source, "latest", 1)
     ingest(source, tmp_path / "ex", spans=spans, source_fingerprint=fingerprint)
     shutil.rmtree(tmp_path / "ex")
     write_file(tmp_path / "in" / "s-3.parquet", NUMBERS.format(rows=201))

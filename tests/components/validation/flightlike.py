@@ -76,7 +76,7 @@ class Run:
     def __init__(self, folder: Path, examples: Path, label: str = "late", **parameters: Any) -> None:
         folder.mkdir(exist_ok=True)
         self.statistics, self.schema, self.anomalies = folder / "statistics", folder / "schema", folder / "anomalies"
-        self.valid, self.reasons = validate_examples(
+        self.valid, self.reasons, self.terms = validate_examples(
             examples=str(examples),
             label=label,
             statistics=str(self.statistics),
