@@ -68,7 +68,7 @@ sbom: $(BIN)/.ready ## Write the built images' bills of materials (CycloneDX) an
 audit: $(BIN)/.ready ## Look for known vulnerabilities in every lock (status 3: not everything could be asked about)
 	@$(BIN)/mainspring images audit $(AUDIT_OPTIONS)
 
-bench: setup ## Measure the loop on the flights, beside what is wanted of it
+bench: setup ## Measure the loop on the flights, beside what is wanted of it (TFX=1: TFX's path as well)
 	@$(BIN)/python -m tests.benchmarks.loop_bench
 	@$(BIN)/python -m tests.benchmarks.evaluation_bench
 	@$(BIN)/python -m tests.benchmarks.monitoring_bench

@@ -1,24 +1,40 @@
-"""How far distributions are apart, in TFDV's measures, and how far apart they may be."""
+"""How far distributions are apart, in TFDV's measures, and how far apart they may be.
+
+Numbers are compared by the Jensen–Shannon divergence of their quantile histograms, a hundred equally frequent buckets:
+on TFDV's default, ten buckets of equal width, one odd row widens all buckets and moves the divergence by more than a
+change of unit does.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tensorflow_data_validation.api.validation_api import validate_statistics
-from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.statistics.span_statistics import by_name
+from mainspring.components.statistics.span_statistics import QUANTILE_BUCKETS, by_name, common, value_counts
 
 THRESHOLD_FLOOR = 0.1
-"""No threshold is lower. Between any two months of the flights of 2013 no feature moves by more than 0.062 (but one, by
-0.123: see the margin); kilometres instead of miles move the distance by 0.116 to 0.159, whatever the months."""
+"""No threshold of an L∞ distance is lower: between any two months of the flights of 2013 it is at most 0.062."""
+
+NUMBERS_FLOOR = 0.15
+"""No threshold of a divergence is lower. Between any two months of the flights of 2013 (26,000 rows each) no number
+moves by more than 0.13, and in samples of 3,300, 440 and 130 rows a month by no more than 0.19 beyond chance; distances
+in kilometres move by 0.53 to 0.55 (0.35 and more in the samples), distances longer by a tenth by 0.49 (0.33)."""
+
+EQUAL_WIDTH_FLOOR = 0.1
+"""The threshold for a divergence on TFDV's default histograms, where one of the two statistics has no others."""
 
 THRESHOLD_MARGIN = 2.0
-"""A feature may drift this many times further than it did within the training window. The months January to June move
-`seats` by 0.123, because one larger aircraft widens the histogram's buckets; July to December move it no further."""
+"""A feature may drift this many times further than it did within the training window, beyond what is chance."""
+
+DEVIATIONS = 3.0
+"""How many standard deviations of pure chance an L∞ distance may have beyond its threshold."""
 
 SERVING = "SERVING"
 """The schema's environment in which the label is absent."""
@@ -63,15 +79,20 @@ def skew_measured(anomalies: anomalies_pb2.Anomalies) -> list[Drift]:
 
 
 def largest_between(parts: Sequence[DatasetFeatureStatisticsList], schema: schema_pb2.Schema) -> dict[str, float]:
-    """Returns the largest drift between any two of the parts, by feature; 0 where there is nothing to compare."""
+    """Returns the largest drift between any two of the parts, by feature; 0 where there is nothing to compare.
+
+    What chance alone moves samples of the parts' sizes by is taken off.
+    """
     probe = schema_pb2.Schema()
     probe.CopyFrom(schema)
     for feature in probe.feature:
         set_threshold(feature, 1.0)
     largest = {feature.name: 0.0 for feature in schema.feature}
     for earlier, later in itertools.combinations(parts[-SPANS_COMPARED:], 2):
+        before, now = by_name(earlier), by_name(later)
         for found in measured(validate_statistics(later, probe, previous_statistics=earlier)):
-            largest[found.feature] = max(largest[found.feature], found.value)
+            beyond = found.value - by_chance(before[found.feature], now[found.feature])
+            largest[found.feature] = max(largest[found.feature], beyond)
     return largest
 
 
@@ -90,7 +111,8 @@ def calibrate(
     """
     largest, features = largest_between(parts, schema), by_name(whole)
     for feature in schema.feature:
-        threshold = max(THRESHOLD_FLOOR, THRESHOLD_MARGIN * largest[feature.name])
+        floor = THRESHOLD_FLOOR if feature.type == schema_pb2.BYTES else NUMBERS_FLOOR
+        threshold = max(floor, THRESHOLD_MARGIN * largest[feature.name])
         statistics = features[feature.name]
         constant = statistics.HasField("num_stats") and statistics.num_stats.min == statistics.num_stats.max
         if threshold < 1.0 and not constant:
@@ -112,12 +134,80 @@ def with_skew_thresholds(schema: schema_pb2.Schema) -> schema_pb2.Schema:
     return judged
 
 
+def suited(
+    schema: schema_pb2.Schema, earlier: DatasetFeatureStatisticsList, later: DatasetFeatureStatisticsList
+) -> schema_pb2.Schema:
+    """Returns a copy whose comparators, of drift and of skew, suit two particular statistics.
+
+    Thresholds rise by what chance alone moves two samples of these sizes. A number of which one side has no quantile
+    histogram as fine as ours (statistics that were made elsewhere) is judged on TFDV's default histograms.
+
+    Args:
+        schema: With thresholds as `calibrate` writes them. One that people wrote is to be
+            taken as it is.
+        earlier: The baseline's statistics, or what was served.
+        later: The statistics that are judged.
+    """
+    judged = schema_pb2.Schema()
+    judged.CopyFrom(schema)
+    before, now = by_name(earlier), by_name(later)
+    for feature in judged.feature:
+        if feature.name not in before or feature.name not in now:
+            continue
+        pair = before[feature.name], now[feature.name]
+        if pair[0].WhichOneof("stats") != pair[1].WhichOneof("stats"):
+            continue
+        for comparator in (feature.drift_comparator, feature.skew_comparator):
+            divergence = comparator.jensen_shannon_divergence
+            quantiles = divergence.source.type == schema_pb2.HistogramSelection.QUANTILES
+            if quantiles and any(len(_quantiles(one)) < QUANTILE_BUCKETS // 2 for one in pair):
+                divergence.source.type = schema_pb2.HistogramSelection.STANDARD
+                divergence.threshold = min(divergence.threshold, EQUAL_WIDTH_FLOOR)
+            elif quantiles:
+                divergence.threshold = min(1.0, divergence.threshold + by_chance(*pair))
+            elif comparator.HasField("infinity_norm"):
+                comparator.infinity_norm.threshold = min(1.0, comparator.infinity_norm.threshold + by_chance(*pair))
+    return judged
+
+
+def by_chance(before: Any, now: Any) -> float:
+    """Returns by how much two samples of one distribution, as large as these, are expected to differ.
+
+    For text, `DEVIATIONS` standard deviations of the difference of two shares, of the value whose share varies most.
+    For numbers, the expected divergence in bits: χ² of as many degrees of freedom as there are buckets but one, over
+    8 ln 2 (the divergence's second-order expansion: Lin, Divergence Measures Based on the Shannon Entropy, 1991).
+
+    Args:
+        before: One sample's `FeatureNameStatistics`.
+        now: The other's, of the same kind.
+    """
+    rows = [common(one).num_non_missing for one in (before, now)]
+    if not all(rows) or before.WhichOneof("stats") != now.WhichOneof("stats"):
+        return 0.0
+    spread = 1 / rows[0] + 1 / rows[1]
+    if before.HasField("string_stats"):
+        shares = [
+            count / sum(counts.values()) for counts in map(value_counts, (before, now)) for count in counts.values()
+        ]
+        return DEVIATIONS * math.sqrt(max((share * (1 - share) for share in shares), default=0.0) * spread)
+    buckets = max(len({bucket.high_value for bucket in _quantiles(one)}) for one in (before, now))
+    return max(0, buckets - 1) * spread / (8 * math.log(2))
+
+
+def _quantiles(feature: Any) -> Sequence[Any]:
+    if not feature.HasField("num_stats"):
+        return ()
+    kind = statistics_pb2.Histogram.QUANTILES
+    return next((histogram.buckets for histogram in feature.num_stats.histograms if histogram.type == kind), ())
+
+
 def set_threshold(feature: schema_pb2.Feature, threshold: float) -> None:
     """Gives a feature the comparator of its type: L∞ distance for strings, Jensen–Shannon divergence for numbers.
 
-    The latter is measured in bits on TFDV's equal-width histograms: 0 for equal distributions, 1 for disjoint ones.
+    The latter is measured in bits on quantile histograms: 0 for equal distributions, 1 for disjoint ones.
     """
     if feature.type == schema_pb2.BYTES:
         feature.drift_comparator.infinity_norm.threshold = threshold
     elif feature.type in (schema_pb2.INT, schema_pb2.FLOAT):
         feature.drift_comparator.jensen_shannon_divergence.threshold = threshold
+        feature.drift_comparator.jensen_shannon_divergence.source.type = schema_pb2.HistogramSelection.QUANTILES

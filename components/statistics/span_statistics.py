@@ -26,6 +26,10 @@ ROWS_PER_BATCH = 131_072
 PIECES_OF_A_LONE_SPAN = 4
 """A span that is alone is read in as many contiguous pieces, which stand in for spans where drift is calibrated."""
 
+QUANTILE_BUCKETS = 100
+"""Buckets of equal frequency in which a number's distribution is kept: drift is measured on them, and TFDV's ten are
+too few to tell a change from the values that happen to be most frequent."""
+
 COLUMN_TYPES = ("int64", "double", "string")
 
 Accumulator = list[Any]
@@ -130,8 +134,9 @@ def added(accumulator: Accumulator | None, canonical: pa.RecordBatch) -> Accumul
 def extract(accumulators: Sequence[Accumulator]) -> DatasetFeatureStatisticsList:
     """Returns the statistics of all rows that the accumulators have seen, which stay as they are.
 
-    The proto holds one dataset. It equals what `generate_statistics_in_memory` makes of the same rows, but for the last
-    digits of means and for quantiles and top values of large or high-cardinality columns, which TFDV only estimates.
+    The proto holds one dataset. It equals what `generate_statistics_in_memory` makes of the same rows with the same
+    `options`, but for the last digits of means and for quantiles and top values of large or high-cardinality columns,
+    which TFDV only estimates.
     """
     generators = _generators()
     accumulators = accumulators or [[generator.create_accumulator() for generator in generators]]
@@ -185,5 +190,10 @@ def _open(path: Path) -> pq.ParquetFile:
         raise UserError(f"{path}: cannot be read as Parquet: {error}; ingest the examples again") from error
 
 
+def options() -> StatsOptions:
+    """Returns TFDV's options for all statistics here."""
+    return StatsOptions(num_quantiles_histogram_buckets=QUANTILE_BUCKETS)
+
+
 def _generators() -> list[Any]:
-    return stats_impl.get_generators(StatsOptions(), in_memory=True)
+    return stats_impl.get_generators(options(), in_memory=True)

@@ -16,7 +16,8 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.statistics import drift
 from mainspring.components.statistics.span_statistics import by_name, common, value_counts
 from mainspring.components.validation import kinds, samples, words
-from mainspring.components.validation.policy import Policy
+from mainspring.components.validation.confirm_verdict import Term
+from mainspring.components.validation.policy import Decision, Policy
 from mainspring.components.validation.schemas import UsedSchema
 
 DATASET = ""
@@ -69,6 +70,8 @@ class Judgement:
     policy: Policy = field(default_factory=Policy)
     today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date())
     """The day, in UTC, by which allowances expire."""
+    terms: list[Term] = field(default_factory=list)
+    """Until when what was found holds, where it does not hold for ever."""
 
     def reasons(self) -> list[str]:
         """Returns the sentences of all errors, one for each column and kind."""
@@ -83,22 +86,29 @@ class Judgement:
 
         A column's second finding of the same kind says nothing new, nor does a second one about the same rows.
         """
-        decided = [self._decided(finding) for finding in findings]
+        decisions = [self.policy.decide(one.kind, one.feature, one.severity, self.today) for one in findings]
+        decided = [_decided(finding, decision) for finding, decision in zip(findings, decisions, strict=True)]
         self.made[check] = self.made.get(check, True) and not any(finding.error for finding in decided)
         known = {_identity(finding) for finding in self.findings}
-        for finding in decided:
+        for finding, decision in zip(decided, decisions, strict=True):
             if _identity(finding) not in known:
                 self.findings.append(finding)
+                self.terms += _terms(finding, decision)
                 known.add(_identity(finding))
         return decided
 
-    def _decided(self, finding: Finding) -> Finding:
-        decision = self.policy.decide(finding.kind, finding.feature, finding.severity, self.today)
-        error = decision.severity == kinds.ERROR
-        sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
-        return dataclasses.replace(
-            finding, error=error, severity=decision.severity, note=decision.note, sentence=sentence
-        )
+
+def _decided(finding: Finding, decision: Decision) -> Finding:
+    error = decision.severity == kinds.ERROR
+    sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
+    return dataclasses.replace(finding, error=error, severity=decision.severity, note=decision.note, sentence=sentence)
+
+
+def _terms(finding: Finding, decision: Decision) -> list[Term]:
+    if decision.expires is None:
+        return []
+    end = datetime.datetime.combine(decision.expires, datetime.time.max, datetime.timezone.utc)
+    return [Term(end, f"{finding.sentence} (it was {decision.note}; that has expired)")]
 
 
 def own_finding(feature: str, kind: str, scope: str, sentence: str, rows: Sequence[samples.Sample] = ()) -> Finding:
@@ -111,7 +121,10 @@ def against_schema(
     judgement: Judgement, scope: Scope, schema: UsedSchema, previous: DatasetFeatureStatisticsList | None = None
 ) -> None:
     """Validates one scope with TFDV, and its drift from earlier statistics if there are any."""
-    found = validate_statistics(scope.statistics, schema.proto, schema.environment, previous_statistics=previous)
+    judged = schema.proto
+    if previous is not None and schema.source != "given":
+        judged = drift.suited(judged, previous, scope.statistics)
+    found = validate_statistics(scope.statistics, judged, schema.environment, previous_statistics=previous)
     findings = [
         _finding(scope, schema, info, reason, found, previous)
         for _, info in sorted(found.anomaly_info.items())
@@ -132,12 +145,14 @@ def against_serving(
     judgement: Judgement, newest: Scope, schema: UsedSchema, serving: DatasetFeatureStatisticsList
 ) -> None:
     """Measures the skew between the newest span and what was served."""
-    judged = dataclasses.replace(schema, proto=drift.with_skew_thresholds(schema.proto))
-    known = [feature.name for feature in judged.proto.feature if feature.HasField("skew_comparator")]
+    judged = drift.with_skew_thresholds(schema.proto)
+    if schema.source != "given":
+        judged = drift.suited(judged, serving, newest.statistics)
+    known = [feature.name for feature in judged.feature if feature.HasField("skew_comparator")]
     if not known:
         reason = "skew: no feature of the schema has a skew_comparator or a drift_comparator; skew cannot be judged"
         return cannot_judge(judgement, "skew", reason)
-    found = validate_statistics(newest.statistics, judged.proto, judged.environment, serving_statistics=serving)
+    found = validate_statistics(newest.statistics, judged, schema.environment, serving_statistics=serving)
     judgement.skews = drift.skew_measured(found)
     skewed = anomalies_pb2.Anomalies()
     skewed.drift_skew_info.extend(found.drift_skew_info)

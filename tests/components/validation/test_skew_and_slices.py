@@ -18,7 +18,7 @@ from test_statistics import assert_same
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.statistics import drift, slice_statistics
+from mainspring.components.statistics import drift, slice_statistics, span_statistics
 
 
 def canonical(table: pa.Table) -> pa.RecordBatch:
@@ -86,9 +86,10 @@ def test_slices_equal_those_of_tfdvs_beam_pipeline(tmp_path: Path) -> None:
     assert run.valid, run.reasons
     rows = table.filter(pa.array((np.arange(ROWS) * 0.618) % 1 >= 0.5))
     options = StatsOptions(
+        num_quantiles_histogram_buckets=span_statistics.QUANTILE_BUCKETS,
         experimental_slice_functions=[
             slicing_util.get_feature_value_slicer({name: None}) for name in ("carrier", "day")
-        ]
+        ],
     )
     with beam.Pipeline(options=PipelineOptions(["--runner=DirectRunner"])) as pipeline:
         _ = (

@@ -21,9 +21,8 @@ from mainspring.components.validation import schemas
 
 
 def statistics_of(*tables: pa.Table) -> Any:
-    return generate_statistics_in_memory(
-        CanonicalizeRecordBatch(pa.concat_tables(tables).combine_chunks().to_batches()[0])
-    )
+    whole = pa.concat_tables(tables).combine_chunks().to_batches()[0]
+    return generate_statistics_in_memory(CanonicalizeRecordBatch(whole), span_statistics.options())
 
 
 def ours(folder: Path, *tables: pa.Table, count: int = 3) -> Any:
@@ -71,7 +70,10 @@ def test_statistics_in_pieces_equal_tfdvs_in_memory(tmp_path: Path) -> None:
 
 def test_statistics_equal_tfdvs_of_a_data_frame(tmp_path: Path) -> None:
     table = span(1).drop(["seats"])  # pandas turns whole numbers with gaps into fractions.
-    assert_same(ours(tmp_path, table, count=1), generate_statistics_from_dataframe(table.to_pandas()))
+    assert_same(
+        ours(tmp_path, table, count=1),
+        generate_statistics_from_dataframe(table.to_pandas(), stats_options=span_statistics.options()),
+    )
 
 
 def test_nulls_nans_infinities_and_unicode_are_counted_as_tfdv_counts_them(tmp_path: Path) -> None:
@@ -121,7 +123,7 @@ def test_a_feature_that_differs_fully_between_spans_has_no_comparator() -> None:
     features = infer(span(1), span(2), span(3))
     assert not features["month"].HasField("drift_comparator")
     assert threshold(features["carrier"]) == drift.THRESHOLD_FLOOR
-    assert threshold(features["distance"]) == drift.THRESHOLD_FLOOR
+    assert threshold(features["distance"]) == drift.NUMBERS_FLOOR
 
 
 def test_a_feature_that_drifts_within_the_window_may_drift_further() -> None:
@@ -129,7 +131,7 @@ def test_a_feature_that_drifts_within_the_window_may_drift_further() -> None:
         span(number).set_column(1, "distance", pa.array(np.arange(3000) % 1000 + 150 * number)) for number in (1, 2, 3)
     ]
     features = infer(*spans)
-    assert drift.THRESHOLD_FLOOR < threshold(features["distance"]) < 1
+    assert drift.NUMBERS_FLOOR < threshold(features["distance"]) < 1
 
 
 def test_what_grows_down_a_lone_span_has_no_comparator() -> None:
