@@ -94,7 +94,15 @@ def batches(piece: Piece) -> Iterator[pa.RecordBatch]:
     Raises:
         UserError: The file is missing or damaged.
     """
-    file = _open(piece.path)
+    yield from batches_of(_open(piece.path), piece)
+
+
+def batches_of(file: pq.ParquetFile, piece: Piece) -> Iterator[pa.RecordBatch]:
+    """Yields the piece's rows of a file that is open already.
+
+    Raises:
+        UserError: The file is damaged.
+    """
     groups: list[int] = []
     first_row, position = 0, 0
     for group in range(file.num_row_groups):

@@ -20,10 +20,22 @@ def read(path: Path) -> tuple[DatasetFeatureStatisticsList | None, str]:
         return None, f"{path}: no such file"
     except (OSError, DecodeError) as error:
         return None, f"{path} cannot be read as TFDV statistics ({error})"
-    datasets = [one for one in found.datasets if len(found.datasets) == 1 or one.name == ALL_ROWS]
-    if len(datasets) != 1 or not datasets[0].num_examples:
+    whole = without_slices(found)
+    if len(whole.datasets) != 1 or not whole.datasets[0].num_examples:
         return None, f"{path} holds no statistics"
-    return DatasetFeatureStatisticsList(datasets=datasets), ""
+    return whole, ""
+
+
+def without_slices(found: DatasetFeatureStatisticsList) -> DatasetFeatureStatisticsList:
+    """Returns the dataset of all rows alone; none if there is none."""
+    datasets = [one for one in found.datasets if len(found.datasets) == 1 or one.name == ALL_ROWS]
+    return DatasetFeatureStatisticsList(datasets=datasets)
+
+
+def slices_of(found: DatasetFeatureStatisticsList) -> DatasetFeatureStatisticsList:
+    """Returns the slices' datasets, by name."""
+    datasets = sorted((one for one in found.datasets if one.name != ALL_ROWS), key=lambda one: one.name)
+    return DatasetFeatureStatisticsList(datasets=datasets)
 
 
 def with_slices(

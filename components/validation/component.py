@@ -25,6 +25,7 @@ def validate_examples(
     max_age_days: float = 0.0,
     serving_statistics_uri: str = "",
     slices: List[str] = [],  # noqa: B006
+    beam_options: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Validated", valid=bool, reasons=str, terms=str):  # type: ignore[valid-type]
     """Computes statistics per split, validates them against a schema and a baseline, and says whether to go on.
 
@@ -48,6 +49,8 @@ def validate_examples(
         serving_statistics_uri: TFDV's statistics of what was served (a FeatureStats.pb, or the folder that holds it):
             skew is measured against them. Empty: not checked.
         slices: Columns for each of whose values the statistics hold a dataset as well, named as TFDV names slices.
+        beam_options: Apache Beam's pipeline options, such as `--runner=DataflowRunner`: statistics are computed there,
+            by TFDV's Beam API. Empty: here, without Beam.
 
     Returns:
         valid: True only if every check was made and none failed.
@@ -74,6 +77,7 @@ def validate_examples(
         max_age_days=max_age_days,
         serving_statistics_uri=serving_statistics_uri,
         slices=slices,
+        beam_options=beam_options,
     )
 
 

@@ -16,24 +16,22 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
-from mainspring.components.statistics import drift, slice_statistics, span_statistics, statistics_files
-from mainspring.components.statistics.span_statistics import Accumulator
+from mainspring.components.statistics import beam_statistics, slice_statistics, statistics_files
 from mainspring.components.validation import (
     checks,
     confirm_verdict,
     kinds,
+    measuring,
     own_checks,
     policy_yaml,
     schemas,
     validation_report,
 )
 from mainspring.components.validation.checks import Judgement, Scope
+from mainspring.components.validation.measuring import NEWEST, Measured
 from mainspring.components.validation.own_checks import Asked
 from mainspring.components.validation.schemas import UsedSchema
 
-NEWEST = "newest"
-ALL = "all"
-"""The only span of a source without `{SPAN}`."""
 ANOMALIES_FILE = "anomalies.pbtxt"
 VALIDATION_FILE = "validation.json"
 
@@ -47,28 +45,6 @@ class Validated(NamedTuple):
     """What is wrong, a sentence a line; empty if valid."""
     terms: str
     """Until when the verdict holds, as `confirm_verdict` reads it; empty if that does not depend on the day."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """The examples' statistics."""
-
-    scopes: list[Scope]
-    """Newest (if train has several spans), train and eval, in the order in which sentences prefer them."""
-    parts: list[list[Accumulator]]
-    """Accumulators of each of train's spans, oldest first; of pieces of the span if there is only one."""
-    several_spans: bool
-    files: dict[str, list[Path]]
-    """The files of train and of eval."""
-
-    def scope(self, name: str) -> Scope:
-        """Returns `train` or `eval`."""
-        return next(scope for scope in self.scopes if scope.name == name)
-
-    @property
-    def newest(self) -> Scope:
-        """The newest span of train, which is train itself if the span is alone."""
-        return self.scopes[0]
 
 
 def validate_examples(
@@ -88,6 +64,7 @@ def validate_examples(
     max_age_days: float = 0.0,
     serving_statistics_uri: str = "",
     slices: list[str] | None = None,
+    beam_options: list[str] | None = None,
 ) -> Validated:
     """Validates examples against a schema and a baseline; writes statistics, schema, anomalies and a report.
 
@@ -108,6 +85,7 @@ def validate_examples(
         max_age_days: The newest row may be this old.
         serving_statistics_uri: Statistics of what was served, for skew: the file, or the folder that holds it.
         slices: Columns for each of whose values the published statistics hold a dataset as well.
+        beam_options: Beam's pipeline options: statistics are computed there. Empty: here.
 
     Raises:
         UserError: The examples or the schema cannot be read, or the label is unknown.
@@ -120,9 +98,10 @@ def validate_examples(
     asked = Asked(label, key or [], exclude or [], timestamp, float(max_age_days))
     asked.refuse_nonsense(list(manifest.columns))
     slice_statistics.refuse_unusable(slices or [], manifest.columns)
+    beam_statistics.refuse_malformed(beam_options or [])
     columns = [*manifest.columns, *(feature.name for feature in (loaded.proto.feature if loaded else ()))]
     checked = policy_yaml.parse(policy, columns)
-    measured = _measure(folder, manifest)
+    measured = measuring.measure(folder, manifest, slices or [], beam_options or [], Path(statistics).parent)
     used = loaded or _infer(measured, manifest, label)
     print(f"Schema: {used.source}, {len(used.proto.feature)} features.", flush=True)
     baseline, unreadable = _baseline_statistics(baseline_uri)
@@ -134,8 +113,7 @@ def validate_examples(
     print(f"Verdict after {time.monotonic() - started:.1f} s: {'valid' if not reasons else 'refused'}.", flush=True)
     for reason in reasons:
         print(f"  {reason}", flush=True)
-    sliced = _sliced(measured, slices or [])
-    _publish_statistics(measured.scopes, sliced, Path(statistics))
+    _publish_statistics(measured.scopes, measured.sliced(), Path(statistics))
     with storage.publishing_directory(Path(schema)) as aside:
         (aside / SCHEMA_FILE).write_text(used.text, encoding="utf-8", newline="")
     page = validation_report.page(measured.scopes, used, judgement, baseline, baseline_uri)
@@ -162,49 +140,13 @@ def _refuse_unknown_label(label: str, manifest: ExamplesManifest, schema: UsedSc
     raise UserError(f"label={label!r} is not a column of the examples; {hint}")
 
 
-def _measure(folder: Path, manifest: ExamplesManifest) -> Measured:
-    if not manifest.spans:
-        raise UserError(f"{folder / manifests.EXAMPLES_MANIFEST}: names no spans; ingest the examples again")
-    train_files = [folder / "train" / f"{span}.parquet" for span in manifest.spans]
-    eval_files = [path for span in manifest.spans if (path := folder / "eval" / f"{span}.parquet").exists()]
-    span_statistics.refuse_mixed_columns([*train_files, *eval_files])
-    alone = len(train_files) == 1
-    cut = {path: span_statistics.pieces(path) for path in eval_files}
-    cut |= {path: span_statistics.pieces(path, span_statistics.PIECES_OF_A_LONE_SPAN * alone) for path in train_files}
-    rows = {path: pieces[-1].stop for path, pieces in cut.items()}
-    print(f"Reading {sum(rows.values()):,} rows from {len(rows)} files.", flush=True)
-    flat = [piece for pieces in cut.values() for piece in pieces]
-    by_file: dict[Path, list[Accumulator]] = {path: [] for path in cut}
-    for piece, state in zip(flat, span_statistics.accumulate(flat), strict=True):
-        by_file[piece.path].append(state)
-    newest, of_newest = manifest.spans[-1], [path for path in cut if path.name == train_files[-1].name]
-
-    def scope(name: str, words: str, paths: list[Path], files: list[Path]) -> Scope:
-        statistics = span_statistics.extract([state for path in paths for state in by_file[path]])
-        return Scope(name, words, sum(rows[path] for path in paths), statistics, files)
-
-    if alone:
-        scopes = [scope("train", "train" if newest == ALL else f"span {newest}", train_files, of_newest)]
-    else:
-        scopes = [
-            scope(NEWEST, f"span {newest}", train_files[-1:], of_newest),
-            scope("train", "train", train_files, train_files),
-        ]
-    scopes.append(scope("eval", "eval", eval_files, eval_files))
-    parts = [[state] for state in by_file[train_files[0]]] if alone else [by_file[path] for path in train_files]
-    return Measured(scopes, parts, not alone, {"train": train_files, "eval": eval_files})
-
-
 def _infer(measured: Measured, manifest: ExamplesManifest, label: str) -> UsedSchema:
     train, evaluation = measured.scope("train"), measured.scope("eval")
     if not train.rows:
         raise UserError(
             f"train has no rows in any of the spans {', '.join(manifest.spans)}; there is no schema to infer"
         )
-    states = measured.parts[-drift.SPANS_COMPARED :]
-    known = [measured.newest.statistics] if measured.several_spans else []
-    parts = [span_statistics.extract(part) for part in states[: len(states) - len(known)]] + known
-    return schemas.infer(train.statistics, evaluation.statistics, parts, label, measured.several_spans)
+    return schemas.infer(train.statistics, evaluation.statistics, measured.parts(), label, measured.several_spans)
 
 
 def _baseline_statistics(baseline_uri: str) -> tuple[DatasetFeatureStatisticsList | None, str]:
@@ -254,14 +196,6 @@ def _judge(
         own_checks.label_balance(judgement, newest, baseline, asked.label)
     if unreadable:
         checks.cannot_judge(judgement, "drift", unreadable)
-
-
-def _sliced(measured: Measured, columns: list[str]) -> dict[str, DatasetFeatureStatisticsList]:
-    """Returns the statistics of each scope's slices; of none if no columns are asked for."""
-    if not columns:
-        return {}
-    files = {**measured.files, NEWEST: measured.files["train"][-1:]}
-    return {name: slice_statistics.of_files(paths, columns) for name, paths in files.items()}
 
 
 def _publish_statistics(scopes: list[Scope], sliced: dict[str, DatasetFeatureStatisticsList], target: Path) -> None:

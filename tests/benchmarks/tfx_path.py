@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 from tfx import v1 as tfx
+from tfx.components.example_gen.component import FileBasedExampleGen
 from tfx.components.example_gen.custom_executors import parquet_executor
 from tfx.dsl.components.base import executor_spec
 
@@ -19,7 +20,7 @@ from tfx.dsl.components.base import executor_spec
 def main(source: str) -> None:
     """Runs the two components by TFX's local runner."""
     with tempfile.TemporaryDirectory() as folder:
-        examples = tfx.components.FileBasedExampleGen(
+        examples = FileBasedExampleGen(
             input_base=source, custom_executor_spec=executor_spec.BeamExecutorSpec(parquet_executor.Executor)
         )
         statistics = tfx.components.StatisticsGen(examples=examples.outputs["examples"])
