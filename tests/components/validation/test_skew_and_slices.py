@@ -46,11 +46,10 @@ def test_what_is_served_in_another_unit_is_refused_as_tfdv_measures_it(tmp_path:
     run = Run(tmp_path / "r", examples, serving_statistics_uri=str(uri / "FeatureStats.pb"))
     assert run.reasons.startswith("distance: served otherwise than it is trained on (Jensen–Shannon divergence 0.")
     assert len(run.reasons.splitlines()) == 1
+    trained, serving = (load_stats_binary(str(path / "FeatureStats.pb")) for path in (run.statistics / "train", uri))
+    schema = drift.with_skew_thresholds(load_schema_text(str(run.schema / "schema.pbtxt")))
     theirs = validate_statistics(
-        load_stats_binary(str(run.statistics / "train" / "FeatureStats.pb")),
-        drift.with_skew_thresholds(load_schema_text(str(run.schema / "schema.pbtxt"))),
-        environment="TRAINING",
-        serving_statistics=load_stats_binary(str(uri / "FeatureStats.pb")),
+        trained, drift.suited(schema, serving, trained), environment="TRAINING", serving_statistics=serving
     )
     assert list(theirs.anomaly_info) == ["distance"]
     assert run.validation["skew"] == [vars(one) for one in drift.skew_measured(theirs)]

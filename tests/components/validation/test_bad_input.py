@@ -1,0 +1,79 @@
+"""Tables that nobody would send on purpose: judged or refused, never half-published and never counted wrong."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from flightlike import Run, span, write_examples
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tensorflow_data_validation import load_stats_binary
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.statistics.span_statistics import by_name, common, dataset
+
+ROWS = 150
+WIDE = 300
+"""Columns; 5,000 of them are judged as well, and take minutes, most of them in TFDV."""
+
+values = {
+    "int64": st.none() | st.integers(-(2**63), 2**63 - 1),
+    "double": st.none() | st.floats(width=64),
+    "string": st.none() | st.text(max_size=20),
+}
+
+
+@st.composite
+def tables(draw: Any) -> pa.Table:
+    names = draw(st.lists(st.text(min_size=1, max_size=12), min_size=1, max_size=4, unique_by=str.lower))
+    arrays = {}
+    for name in names:
+        kind = draw(st.sampled_from([*values]))
+        few = draw(st.lists(values[kind], min_size=1, max_size=6))
+        arrow = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}[kind]
+        arrays[name] = pa.array([few[row % len(few)] for row in range(ROWS)], arrow)
+    arrays.pop("late", None)
+    return pa.table({**arrays, "late": pa.array(np.arange(ROWS) % 2)})
+
+
+@given(tables())
+@settings(suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], max_examples=20, deadline=None)
+def test_any_table_is_judged_and_counted_right_or_refused_whole(table: pa.Table) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        examples = write_examples(Path(folder) / "e", {"1": table})
+        try:
+            run = Run(Path(folder) / "r", examples)
+        except UserError:
+            assert not (Path(folder) / "r" / "statistics").exists()
+            return
+        found = {name: load_stats_binary(str(run.statistics / name / "FeatureStats.pb")) for name in ("train", "eval")}
+        assert sum(dataset(one).num_examples for one in found.values()) == ROWS
+        for name in table.column_names:
+            missing = sum(common(by_name(one)[name]).num_missing for one in found.values())
+            assert missing == table[name].null_count, name
+        assert run.valid == (not run.reasons)
+        not_finite = [name for name in table.column_names if pa.types.is_floating(table[name].type)
+                      and pc.any(pc.invert(pc.is_finite(table[name]))).as_py()]  # fmt: skip
+        assert not (not_finite and run.valid)
+
+
+def test_a_wide_table_is_judged(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    columns = {f"c{number}": random.integers(0, 9, 300) for number in range(WIDE)}
+    table = pa.table({**columns, "late": np.arange(300) % 2})
+    run = Run(tmp_path / "r", write_examples(tmp_path / "e", {"1": table}))
+    assert (run.valid, run.reasons) == (True, "")
+    assert len(by_name(load_stats_binary(str(run.statistics / "train" / "FeatureStats.pb")))) == WIDE + 1
+
+
+def test_strings_of_a_megabyte_are_judged_and_not_copied_into_the_page(tmp_path: Path) -> None:
+    texts = ["x" * 1_000_000 + str(number) for number in range(3)]
+    table = span(1).slice(0, 300).append_column("text", pa.array([texts[row % 3] for row in range(300)]))
+    run = Run(tmp_path / "r", write_examples(tmp_path / "e", {"1": table}))
+    assert run.valid, run.reasons[:300]
+    assert len(run.page) < 300_000
