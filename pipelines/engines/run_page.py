@@ -30,7 +30,7 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
     """
     sentence = {
         "succeeded": f"The run succeeded in {result.seconds:.1f} s.",
-        "skipped": "Data or model did not pass; the run ended without a deployment, as it was told to.",
+        "skipped": "Data or model did not pass, or there were too few spans; the run ended without a deployment, as it was told to.",
     }.get(result.status, result.error)
     stages = report.table(
         ["Stage", "State", "Seconds", "Says", "Report"],
@@ -53,6 +53,8 @@ def said_by(task: TaskResult) -> str:
             continue
         if isinstance(value, bool):
             parts.append(name if value else f"not {name}")
+        elif name == "reason":
+            parts.append(value)
         elif not isinstance(value, str) or len(value) <= LONGEST_WORD_SHOWN:
             parts.append(f"{name.replace('_', ' ')} {report.number_text(value)}")
     return ", ".join(parts)
