@@ -1,7 +1,5 @@
 """A pipeline that ends where data are refused: the first half of `continuous_training`."""
 
-from __future__ import annotations
-
 from kfp import dsl
 
 from mainspring.components import confirm_verdict, ingest_examples, refuse_run, resolve_spans, validate_examples
