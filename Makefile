@@ -70,6 +70,7 @@ audit: $(BIN)/.ready ## Look for known vulnerabilities in every lock (status 3: 
 
 bench: setup ## Measure the loop on the flights, beside what is wanted of it (TFX=1: TFX's path as well)
 	@$(BIN)/python -m tests.benchmarks.loop_bench
+	@$(BIN)/python -m tests.benchmarks.data_bench $(if $(TFX),--tfx)
 	@$(BIN)/python -m tests.benchmarks.evaluation_bench
 	@$(BIN)/python -m tests.benchmarks.monitoring_bench
 	@$(BIN)/python -m tests.benchmarks.cold_start_bench
