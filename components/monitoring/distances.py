@@ -30,7 +30,7 @@ def skew(
     thresholds: Mapping[str, float],
 ) -> list[Drift]:
     """Returns each judged feature's distance between training and serving, largest part of its threshold first."""
-    judged = drift.with_skew_thresholds(_with_thresholds(schema, thresholds))
+    judged = drift.suited(drift.with_skew_thresholds(_with_thresholds(schema, thresholds)), served, trained)
     found = drift.skew_measured(validate_statistics(trained, judged, serving_statistics=served))
     return _by_size(found, served)
 
@@ -42,7 +42,7 @@ def drifted(
     thresholds: Mapping[str, float],
 ) -> list[Drift]:
     """Returns each judged feature's distance from an earlier window, largest part of its threshold first."""
-    judged = _with_thresholds(schema, thresholds)
+    judged = drift.suited(_with_thresholds(schema, thresholds), earlier, served)
     found = drift.measured(validate_statistics(served, judged, environment=drift.SERVING, previous_statistics=earlier))
     return _by_size(found, served)
 
