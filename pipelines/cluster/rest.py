@@ -103,45 +103,15 @@ class Api:
                 return
 
     def _ask(self, method: str, path: str, query: Json, *, is_repeatable: bool, **content: Any) -> requests.Response:
-        url = f"{self.url}/{path}"
-        asked = {key: value for key, value in query.items() if value is not None}
+        """Sends a request, again where that is safe and may help; returns the answer if it is no refusal."""
         pause, is_renewed = FIRST_PAUSE, False
         for attempt in range(1, ATTEMPTS + 1):
             is_last = attempt == ATTEMPTS
             try:
-                answer = self._session.request(
-                    method,
-                    url,
-                    params=asked,
-                    headers=self._login.headers(),
-                    timeout=self._timeouts,
-                    allow_redirects=False,
-                    **content,
-                )
-            except requests.exceptions.SSLError as error:
-                raise UserError(
-                    f"{self.url}: its certificate is not trusted here ({_cause(error)}); "
-                    "give the authority's file as ca_file (--ca-file)"
-                ) from error
-            except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-                raise UserError(f"{self.url}: is no URL of a server; give it as https://host[/path]") from error
-            except requests.exceptions.ConnectTimeout as error:  # Nothing was sent: as safe to repeat as a refusal.
-                if is_last:
-                    raise Unreachable(
-                        f"{self.url}: does not answer ({_cause(error)}); is the address right?"
-                    ) from error
-            except requests.exceptions.Timeout as error:
-                raise Unreachable(
-                    f"{self.url}: no answer to {method} /{path} within {self._timeouts[1]:g} s"
-                    f"{_doubt(is_repeatable)}; try again later"
-                ) from error
+                answer = self._send(method, path, query, content)
             except requests.exceptions.RequestException as error:
-                if is_last or not (is_repeatable or _was_refused(error)):
-                    raise Unreachable(
-                        f"{self.url}: cannot be reached ({_cause(error)})"
-                        f"{_doubt(is_repeatable or _was_refused(error))}; "
-                        "is the address right, and the server (or the port-forward) up?"
-                    ) from error
+                if is_last or not _may_be_sent_again(error, is_repeatable):
+                    raise self._trouble(error, f"{method} /{path}", is_repeatable) from error
             else:
                 if answer.status_code == 401 and not is_renewed and self._login.renew():
                     is_renewed = True
@@ -153,6 +123,37 @@ class Api:
             time.sleep(min(pause, LONGEST_PAUSE))
             pause *= 2
         raise AssertionError("the last attempt returns or raises")
+
+    def _send(self, method: str, path: str, query: Json, content: Json) -> requests.Response:
+        return self._session.request(
+            method,
+            f"{self.url}/{path}",
+            params={key: value for key, value in query.items() if value is not None},
+            headers=self._login.headers(),
+            timeout=self._timeouts,
+            allow_redirects=False,
+            **content,
+        )
+
+    def _trouble(self, error: requests.exceptions.RequestException, asked: str, is_repeatable: bool) -> UserError:
+        """Returns the line that says why there is no answer."""
+        kinds = requests.exceptions
+        doubt = "" if is_repeatable or _was_not_sent(error) else "; whether it was done is not known: look first"
+        if isinstance(error, kinds.SSLError):
+            return UserError(
+                f"{self.url}: its certificate is not trusted here ({_cause(error)}); "
+                "give the authority's file as ca_file (--ca-file)"
+            )
+        if isinstance(error, kinds.InvalidURL | kinds.InvalidSchema):
+            return UserError(f"{self.url}: is no URL of a server; give it as https://host[/path]")
+        if isinstance(error, kinds.ReadTimeout):
+            return Unreachable(
+                f"{self.url}: no answer to {asked} within {self._timeouts[1]:g} s{doubt}; try again later"
+            )
+        return Unreachable(
+            f"{self.url}: cannot be reached ({_cause(error)}){doubt}; "
+            "is the address right, and the server (or the port-forward) up?"
+        )
 
     def _json(self, answer: requests.Response, path: str) -> Json:
         if not answer.content.strip():
@@ -214,13 +215,17 @@ def _asked_pause(answer: requests.Response) -> float:
         return 0.0
 
 
-def _was_refused(error: requests.exceptions.RequestException) -> bool:
-    """Whether nobody listens there: then nothing was sent."""
-    return "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
+def _was_not_sent(error: requests.exceptions.RequestException) -> bool:
+    """Whether nobody took the connection: then the server has done nothing."""
+    return isinstance(error, requests.exceptions.ConnectTimeout) or "NewConnectionError" in repr(error)
 
 
-def _doubt(is_repeatable: bool) -> str:
-    return "" if is_repeatable else "; whether it was done is not known: look before you ask again"
+def _may_be_sent_again(error: requests.exceptions.RequestException, is_repeatable: bool) -> bool:
+    """Whether asking again is safe, and may help: a wrong certificate stays wrong, and a minute's wait is enough."""
+    kinds = requests.exceptions
+    if isinstance(error, kinds.SSLError | kinds.InvalidURL | kinds.InvalidSchema | kinds.ReadTimeout):
+        return False
+    return is_repeatable or _was_not_sent(error)
 
 
 def _cause(error: Exception) -> str:

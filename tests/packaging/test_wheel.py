@@ -48,7 +48,7 @@ def test_every_module_template_lock_and_compiled_file_is_inside(wheel: Path) -> 
     for folder in ("components", "pipelines"):
         wanted = [
             path
-            for pattern in ("*.py", "*.yaml", "requirements*.txt", "*.j2", "*.css")
+            for pattern in ("*.py", "*.yaml", "*.ipynb", "requirements*.txt", "*.j2", "*.css")
             for path in (REPOSITORY / folder).rglob(pattern)
         ]
         assert len(wanted) > 5
@@ -58,7 +58,8 @@ def test_every_module_template_lock_and_compiled_file_is_inside(wheel: Path) -> 
 
 def test_the_installed_package_imports_and_compiles(installed: Path, tmp_path: Path) -> None:
     code = (
-        "import mainspring.components as c, mainspring.pipelines.cli as cli;"
+        "import mainspring, mainspring.components as c, mainspring.pipelines.cli as cli;"
+        "assert callable(mainspring.connect) and callable(mainspring.run);"
         "assert c.__file__.startswith(__import__('sys').argv[1]), c.__file__;"
         "c.train_model; __import__('sys').argv[1:] = ['compile', 'continuous_training', '-o', 'out.yaml']; cli.main()"
     )
