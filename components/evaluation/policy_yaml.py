@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.evaluation import metrics_yaml
 from mainspring.components.evaluation.behaviour_yaml import behaviour
-from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, METRICS, NEITHER, result_name
+from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, NEITHER, result_name
 from mainspring.components.evaluation.policy import (
     COSTS,
     DEFAULT_WORST_SLICES,
@@ -63,19 +62,19 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         UserError: The text is no YAML, or names an unknown key, metric or column, or asks something meaningless.
     """
     content = _load(text)
-    metrics = [_metric(item, model.task) for item in _list(content, "metrics")]
+    metrics = [metrics_yaml.metric(item, model.task) for item in _list(content, "metrics")]
     if not metrics:
         metrics = [Metric(name) for name in DEFAULT_METRICS[model.task]]
     slices = [_features(item, "slices", columns, model.label) for item in _list(content, "slices")]
     gates = [_gate(item, model, columns, metrics) for item in _list(content, "gates")]
     if not any(gate.is_absolute and gate.metric not in COSTS for gate in gates):
         # Without it, a first model would be blessed without having been asked anything.
-        main = _find_or_add(MAIN_METRIC[model.task], model.task, metrics)
+        main = metrics_yaml.find_or_add(MAIN_METRIC[model.task], model.task, metrics)
         gates.append(Gate(main.name, better_than_trivial=True))
     if "gates" not in content:
         gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
-    _refuse_duplicates(metrics)
+    metrics_yaml.refuse_duplicates(metrics)
     return Policy(
         metrics=tuple(metrics),
         slices=tuple(dict.fromkeys(slices)),
@@ -113,49 +112,6 @@ def _list(content: Mapping[str, Any], key: str) -> list[Any]:
     return value
 
 
-def _metric(item: Any, task: str) -> Metric:
-    if isinstance(item, dict) and len(item) == 1:
-        name, settings = next(iter(item.items()))
-        if not isinstance(settings, dict) or not _is_json(settings):
-            raise UserError(f"policy: metrics: {name}: expected the metric's settings as a mapping, found {settings!r}")
-    else:
-        name, settings = item, {}
-    metric = Metric(_class_name(name, "metrics", task), settings)
-    if not isinstance(settings.get("name", ""), str):
-        raise UserError(f"policy: metrics: {name}: name: expected a text, found {settings['name']!r}")
-    places = settings.get("top_k_list")
-    if metric.class_name == "NDCG" and "top_k_list" in settings and not (_is_places(places)):
-        raise UserError(
-            f"policy: metrics: {name}: top_k_list: expected one whole number above 0 in a list, found {places!r}; for "
-            "several, list the metric several times, each with a name"
-        )
-    return metric
-
-
-def _is_places(value: Any) -> bool:
-    return isinstance(value, list) and len(value) == 1 and type(value[0]) is int and value[0] > 0
-
-
-def _is_json(settings: Mapping[str, Any]) -> bool:
-    try:
-        json.dumps(settings, allow_nan=False)
-    except (TypeError, ValueError):
-        return False
-    return all(isinstance(key, str) for key in settings)
-
-
-def _class_name(name: Any, where: str, task: str) -> str:
-    by_result = {result_name(known): known for known in METRICS}
-    class_name = (name if name in METRICS else by_result.get(name)) if isinstance(name, str) else None
-    if class_name is None:
-        suitable = [known for known, metric in METRICS.items() if task in metric.tasks]
-        raise UserError(f"policy: {where}: unknown metric {name!r}{_suggestion(name, suitable)}")
-    if task not in METRICS[class_name].tasks:
-        usual = ", ".join(DEFAULT_METRICS[task])
-        raise UserError(f"policy: {where}: {name} is no metric for {task}; usual ones are {usual}")
-    return class_name
-
-
 def _features(item: Any, where: str, columns: Iterable[str], label: str) -> tuple[str, ...]:
     names = item if isinstance(item, list) else [item]
     if not names or len(set(map(str, names))) != len(names):
@@ -165,7 +121,9 @@ def _features(item: Any, where: str, columns: Iterable[str], label: str) -> tupl
         if name == label:
             raise UserError(f"policy: {where}: {name!r} is the label; slice by a feature")
         if name not in usable:
-            raise UserError(f"policy: {where}: {name!r} is no column of the examples{_suggestion(name, usable)}")
+            raise UserError(
+                f"policy: {where}: {name!r} is no column of the examples{metrics_yaml.suggestion(name, usable)}"
+            )
     return tuple(names)
 
 
@@ -177,7 +135,7 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
         raise UserError(f"policy: gates: {item!r} names no metric")
     if item["metric"] in COSTS:
         return _cost_gate(item)
-    metric = _find_or_add(item["metric"], model.task, metrics)
+    metric = metrics_yaml.find_or_add(item["metric"], model.task, metrics)
     where = f"policy: gates: {metric.name}"
     gate = Gate(
         metric=metric.name,
@@ -249,22 +207,6 @@ def _cost_gate(item: Mapping[str, Any]) -> Gate:
     return gate
 
 
-def _find_or_add(name: Any, task: str, metrics: list[Metric]) -> Metric:
-    for metric in metrics:
-        if name in (metric.name, metric.class_name):
-            return metric
-    added = Metric(_class_name(name, "gates", task))
-    metrics.append(added)
-    return added
-
-
-def _refuse_duplicates(metrics: list[Metric]) -> None:
-    names = [metric.name for metric in metrics]
-    for name in names:
-        if names.count(name) > 1:
-            raise UserError(f"policy: metrics: {name} occurs twice; give one of them a name of its own, {{name: …}}")
-
-
 def _count(content: Mapping[str, Any], key: str, default: int, least: int) -> int:
     value = content.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -315,10 +257,4 @@ def _flag(item: Mapping[str, Any], key: str, where: str, default: bool) -> bool:
 def _refuse_unknown(content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
     for key in content:
         if key not in known:
-            raise UserError(f"{what} {key!r}{_suggestion(key, known)}")
-
-
-def _suggestion(name: Any, known: Iterable[str]) -> str:
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known are {', '.join(by_lower.values())}"
+            raise UserError(f"{what} {key!r}{metrics_yaml.suggestion(key, known)}")

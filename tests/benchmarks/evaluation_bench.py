@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import resource
 import shutil
 import statistics
@@ -96,10 +97,15 @@ def _print_difference(ours: Result, theirs: Result) -> None:
         for place, values in theirs.items()
         if place in ours
         for name, value in values.items()
-        if name in ours[place] and value is not None and ours[place][name] is not None
+        if _is_finite(value) and _is_finite(ours[place].get(name))
     ]
     verdict = "equal" if off and max(off) <= TOLERANCE and not missing else "NOT EQUAL"
     print(f"  {len(off)} values compared, largest relative difference {max(off, default=float('nan')):.1e}: {verdict}")
+
+
+def _is_finite(value: Any) -> bool:
+    """Returns whether a metric is defined; where it is not, TFMA gives "NaN" or, for AUC of one class, 0."""
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _made(folder: Path) -> tuple[Path, Path]:
