@@ -9,7 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mainspring.components.deployment.component import approve as approve
     from mainspring.components.deployment.component import deploy_model as deploy_model
+    from mainspring.components.deployment.component import notify as notify
     from mainspring.components.deployment.component import refuse_run as refuse_run
     from mainspring.components.deployment.component import resolve_champion as resolve_champion
     from mainspring.components.deployment.component import rollback_model as rollback_model
@@ -37,6 +39,8 @@ COMPONENTS = {
     "deploy_model": "deployment",
     "rollback_model": "deployment",
     "refuse_run": "deployment",
+    "approve": "deployment",
+    "notify": "deployment",
     "monitor_endpoint": "monitoring",
     "decide_retraining": "monitoring",
 }

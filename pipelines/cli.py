@@ -12,6 +12,7 @@ from rich.console import Console
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
+from mainspring.pipelines.approve_commands import approve
 from mainspring.pipelines.doctor_commands import doctor
 from mainspring.pipelines.image_commands import images
 from mainspring.pipelines.model_commands import models
@@ -188,6 +189,7 @@ def setup() -> None:
 
 cli.add_command(images)
 cli.add_command(doctor)
+cli.add_command(approve)
 cli.add_command(models)
 cli.add_command(schema)
 cli.add_command(tuning)

@@ -1,6 +1,6 @@
 """The KFP interface of deployment: what is served, serving something better, and ending a run that was refused."""
 
-from typing import NamedTuple
+from typing import List, NamedTuple
 
 from kfp import dsl
 
@@ -120,3 +120,65 @@ def refuse_run(stage: str, reasons: str, on_refusal: str = "fail") -> None:
     from mainspring.components.deployment.refuse_run import refuse_run
 
     refuse_run(stage=stage, reasons=reasons, on_refusal=on_refusal)
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def approve(
+    model: dsl.Input[dsl.Model],
+    evaluation: dsl.Input[dsl.Artifact],
+    target: str,
+    approvers: str,
+    approvals_uri: str = "",
+    hours: float = 24.0,
+) -> NamedTuple("Approval", approved=bool, by=str, request=str):  # type: ignore[valid-type]
+    """Waits for a person's approval of a blessed model at a target. Switch caching off for this step.
+
+    The answer is signed with the person's SSH key (`mainspring approve`), is for this one model at this one target,
+    and counts only until the request expires. No answer in time is a no.
+
+    Args:
+        model: From `train_model`.
+        evaluation: From `evaluate_model`; a model that is not blessed in it is not asked for.
+        target: Where it would be served.
+        approvers: YAML, or the path of a YAML file: public keys (`ssh-ed25519 …`) by name.
+        approvals_uri: Folder or bucket of requests and answers; empty: the local root's `approvals/`.
+        hours: How long an answer is waited for.
+
+    Returns:
+        approved: Whether an approver said yes in time.
+        by: Who answered; empty if nobody did.
+        request: Where the request and its answer are.
+    """
+    from mainspring.components.deployment.approve import approve
+
+    return approve(
+        model=model.path,
+        evaluation=evaluation.path,
+        target=target,
+        approvers=approvers,
+        approvals_uri=approvals_uri,
+        hours=hours,
+    )
+
+
+@dsl.component(base_image=image("deployment"), install_kfp_package=False)
+def notify(status: dsl.PipelineTaskFinalStatus, to: List[str], title: str = "", when: str = "failure") -> None:
+    """Tells people how a run ended: the exit task of a `dsl.ExitHandler`.
+
+    Args:
+        status: Given by the exit handler.
+        to: Addresses: `https://…` (a webhook, which gets JSON), `slack:` (the URL is in `$MAINSPRING_SLACK_URL`) or
+            `mailto:person@example.com` (the server is in `$MAINSPRING_SMTP_URL`); mount the secrets as variables.
+        title: Of the pipeline or the model, for the first line.
+        when: `failure` or `always`.
+    """
+    from mainspring.components.deployment.notify import notify
+
+    notify(
+        to=to,
+        state=status.state,
+        run=status.pipeline_job_resource_name,
+        error=status.error_message or "",
+        title=title,
+        when=when,
+    )
