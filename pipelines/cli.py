@@ -212,7 +212,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         click.echo(
-            f"{ERROR_PREFIX}interrupted; nothing of the run is left running, and the next run goes on from here",
+            f"{ERROR_PREFIX}interrupted; nothing is left running here, and the next run goes on from where this was",
             err=True,
         )
         sys.exit(INTERRUPTED)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kfp.client import Client
 
 import mainspring
@@ -82,3 +83,35 @@ def test_what_submitting_sends_is_what_kfps_client_sends(server: KfpServer, clie
     mainspring.connect(server.url).submit(small_pipelines.refuses, {"words": "no"}, experiment="ours")
     ours = {path: told(server, "POST", path) for path in ("runs$", "upload_version$", "experiments$")}
     assert ours == theirs
+
+
+def test_what_scheduling_sends_is_what_kfps_client_sends(server: KfpServer, client: Client, tmp_path: Path) -> None:
+    path = tmp_path / "pipeline.yaml"
+    path.write_text(uploads.prepare(small_pipelines.refuses).text)
+    made = client.upload_pipeline(str(path), pipeline_name="theirs")
+    version = client.upload_pipeline_version(str(path), "v", pipeline_id=made.pipeline_id)
+    experiment = client.create_experiment("theirs")
+    theirs = client.create_recurring_run(
+        experiment.experiment_id,
+        "theirs",
+        "description",
+        cron_expression="0 0 3 * * *",
+        no_catchup=True,
+        params={"words": "no"},
+        pipeline_id=made.pipeline_id,
+        version_id=version.pipeline_version_id,
+    )
+    client.disable_recurring_run(theirs.recurring_run_id)
+    client.enable_recurring_run(theirs.recurring_run_id)
+    client.delete_recurring_run(theirs.recurring_run_id)
+    sent = [told(server, method, "recurringruns") for method in ("POST", "DELETE")]
+    server.requests.clear()
+    cluster, file = mainspring.connect(server.url), tmp_path / "schedules.yaml"
+    for hour in (3, 4):
+        schedule = {"name": "ours", "pipeline": str(path), "cron": f"0 {hour} * * *", "parameters": {"words": "no"}}
+        file.write_text(yaml.safe_dump({"schedules": [schedule]}))
+        cluster.apply(file, say=lambda line: None)
+    ours = [told(server, method, "recurringruns") for method in ("POST", "DELETE")]
+    assert ours[0] == sent[0]
+    # Ours asks to leave the runs alone, besides; KFP's client has no argument for that.
+    assert ours[1] == {(*shape, "propagation_policy") for shape in sent[1]}

@@ -372,3 +372,11 @@ def test_the_example_file_can_be_applied(server: KfpServer, cluster: Cluster) ->
     ]
     assert [change.action for change in cluster.plan(example)] == ["keep", "keep"]
     assert len(server.versions) == 2
+
+
+def test_schedules_of_a_profile_stay_in_its_namespace(server: KfpServer, book: Book) -> None:
+    server.is_multi_user = True
+    book.cluster = mainspring.connect(server.url, namespace="team")
+    assert [book.apply(NIGHTLY), book.apply(NIGHTLY)] == [["create done"], ["keep"]]
+    assert book.apply(NIGHTLY | {"cron": "0 4 * * *"}) == ["replace done"]
+    assert the_one(server)["namespace"] == "team"
