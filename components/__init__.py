@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mainspring.components.monitoring.component import decide_retraining as decide_retraining
     from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
+    from mainspring.components.training.component import train_model_distributed as train_model_distributed
     from mainspring.components.training.component import tune_model as tune_model
     from mainspring.components.validation.component import confirm_verdict as confirm_verdict
     from mainspring.components.validation.component import validate_examples as validate_examples
@@ -33,6 +34,7 @@ COMPONENTS = {
     "confirm_verdict": "validation",
     "train_model": "training",
     "tune_model": "training",
+    "train_model_distributed": "training",
     "evaluate_model": "evaluation",
     "predict_batch": "evaluation",
     "resolve_champion": "deployment",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -85,6 +86,41 @@ def apply(
     return task
 
 
+def pool(profile: Profile | str, *, spot: bool = False) -> str:
+    """Returns `train_model_distributed`'s `pool`: where each worker of a TrainJob runs, and what it gets.
+
+    Raises:
+        UserError: The profile is a TPU slice of several machines, or has no spot machines.
+    """
+    chosen = gke_profile(profile) if isinstance(profile, str) else profile
+    if chosen.machines > 1:
+        raise UserError(
+            f"accelerator {chosen.name} is {chosen.machines} machines of one slice, and training with TensorFlow is "
+            "prepared for slices of one machine only; use one such as v5e-2x4"
+        )
+    _check_spot(chosen, spot)
+    tolerations = (*chosen.tolerations, *(chosen.spot_tolerations if spot else ()))
+    resources = {"cpu": chosen.cpu, "memory": chosen.memory, chosen.resource: str(chosen.count)}
+    fields = {
+        "resources": {name: amount for name, amount in resources.items() if amount},
+        "selectors": dict((*chosen.selectors, *(chosen.spot_selectors if spot else ()))),
+        "tolerations": [_as_kubernetes_writes(toleration) for toleration in tolerations],
+    }
+    return json.dumps(fields)
+
+
+def _as_kubernetes_writes(toleration: Toleration) -> dict[str, str]:
+    operator = {"operator": "Equal", "value": toleration.value} if toleration.value else {"operator": "Exists"}
+    return {"key": toleration.key, **operator, "effect": toleration.effect}
+
+
+def _check_spot(chosen: Profile, spot: bool) -> None:
+    if spot and not chosen.can_be_spot:
+        raise UserError(
+            f"accelerator {chosen.name}: the profile names no spot nodes; add `spot` to it, or leave it out"
+        )
+
+
 def _check(task: Any, pool: Profile, spot: bool, retries: int | None, timeout: int) -> None:
     if getattr(task, "container_spec", None) is None:
         raise UserError(
@@ -93,11 +129,10 @@ def _check(task: Any, pool: Profile, spot: bool, retries: int | None, timeout: i
         )
     if pool.machines > 1:
         raise UserError(
-            f"accelerator {pool.name} is {pool.machines} machines, and a task is one pod; use "
-            f"train_model_distributed, or a profile of one machine"
+            f"accelerator {pool.name} is {pool.machines} machines, and a task is one pod; use a profile "
+            "of one machine (train_model_distributed takes several of those)"
         )
-    if spot and not pool.can_be_spot:
-        raise UserError(f"accelerator {pool.name}: the profile names no spot nodes; add `spot` to it, or leave it out")
+    _check_spot(pool, spot)
     if retries is not None and retries < 0:
         raise UserError(f"retries is {retries}; it must be 0 or more")
     if timeout < 0:

@@ -3,6 +3,7 @@
 Without `from __future__ import annotations`: KFP reads the pipelines' annotations.
 """
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,7 @@ def test_a_slice_of_several_machines(
         (lambda: accelerators.tpu("v5e", ""), "no TPU v5e ;"),
         (lambda: accelerators.profile("a100-40bg"), "did you mean a100-40gb?"),
         (lambda: accelerators.profile("v5e-9x9"), "no TPU v5e 9x9"),
-        (lambda: training_on("v5e-4x4"), "v5e-4x4 is 4 machines, and a task is one pod; use train_model_distributed"),
+        (lambda: training_on("v5e-4x4"), "v5e-4x4 is 4 machines, and a task is one pod; use a profile of one machine"),
     ],
 )
 def test_an_impossible_combination_is_refused_with_the_possible_ones(make: Any, says: str) -> None:
@@ -306,3 +307,19 @@ def test_a_cluster_without_spot_machines_refuses_spot(tmp_path: Path) -> None:
 
     with pytest.raises(UserError, match="names no spot nodes"):
         training_on(accelerators.read(tmp_path / "ours.yaml")["h100"], spot=True)
+
+
+def test_a_train_jobs_workers_get_the_same_pool_as_a_task_would() -> None:
+    assert json.loads(accelerators.pool("l4-x4", spot=True)) == {
+        "resources": {"cpu": "42", "memory": "163G", "nvidia.com/gpu": "4"},
+        "selectors": {GPU: "nvidia-l4", SPOT: "true"},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"},
+        ],
+    }
+
+
+def test_a_slice_of_several_machines_is_refused_for_a_train_job_too() -> None:
+    with pytest.raises(UserError, match="v6e-4x4 is 4 machines of one slice"):
+        accelerators.pool("v6e-4x4")

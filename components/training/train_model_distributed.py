@@ -1,0 +1,207 @@
+"""Trains on many machines: one TrainJob, whose first worker publishes what `train_model` would."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from mainspring.components.common import buckets, storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.training import distributed, train_job
+from mainspring.components.training.train_job import Pool, Request
+
+MOST_NODES = 1024
+CANCELLED_STATUS = 128 + signal.SIGTERM
+
+
+class Metrics(Protocol):
+    """What is used of KFP's Metrics artifact."""
+
+    def log_metric(self, metric: str, value: float) -> None:
+        """Records one figure."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where everything goes in the end."""
+
+    model: Path
+    report: Path
+    logs: Path
+    metrics: Metrics
+
+
+def train_model_distributed(
+    *,
+    examples: str,
+    schema: str,
+    label: str,
+    model: str,
+    model_uri: str,
+    metrics: Metrics,
+    report: str,
+    logs: str,
+    nodes: int = 2,
+    runtime: str = "mainspring-tensorflow",
+    pool: str = "",
+    hyperparameters: str = "",
+    task: str = "auto",
+    exclude: Sequence[str] = (),
+    module: str = "",
+    parent_uri: str = "",
+    warm_start: bool = False,
+    precision: str = "",
+    checkpoints: str = "",
+    namespace: str = "",
+    queue: str = "",
+    image: str = "",
+    timeout: int = 86400,
+    pause: float = 5.0,
+) -> str:
+    """Submits a TrainJob, follows it, and brings its model home; `component.py` documents the other parameters.
+
+    Args:
+        examples: URI that the workers can read.
+        schema: Likewise.
+        label: The label's column.
+        model: Folder to publish.
+        model_uri: The same as the workers can write it; they do so beside it.
+        metrics: Gets training's last figures.
+        report: HTML file to write.
+        logs: Folder for TensorBoard's event file.
+        nodes: Workers.
+        runtime: A training runtime.
+        pool: From `accelerators.pool`; empty: the runtime's.
+        hyperparameters: As `train_model` takes them; so are the seven that follow.
+        task: Binary, multiclass, regression or auto.
+        exclude: Columns that are no features.
+        module: The team's own code.
+        parent_uri: The version to replace.
+        warm_start: Whether to start from it.
+        precision: Keras' name of it.
+        checkpoints: Folder; empty: beside the model, until the training is done.
+        namespace: Of the TrainJob; empty: this pod's.
+        queue: Kueue's local queue.
+        image: Instead of the runtime's.
+        timeout: Seconds until the job is ended.
+        pause: Seconds between two looks at it.
+
+    Returns:
+        The fingerprint of the SavedModel's files.
+
+    Raises:
+        UserError: A parameter is wrong, the cluster refuses the job, or the training failed.
+        SystemExit: The step was cancelled; the job is removed.
+    """
+    if not 1 <= nodes <= MOST_NODES:
+        raise UserError(f"nodes is {nodes}; it must be 1 to {MOST_NODES}")
+    if timeout < 1:
+        raise UserError(f"timeout is {timeout}; it must be 1 s or more")
+    for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
+        _check_reachable(name, uri)
+    output = f"{model_uri.rstrip('/')}-trainjob"
+    order = {
+        "examples": examples,
+        "schema": schema,
+        "label": label,
+        "output": output,
+        "hyperparameters": _hyperparameters(hyperparameters),
+        "task": task,
+        "exclude": list(exclude),
+        "module": module,
+        "parent_uri": parent_uri,
+        "warm_start": warm_start,
+        "precision": precision,
+        "checkpoints": checkpoints or f"{output}-checkpoints",
+    }
+    request = Request(
+        # The same step tried again finds its own job: nobody else writes there.
+        name=f"train-{hashlib.sha256(output.encode()).hexdigest()[:10]}",
+        runtime=runtime,
+        nodes=nodes,
+        order={name: value for name, value in order.items() if value},
+        pool=_pool(pool) if pool else None,
+        image=image,
+        queue=queue,
+        seconds=timeout,
+    )
+    client = train_job.connect(namespace)
+    with _removing_when_cancelled(client, request.name):
+        if not distributed.is_finished(output):
+            train_job.submit(client, request)
+            train_job.follow(client, request, pause)
+        fingerprint = _bring_home(output, Outputs(Path(model), Path(report), Path(logs), metrics))
+        train_job.remove(client, request.name)
+    return fingerprint
+
+
+def _check_reachable(name: str, uri: str) -> None:
+    if "://" in uri and not buckets.is_bucket(uri) and not uri.startswith("file://"):
+        raise UserError(
+            f"{name}: {uri} cannot be reached by a TrainJob's workers, which read and write gs:// and s3://; run the "
+            "pipeline with such a root"
+        )
+
+
+def _hyperparameters(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text) if text else {}
+    except ValueError as error:
+        raise UserError(f"hyperparameters: must be a JSON object: {error}") from error
+    if not isinstance(found, dict):
+        raise UserError("hyperparameters: must be a JSON object")
+    return found
+
+
+def _pool(text: str) -> Pool:
+    try:
+        fields = json.loads(text)
+        return Pool(dict(fields["resources"]), dict(fields["selectors"]), tuple(fields["tolerations"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError("pool: must be what `accelerators.pool(…)` returned") from error
+
+
+@contextlib.contextmanager
+def _removing_when_cancelled(client: Any, name: str) -> Iterator[None]:
+    def cancel(*_: Any) -> None:
+        raise SystemExit(CANCELLED_STATUS)
+
+    previous = signal.signal(signal.SIGTERM, cancel)
+    try:
+        yield
+    except (SystemExit, KeyboardInterrupt):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        print(f"cancelled: removing TrainJob {name}", flush=True)
+        train_job.remove(client, name, longest=20)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _bring_home(output: str, outputs: Outputs) -> str:
+    with tempfile.TemporaryDirectory(prefix="mainspring-trained-") as scratch:
+        folder = Path(scratch) if buckets.is_bucket(output) else storage.as_path(output)
+        if buckets.is_bucket(output):
+            buckets.download_tree(output, folder)
+        fingerprint = str(storage.read_json(folder / distributed.RESULT)["fingerprint"])
+        figures = storage.read_json(folder / distributed.METRICS)
+        outputs.report.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(folder / distributed.REPORT, outputs.report)
+        shutil.copytree(folder / distributed.LOGS, outputs.logs, dirs_exist_ok=True)
+        with storage.publishing_directory(outputs.model) as aside:
+            shutil.copytree(folder / distributed.MODEL, aside, dirs_exist_ok=True)
+    for name, value in figures.items():
+        outputs.metrics.log_metric(name, value)
+    if buckets.is_bucket(output):
+        buckets.delete(buckets.list_objects(output))
+    else:
+        shutil.rmtree(storage.as_path(output), ignore_errors=True)
+    return fingerprint

@@ -1,0 +1,153 @@
+"""A Kubernetes API on loopback, as far as the `kubeflow` SDK uses it for TrainJobs, with faults on demand.
+
+Stands for the API server: it keeps objects, refuses what the schemas refuse and a second object of a name, and answers
+as it is told to by `faults`. What becomes of a TrainJob is the test's to play.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+NOW = "2026-01-01T00:00:00Z"
+Manifest = dict[str, Any]
+
+
+@dataclass
+class Cluster:
+    """What the API server keeps."""
+
+    runtimes: dict[str, Manifest]
+    validate: Callable[[Manifest], list[str]]
+    play: Callable[[Cluster, Manifest], None]
+    """Is called in a thread of its own for every new TrainJob."""
+    faults: list[tuple[str, str, int | str]] = field(default_factory=list)
+    """Method, part of the path, and a status, `reset` (no answer) or `lost` (done, but no answer); each once."""
+    jobs: dict[str, Manifest] = field(default_factory=dict)
+    logs: dict[str, str] = field(default_factory=dict)
+    """By pod."""
+    events: list[Manifest] = field(default_factory=list)
+    created: list[Manifest] = field(default_factory=list)
+    deleted: list[str] = field(default_factory=list)
+    phases: dict[str, str] = field(default_factory=dict)
+    """By pod."""
+    asked: list[str] = field(default_factory=list)
+
+    def end(self, job: Manifest, kind: str) -> None:
+        """Gives a job its last condition, `Complete` or `Failed`."""
+        condition = {"type": kind, "status": "True", "reason": kind, "message": "", "lastTransitionTime": NOW}
+        self.jobs[job["metadata"]["name"]]["status"] = {"conditions": [condition]}
+
+    def run_pods(self, job: Manifest, phase: str = "Running") -> list[str]:
+        """Gives a job's pods a phase, and returns their names."""
+        name, count = job["metadata"]["name"], job["spec"]["trainer"]["numNodes"]
+        pods = [f"{name}-node-0-{number}-x" for number in range(count)]
+        self.phases |= dict.fromkeys(pods, phase)
+        return pods
+
+    def answer(self, method: str, path: str, body: Manifest | None) -> tuple[int, Any]:
+        """Returns status and content for a request."""
+        kind, name = path.rstrip("/").split("/")[-2:]
+        if path.endswith("/clustertrainingruntimes/" + name):
+            return (200, self.runtimes[name]) if name in self.runtimes else (404, "not found")
+        if method == "POST" and name == "trainjobs" and body is not None:
+            return self._create(body)
+        if kind == "trainjobs" and name in self.jobs:
+            if method == "DELETE":
+                self.deleted.append(name)
+                return 200, self.jobs.pop(name)
+            return 200, self.jobs[name]
+        if name == "pods":
+            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [*map(self._pod, self.phases)]}
+        if name == "log" and kind in self.logs:
+            return 200, self.logs[kind]
+        if name == "events":
+            return 200, {"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": self.events}
+        return 404, "not found"
+
+    def _create(self, job: Manifest) -> tuple[int, Any]:
+        name = job["metadata"]["name"]
+        if errors := self.validate(job):
+            return 422, errors[0]
+        if name in self.jobs:
+            return 409, f"trainjobs {name} already exists"
+        job["metadata"] |= {"namespace": "team", "creationTimestamp": NOW}
+        self.jobs[name] = job
+        self.created.append(json.loads(json.dumps(job)))
+        threading.Thread(target=self.play, args=(self, job), daemon=True).start()
+        return 201, job
+
+    def _pod(self, name: str) -> Manifest:
+        index = re.sub(r".*-(\d+)-x$", r"\1", name)
+        labels = {"jobset.sigs.k8s.io/replicatedjob-name": "node", "batch.kubernetes.io/job-completion-index": index}
+        return {
+            "metadata": {"name": name, "namespace": "team", "creationTimestamp": NOW, "labels": labels},
+            "spec": {"containers": [{"name": "node", "image": "i"}]},
+            "status": {"phase": self.phases[name]},
+        }
+
+
+@contextmanager
+def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
+    """Serves a cluster on a free port, and writes the kubeconfig that leads there."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _handle(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
+            path = self.path.partition("?")[0]
+            cluster.asked.append(f"{self.command} {path}")
+            fault = next((f for f in cluster.faults if f[0] == self.command and f[1] in path), None)
+            if fault:
+                cluster.faults.remove(fault)
+            if fault and fault[2] == "reset":
+                self.close_connection = True
+                return
+            asked = fault and isinstance(fault[2], int)
+            status, content = (fault[2], "as asked") if asked and fault else cluster.answer(self.command, path, body)
+            if fault and fault[2] == "lost":
+                self.close_connection = True
+                return
+            if isinstance(content, str) and status >= 400:
+                content = {"kind": "Status", "apiVersion": "v1", "message": content, "code": status}
+            sent = content.encode() if isinstance(content, str) else json.dumps(content).encode()
+            self.send_response(int(status))
+            self.send_header("Content-Type", "text/plain" if isinstance(content, str) else "application/json")
+            self.send_header("Content-Length", str(len(sent)))
+            if status == 429:
+                self.send_header("Retry-After", "1")
+            self.end_headers()
+            self.wfile.write(sent)
+
+        do_GET = do_POST = do_DELETE = _handle
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    host = f"http://127.0.0.1:{server.server_address[1]}"
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [{"name": "here", "cluster": {"server": host}}],
+        "users": [{"name": "me", "user": {"token": "t"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me", "namespace": "team"}}],
+    }
+    kubeconfig.write_text(yaml.safe_dump(config), encoding="utf-8")
+    try:
+        yield cluster
+    finally:
+        server.shutdown()
+        server.server_close()
