@@ -33,5 +33,7 @@ def data_gate(
     confirmed = confirm_verdict(
         valid=validated.outputs["valid"], reasons=validated.outputs["reasons"], terms=validated.outputs["terms"]
     )
-    with dsl.If(confirmed.outputs["valid"] == False, name="refused"):  # noqa: E712
+    with dsl.If(confirmed.outputs["valid"] == True, name="valid"):  # noqa: E712
+        confirm_verdict(valid=True, reasons="", terms="")  # Where training would stand.
+    with dsl.Else(name="refused"):
         refuse_run(stage="data", reasons=confirmed.outputs["reasons"])
