@@ -35,21 +35,24 @@ NEWTON_STEPS = 3
 MIN_GAIN = 2e-4
 """Smallest gain per row, relative to the loss of knowing nothing, that is worth a feature."""
 
+Slopes = tuple[np.ndarray, np.ndarray]
+"""The loss's negative gradient and its curvature by score, each [rows, outputs]."""
+
 
 @dataclass(frozen=True)
 class _Rows:
     """A part of train: ids, the outputs wanted and the scores so far."""
 
     ids: np.ndarray
-    """[rows, features]"""
+    """[rows, features], a column after the other: they are read by column"""
     wanted: np.ndarray
     """float64 [rows, outputs]"""
     scores: np.ndarray
     """float64 [rows, outputs], changed in place."""
     squared_loss: bool
 
-    def slopes(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the loss's negative gradient and its curvature by score, each [rows, outputs]."""
+    def slopes(self) -> Slopes:
+        """Returns them for the scores as they are now."""
         if self.squared_loss:
             return self.wanted - self.scores, np.ones_like(self.scores)
         odds = 1 / (1 + np.exp(-self.scores))
@@ -79,13 +82,16 @@ def select_crosses(
     wanted = _wanted(targets, label)
     parts = np.split(order, [len(order) * 2 // 3])
     fit, held_out = (
-        _Rows(ids[part], wanted[part], np.zeros((len(part), wanted.shape[1])), label.task == REGRESSION)
+        _Rows(
+            np.asfortranarray(ids[part]), wanted[part], np.zeros((len(part), wanted.shape[1])), label.task == REGRESSION
+        )
         for part in parts
     )
     scale = _fit_additively(fit, held_out, sizes)
     factors = [_factor(column, size, column < quantities) for column, size in enumerate(sizes)]
     pairs = [cross for pair in combinations(factors, 2) if (cross := _joined(pair)) is not None]
-    ranked = sorted(((_gain(cross, fit, held_out)[0], index) for index, cross in enumerate(pairs)), reverse=True)
+    gains = _gains(pairs, fit, held_out)
+    ranked = sorted(((gain, index) for index, gain in enumerate(gains)), reverse=True)
     candidates = [pairs[index] for gain, index in ranked[:MAX_CANDIDATES] if gain > 0]
     return _pick_greedily(candidates, factors, fit, held_out, most, MIN_GAIN * scale * len(held_out.ids))
 
@@ -117,7 +123,7 @@ def _fit_additively(fit: _Rows, held_out: _Rows, sizes: Sequence[int]) -> float:
 def _add_effect(cross: Cross, fit: _Rows, held_out: _Rows, steps: int) -> None:
     """Adds one effect per cell, fitted on one part, to both parts' scores."""
     for _ in range(steps):
-        _, step = _gain(cross, fit, None)
+        step = _step(cross, fit, fit.slopes())
         for rows in (fit, held_out):
             rows.scores[:] += step[cells_of(cross, rows.ids)]
 
@@ -128,9 +134,9 @@ def _pick_greedily(
     """Takes the best candidate, lets the scores know it, offers its extensions to triples, and so on."""
     picked: list[Cross] = []
     while candidates and len(picked) < most:
-        gains = [_gain(cross, fit, held_out) for cross in candidates]
-        best = max(range(len(gains)), key=lambda index: gains[index][0])
-        if gains[best][0] < least:
+        gains = _gains(candidates, fit, held_out)
+        best = max(range(len(gains)), key=gains.__getitem__)
+        if gains[best] < least:
             break
         cross = candidates.pop(best)
         _add_effect(cross, fit, held_out, NEWTON_STEPS)
@@ -142,22 +148,26 @@ def _pick_greedily(
     return picked
 
 
-def _gain(cross: Cross, fit: _Rows, held_out: _Rows | None) -> tuple[float, np.ndarray]:
-    """Returns how much a Newton step per cell, fitted on one part, lowers the other's loss; and the steps."""
-    gradient, curvature = _sums(cross, fit)
+def _gains(crosses: Sequence[Cross], fit: _Rows, held_out: _Rows) -> list[float]:
+    """Returns how much a Newton step per cell of each cross, fitted on one part, lowers the other's loss."""
+    fitted, judged = fit.slopes(), held_out.slopes()
+    gains = []
+    for cross in crosses:
+        step = _step(cross, fit, fitted)
+        gradient, curvature = _sums(cross, held_out, judged)
+        gains.append(float((gradient * step - curvature * step**2 / 2).sum()))
+    return gains
+
+
+def _step(cross: Cross, fit: _Rows, slopes: Slopes) -> np.ndarray:
+    gradient, curvature = _sums(cross, fit, slopes)
     shrinkage = SHRINKAGE * curvature.sum() / (len(fit.ids) * fit.scores.shape[1])
-    step = gradient / (curvature + shrinkage)
-    if held_out is None:
-        return 0.0, step
-    gradient, curvature = _sums(cross, held_out)
-    return float((gradient * step - curvature * step**2 / 2).sum()), step
+    return gradient / (curvature + shrinkage)
 
 
-def _sums(cross: Cross, rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+def _sums(cross: Cross, rows: _Rows, slopes: Slopes) -> tuple[np.ndarray, np.ndarray]:
     cells = cells_of(cross, rows.ids)
-    by_cell = [
-        np.stack([np.bincount(cells, values, cross.cells) for values in slope.T], axis=1) for slope in rows.slopes()
-    ]
+    by_cell = [np.stack([np.bincount(cells, values, cross.cells) for values in slope.T], axis=1) for slope in slopes]
     return by_cell[0], by_cell[1]
 
 

@@ -213,7 +213,7 @@ def encoding(encoder: Encoder) -> Callable[[RawColumns], dict[str, np.ndarray]]:
 
 def coarse_ids(ids: np.ndarray, coarse: int) -> np.ndarray:
     """Returns ids with `coarse` neighbours made one, the missing value apart; what `Encoder` does in its graph."""
-    return (ids + (coarse - 1)) // coarse
+    return ids if coarse == 1 else (ids + (coarse - 1)) // coarse
 
 
 def cells_of(cross: Cross, ids: np.ndarray) -> np.ndarray:
