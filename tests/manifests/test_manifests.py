@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from mainspring.components.common.images import image
+from mainspring.components.deployment.kserve import preflight
 from tests.manifests.pod_security import violations
 from tests.manifests.rendering import MANIFESTS, OVERLAYS, Manifest, one, pods, render, rendered
 from tests.schemas import validate
@@ -98,6 +99,28 @@ def test_no_role_has_a_wildcard_and_no_secret_is_readable_but_the_named_ones(ove
             assert rule["resourceNames"]
             assert rule["verbs"] == ["get"]
         assert "delete" not in rule["verbs"] or rule["resources"] == ["trainjobs"]
+
+
+def test_the_runner_may_do_what_a_rollout_asks_for_before_it_begins() -> None:
+    role = one(rendered("plain"), "Role", "mainspring-runner")
+    granted = {
+        (group, resource, verb)
+        for rule in role["rules"]
+        if "resourceNames" not in rule
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+    for (group, resource), verbs in {**preflight.RIGHTS, **preflight.USEFUL, **preflight.PROXY}.items():
+        assert {(group, resource, verb) for verb in verbs} <= granted, resource
+
+
+def test_the_serving_runtime_takes_what_deploy_model_deploys_and_only_when_it_is_named() -> None:
+    runtime = one(rendered("plain"), "ServingRuntime", "mainspring")["spec"]
+
+    assert [(form["name"], form["autoSelect"]) for form in runtime["supportedModelFormats"]] == [("tensorflow", False)]
+    assert runtime["protocolVersions"] == ["v1", "v2"]
 
 
 @overlays
