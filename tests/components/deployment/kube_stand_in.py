@@ -129,7 +129,7 @@ class Cluster:
             return 503, "no endpoints available"
         time.sleep(self.slow.get(uri, 0.0))
         if uri in self.servers:
-            connection = http.client.HTTPConnection("127.0.0.1", self.servers[uri], timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", self.servers[uri](), timeout=30)
             headers = {"Content-Type": "application/json"}
             connection.request("POST", "/v1/models/flights:predict", json.dumps(body), headers)
             answer = connection.getresponse()
@@ -144,6 +144,8 @@ class Cluster:
             self.born[uri] = time.monotonic()
             if self.start:
                 self.servers[uri] = self.start(uri)
+        if self.start:
+            return bool(self.servers[uri]())
         return time.monotonic() - self.born[uri] >= self.ready_seconds
 
     def uri_of_service(self, name: str) -> str:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import functools
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import yaml
 from kube_stand_in import TOKEN, Cluster, Fault
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import targets
+from mainspring.components.deployment import model_servers, processes, targets
 from mainspring.components.deployment.kserve import api, lead, objects, policy, reach, record, rollouts, target, waiting
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
@@ -284,6 +286,43 @@ def test_a_run_killed_at_any_call_leaves_a_service_that_the_next_run_puts_right(
         assert is_serving(cluster, known[number])
     uris = {each.uri for each in known.values()}
     assert all(sum(share.values()) == 100 and set(share) <= uris for share in cluster.seen), "never neither"
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_real_model_servers_are_rolled_out_and_a_moody_one_is_taken_back(cluster, root, saved_models, tmp_path):
+    """The same with our serving processes, whose predictions are TensorFlow's."""
+    (root / "endpoints" / "flights").mkdir(parents=True)
+    rows = [{"distance": float(10 * number), "carrier": "AA"} for number in range(5)]
+    versions, started = {}, []
+    for number, (name, shift) in enumerate({"a": 0.0, "b": 2.0, "moody": 0.0}.items(), 1):
+        folder = shutil.copytree(saved_models / name, tmp_path / "models" / str(number))
+        (folder / "evaluation").mkdir()
+        own = [1 / (1 + math.exp(-(row["distance"] * 0.01 + shift + 1.0))) for row in rows]
+        (folder / "evaluation" / "replay.json").write_text(json.dumps({"instances": rows, "predictions": own}))
+        versions[number] = Version(number, str(folder), f"sha256:{name}")
+
+    def start(uri):
+        probationer, server = model_servers.start("flights", int(Path(uri).name), uri)
+        started.append(probationer)
+
+        def port():
+            there = model_servers._with_port("flights", server)
+            return there.port if model_servers.is_ready("flights", there) else 0
+
+        return port
+
+    cluster.start = start
+    try:
+        deploy(versions[1], ready_seconds=120.0)
+        deploy(versions[2], ready_seconds=120.0)
+        assert is_serving(cluster, versions[2])
+        with pytest.raises(RolloutFailed, match="rows are not predicted as by the model itself"):
+            deploy(versions[3], ready_seconds=120.0)
+        assert is_serving(cluster, versions[2])
+    finally:
+        for probationer in started:
+            probationer.release()
+            processes.stop(probationer.process, 3.0)
 
 
 def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version):
