@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ import pytest
 
 from mainspring.components.common.contents import debian_packages, python_packages
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines import environments
 from mainspring.pipelines.images import audit, bill_of_materials, inventory
 
 LOCK = f"jinja2==3.1.6 \\\n    --hash=sha256:{'0' * 64}\nmarkupsafe==3.0.2 \\\n    --hash=sha256:{'1' * 64}\n"
@@ -124,3 +126,20 @@ def test_dockerfiles_differ_in_their_folder_only_but_for_a_compiler(tmp_path: Pa
         final = text[text.rindex("\nFROM ") :]
         assert "apt-get" not in final
         assert "install.sh packages" not in final
+
+
+@pytest.mark.parametrize("variant", ["training-gpu", "training-tpu"])
+def test_the_locks_of_other_accelerators_fit_linux(variant: str, tmp_path: Path) -> None:
+    lock = inventory.images([variant])[0].lock
+    for python in ("3.12", "3.13"):
+        resolved = subprocess.run(
+            [
+                *(environments.uv(), "pip", "install", "--dry-run", "--quiet", "--require-hashes", "--no-deps"),
+                *("--python-version", python, "--python-platform", "x86_64-manylinux_2_40"),
+                *("--only-binary", ":all:", "--target", str(tmp_path), "--requirements", str(lock)),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert resolved.returncode == 0, resolved.stderr
