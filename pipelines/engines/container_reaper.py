@@ -18,7 +18,7 @@ def main(label: str) -> None:
     import docker.errors
 
     with contextlib.closing(container_engine.connect()) as client:
-        for container in client.containers.list(all=True, filters={"label": label}, ignore_removed=True):
+        for container in client.containers.list(all=True, filters={"label": label}, sparse=True):
             with contextlib.suppress(docker.errors.APIError):
                 container.remove(force=True)
 

@@ -131,7 +131,7 @@ class Containers:
     def close(self) -> None:
         """Removes every container of the run; the serving container stays if it serves."""
         for container in self._client.containers.list(
-            all=True, filters={"label": f"{RUN_LABEL}={self._run_id}"}, ignore_removed=True
+            all=True, filters={"label": f"{RUN_LABEL}={self._run_id}"}, sparse=True
         ):
             with _gone_already():
                 container.remove(force=True)

@@ -92,7 +92,7 @@ def running(
     made_of = json.dumps([image_id, str(root), options, variables], sort_keys=True)
     key = hashlib.sha256(made_of.encode()).hexdigest()[:12]
     folder = root / "endpoints" / ".serving" / key
-    for container in client.containers.list(filters={"label": f"{LABEL}={key}"}, ignore_removed=True):
+    for container in client.containers.list(filters={"label": f"{LABEL}={key}"}, sparse=True):
         return ServingContainer(container, folder)
     folder.mkdir(parents=True, exist_ok=True)
     if os.getuid() == 0:
@@ -107,6 +107,7 @@ def running(
         detach=True,
         auto_remove=True,
         labels={LABEL: key},
+        healthcheck={"test": ["NONE"]},  # The image's own asks the server of a cluster.
         environment=variables,
         **(options | {"volumes": options["volumes"] | found.volumes}),
     )

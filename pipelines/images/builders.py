@@ -114,10 +114,13 @@ def builder(wanted: str = "", options: Sequence[str] = ()) -> Builder:
 
 
 def _works(name: str) -> bool:
-    # Docker's client can be there without its daemon.
-    command = [name, "info"] if name == "docker" else [name, "--version"]
+    # Docker's client can be there without its daemon, or without the builder that reads these Dockerfiles.
+    commands = [[name, "info"], [name, "buildx", "version"]] if name == "docker" else [[name, "--version"]]
     try:
-        return subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False).returncode == 0
+        return not any(
+            subprocess.run(command, capture_output=True, timeout=ENGINE_SECONDS, check=False).returncode
+            for command in commands
+        )
     except subprocess.TimeoutExpired:
         return False
 

@@ -105,7 +105,7 @@ def test_a_published_image_is_compiled_in_by_digest_and_runs_from_the_registry(
     assert re.fullmatch(rf"{re.escape(registry)}/team/mainspring/deployment@sha256:[0-9a-f]{{64}}", image)
     assert json.loads(lock.read_text())["images"] == {"mainspring/deployment:0.1.0": image}
     root = tmp_path / "root"
-    ran = mainspring("run", compiled, "-p", "number=3", "--engine", "docker", "--root", root, cwd=tmp_path)
+    ran = mainspring("run", compiled, "-p", "number=3", "--engine", "docker", "--root", root, cwd=PIPELINES)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "Output 12" in ran.stdout
 

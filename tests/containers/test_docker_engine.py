@@ -32,7 +32,9 @@ def run(mainspring, tmp_path: Path):
 def containers(engine) -> list[str]:
     """Returns the containers of runs and endpoints, whatever their state."""
     return [
-        found.id for label in (RUN_LABEL, LABEL) for found in engine.containers.list(all=True, filters={"label": label})
+        found.id
+        for label in (RUN_LABEL, LABEL)
+        for found in engine.containers.list(all=True, filters={"label": label}, sparse=True)
     ]
 
 
@@ -78,7 +80,7 @@ def test_no_container_is_left_however_a_run_is_ended(engine, tmp_path: Path, end
     _, said = started.communicate(timeout=60)
     assert started.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 130)
     assert ending == signal.SIGKILL or b"mainspring: error: interrupted" in said.splitlines()[-1]
-    until(lambda: not engine.containers.list(all=True, filters={"label": RUN_LABEL}, ignore_removed=True), 60)
+    until(lambda: not engine.containers.list(all=True, filters={"label": RUN_LABEL}, sparse=True), 60)
 
 
 def test_an_image_that_is_not_here_is_one_line_before_anything_runs(run, engine) -> None:

@@ -128,7 +128,7 @@ def test_the_serving_container_goes_once_the_endpoint_is_stopped(
 ) -> None:
     stopped = mainspring("endpoints", "stop", "flights", "--root", loops["docker"].root)
     assert stopped.returncode == 0, stopped.stderr
-    until(lambda: not engine.containers.list(all=True, filters={"label": LABEL}, ignore_removed=True), 90)
+    until(lambda: not engine.containers.list(all=True, filters={"label": LABEL}, sparse=True), 90)
 
 
 def _processes(container: Any) -> set[int]:
