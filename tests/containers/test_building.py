@@ -27,11 +27,10 @@ def build_on(mainspring, dockerfile: str, folder: Path, title: str = "deployment
     (folder / "Dockerfile").write_text(dockerfile)
     (folder / "tool").write_text("#!/bin/sh\necho Python 3.9.2\nexit 1\n")
     (folder / "tool").chmod(0o755)
-    name = f"mainspring-base-{folder.name}".lower()
+    name = f"localhost/mainspring-base-{folder.name}:1".lower()
     verb = ["buildah", "bud"] if chosen.name == "buildah" else [chosen.name, "build"]
     subprocess.run([*verb, "--tag", name, str(folder)], check=True, capture_output=True)
-    base = name if chosen.name == "docker" else f"localhost/{name}"
-    return mainspring("images", "build", title, "--base", base, *OPTIONS, cwd=folder)
+    return mainspring("images", "build", title, "--base", name, *OPTIONS, cwd=folder)
 
 
 def a_base(engine: docker.DockerClient) -> str:
