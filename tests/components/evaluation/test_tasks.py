@@ -128,12 +128,19 @@ def test_a_model_that_a_linear_one_beats_is_refused(tmp_path, evaluate, task):
     refused = evaluate(examples, blunt, policy=policy)
     assert not refused.blessed
     assert "asked better than a linear model of the same features" in refused.reasons
-    wavy = np.abs(np.sin(9 * columns["x"]))
-    bent = (np.random.default_rng(2).random(2000) < wavy).astype(int)
-    curved = columns | {"y": bent, "sharp": wavy, "x": columns["x"]}
-    model = toys.write_model(tmp_path / "curved", ["sharp"], task=task, classes=classes)
-    # On its own output, linear regression is as good in order and better in squares: equal is not better.
-    assert not evaluate(toys.write_examples(tmp_path / "curved-examples", curved), model, policy=policy).blessed
+
+
+def test_a_model_that_bends_where_a_linear_one_cannot_is_blessed(tmp_path, evaluate):
+    steep = np.random.default_rng(2).uniform(-5, 5, 2000)
+    columns = {"y": np.clip(steep, 0, 1) + 0.01 * np.sin(9 * steep), "carrier": ["UA"] * 2000, "steep": steep}
+    model = toys.write_model(tmp_path / "model", ["steep"], task=toys.REGRESSION, classes=[], clipped=True)
+    policy = "gates: [{metric: RootMeanSquaredError, better_than_linear: true}]\nworst_slices: 0"
+    result = evaluate(toys.write_examples(tmp_path / "examples", columns), model, policy=policy)
+    assert result.blessed, result.reasons
+    (gate,) = result.content["gates"]
+    assert gate["kind"] == "linear"
+    assert "a linear model of the same features" in gate["says"]
+    assert "Linear model" in result.report.read_text(encoding="utf-8")
 
 
 def test_a_gain_must_be_there_beyond_noise(tmp_path, models, evaluate):
