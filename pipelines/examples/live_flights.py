@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LABELS_KNOWN_TO = 25
 """At a month's end, the delays of its flights up to this day are known; those of the rest come in the next month."""
 
-ROWS_A_REQUEST = 8
+ROWS_A_REQUEST = 12
 SAMPLED = 2
 """Every second flight is asked for, in the order of departure: even flight numbers would not be a fair sample."""
 
