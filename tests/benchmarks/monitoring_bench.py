@@ -37,7 +37,7 @@ def main(arguments: list[str]) -> None:
 
 def compare(requests: int) -> None:
     """Writes the logs, measures in fresh processes, and prints a line per size."""
-    print(f"{'logged requests':>16} {'seconds':>8} {'wanted':>8} {'MiB':>7}")
+    print(f"{'logged requests':>16} {'seconds':>8} {'wanted':>8} {'CPU s':>7} {'MiB':>7}")
     with tempfile.TemporaryDirectory() as folder:
         for count in (requests // 10, requests):
             logs = Path(folder) / str(count)
@@ -48,7 +48,10 @@ def compare(requests: int) -> None:
             found = json.loads(done.stdout.splitlines()[-1])
             assert found["requests"] == count, found
             wanted = f"{WANTED_SECONDS:.1f}" if count == REQUESTS else ""
-            print(f"{count:16,} {found['seconds']:8.1f} {wanted:>8} {found['mebibytes']:7.0f}", flush=True)
+            print(
+                f"{count:16,} {found['seconds']:8.1f} {wanted:>8} {found['cpu']:7.1f} {found['mebibytes']:7.0f}",
+                flush=True,
+            )
 
 
 def write_logs(folder: Path, requests: int) -> None:
@@ -93,8 +96,9 @@ def measure(logs: Path, scratch: Path) -> None:
         files = {"monitoring": str(folder / "m"), "report": str(folder / "report.html"), "journal": str(folder / "j")}
         found = monitor_endpoint(logs=str(logs), version_uri=str(version), **files)
     seconds = time.perf_counter() - started
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"requests": found.requests, "seconds": seconds, "mebibytes": peak}))
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    processor, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
+    print(json.dumps({"requests": found.requests, "seconds": seconds, "cpu": processor, "mebibytes": peak}))
 
 
 def tests() -> Path:
