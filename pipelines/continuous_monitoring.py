@@ -24,11 +24,20 @@ def continuous_monitoring(
     label_key: list[str] = ["id", "row"],  # noqa: B006
     span: str = "latest",
     window: int = 1,
+    scheduled_time: str = "",
+    exclude_spans: str = "",
+    min_spans: int = 1,
+    on_too_few: str = "fail",
     query: str = "",
+    tables: list[str] = [],  # noqa: B006
     eval_fraction: float = 0.2,
     split_columns: list[str] = [],  # noqa: B006
+    time_column: str = "",
     schema_uri: str = "",
     validation_policy: str = "",
+    key: list[str] = [],  # noqa: B006
+    timestamp: str = "",
+    max_age_days: float = 0.0,
     exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
@@ -39,6 +48,7 @@ def continuous_monitoring(
     on_broken_champion: str = "refuse",
     models_root: str = "",
     rollout: str = "100",
+    serving_policy: str = "",
     on_refusal: str = "fail",
 ):
     """Judges a window of live traffic and, if that pays, runs continuous training in the same run."""
@@ -70,11 +80,20 @@ def continuous_monitoring(
             target=target,
             span=span,
             window=window,
+            scheduled_time=scheduled_time,
+            exclude_spans=exclude_spans,
+            min_spans=min_spans,
+            on_too_few=on_too_few,
             query=query,
+            tables=tables,
             eval_fraction=eval_fraction,
             split_columns=split_columns,
+            time_column=time_column,
             schema_uri=schema_uri,
             validation_policy=validation_policy,
+            key=key,
+            timestamp=timestamp,
+            max_age_days=max_age_days,
             exclude=exclude,
             task=task,
             max_epochs=max_epochs,
@@ -85,5 +104,6 @@ def continuous_monitoring(
             on_broken_champion=on_broken_champion,
             models_root=models_root,
             rollout=rollout,
+            serving_policy=serving_policy,
             on_refusal=on_refusal,
         ).set_display_name("Train anew")
