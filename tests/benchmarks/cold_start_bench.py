@@ -70,7 +70,8 @@ def _median(program: str, image: Image, code: str, runs: int) -> float:
         began = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            sys.exit(f"{image.name}: {done.stderr.strip()}")
+            said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+            sys.exit(f"{image.name}: {said}; built from other code? `make images`")
         if number:  # The first run fills the page cache.
             seconds.append(time.monotonic() - began)
     return statistics.median(seconds)
