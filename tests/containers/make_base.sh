@@ -2,7 +2,6 @@
 # Makes a slim base image where no registry of images can be reached: Debian 13 with its Python 3.13, by debootstrap, as root.
 set -euo pipefail
 name=${1:-mainspring-base:trixie}
-mirror=${MIRROR:-http://deb.debian.org/debian}
 say() { echo "base: $*" >&2; }
 
 for tool in debootstrap podman; do
@@ -14,7 +13,7 @@ if podman image exists "localhost/$name"; then say "localhost/$name is there"; e
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 say "Debian 13 into localhost/$name (one to two minutes)"
-if ! debootstrap --variant=minbase --include=python3,ca-certificates trixie "$folder/root" "$mirror" >"$folder/log" 2>&1; then
+if ! debootstrap --variant=minbase --include=python3,ca-certificates trixie "$folder/root" ${MIRROR:+"$MIRROR"} >"$folder/log" 2>&1; then
   say "debootstrap failed: $(tail -n 1 "$folder/log")"
   exit 1
 fi
