@@ -18,7 +18,7 @@ from mainspring.pipelines.examples import live_flights
 
 from .conftest import QUERY, Mainspring, summary_of
 
-WITHOUT_DATES = QUERY.replace("year, flight, seats", "year, month, day, flight, seats, tailnum")
+WITHOUT_DATES = QUERY.replace("year, flight", "year, month, day, flight, seats, tailnum")
 FEATURES = "weekday, sched_dep_time, sched_arr_time, carrier, origin, dest, distance, plane_year"
 POLICY = "limits: {min_requests: 20, min_rows: 300}\nretrain: {min_requests: 20, causes: [skew]}"
 

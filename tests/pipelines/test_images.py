@@ -128,10 +128,13 @@ def test_dockerfiles_differ_in_their_folder_only_but_for_a_compiler(tmp_path: Pa
         assert "install.sh packages" not in final
 
 
-@pytest.mark.parametrize("variant", ["training-gpu", "training-tpu"])
-def test_the_locks_of_other_accelerators_fit_linux(variant: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("variant", "pythons"),
+    [("training-gpu", ("3.12", "3.13")), ("training-tpu", ("3.12",))],  # libtpu has no wheel for 3.13.
+)
+def test_the_locks_of_other_accelerators_fit_linux(variant: str, pythons: tuple[str, ...], tmp_path: Path) -> None:
     lock = inventory.images([variant])[0].lock
-    for python in ("3.12", "3.13"):
+    for python in pythons:
         resolved = subprocess.run(
             [
                 *(environments.uv(), "pip", "install", "--dry-run", "--quiet", "--require-hashes", "--no-deps"),

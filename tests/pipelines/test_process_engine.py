@@ -122,6 +122,7 @@ def test_steps_come_in_the_order_in_which_kfp_runs_them(run, tmp_path: Path) -> 
         "ingest-examples",
         "resolve-champion",
         "validate-examples",
+        "confirm-verdict",
         "train-model",
         "evaluate-model",
         "deploy-model",

