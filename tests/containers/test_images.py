@@ -14,8 +14,8 @@ from mainspring.pipelines.images import inventory
 from mainspring.pipelines.images.inventory import Image
 
 IMAGES = inventory.images()
-DEPLOYMENT_BYTES = 230e6
-"""Wanted: 200 MB. It was 128 MB before the clients of Kubernetes, gs:// and s3:// came, which take 90."""
+DEPLOYMENT_BYTES = 250e6
+"""Unpacked; 72 MB of it travel. Wanted: 200 MB. The clients of Kubernetes, Kubeflow, gs:// and s3:// take 115."""
 BUILD_TOOLS = ("gcc", "g++", "cc", "make", "uv", "/tools", "/cache", "/root/.cache", "/wheels", "/source")
 LOOK = """
 import importlib.util, json, os, re, shutil, sys
