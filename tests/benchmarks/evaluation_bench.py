@@ -84,10 +84,9 @@ def _metric_step(examples: Path, model: Path, full: bool) -> None:
     _print_difference(same["values"], theirs[-1]["values"])
 
 
-def _compare(ours: float, theirs: float, wanted: float) -> None:
-    print(
-        f"  {ours:8.2f} s against {theirs:8.1f} s: {theirs / ours:.0f} times as fast (wanted {wanted:.0f})", flush=True
-    )
+def _compare(ours: float, theirs: float, wanted: float, clock: str = "") -> None:
+    times = f"{theirs / ours:.0f} times as fast (wanted {wanted:.0f})"
+    print(f"  {ours:8.2f} s against {theirs:8.1f} s {clock}: {times}".replace(" :", ":"), flush=True)
 
 
 def _print_difference(ours: Result, theirs: Result) -> None:
