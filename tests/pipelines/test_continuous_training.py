@@ -144,12 +144,6 @@ def test_a_refusal_can_end_as_skipped(loop: Loop, first: dict[str, Any]) -> None
     assert summary["tasks"]["train-model"]["state"] == "skipped"
 
 
-def test_a_refusal_that_is_to_end_in_an_unknown_way_fails(loop: Loop, first: dict[str, Any]) -> None:
-    summary = loop.run(5, "-p", "on_refusal=maybe")
-    assert (loop.done.returncode, summary["status"]) == (1, "failed")
-    assert "on_refusal 'maybe'" in summary["error"]
-
-
 def test_a_scheduled_run_that_comes_before_its_data_is_skipped(loop: Loop) -> None:
     summary = loop.run(3, "-p", "min_spans=4", "-p", "on_too_few=skip")
     assert (loop.done.returncode, summary["status"]) == (0, "skipped")
