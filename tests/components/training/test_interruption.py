@@ -118,7 +118,8 @@ def test_a_training_killed_twenty_times_ends_with_the_weights_of_an_undisturbed_
 
     trainings.start(**order, checkpoints=str(checkpoints), **_outputs(tmp_path))
     assert trainings.end() == 0, log.read_text()
-    resumed = [int(step) for line in _said(log) for step in re.findall(r"^resumed at step ([\d]+)", line)]
+    steps = [step for line in _said(log) for step in re.findall(r"^resumed at step ([\d,]+)", line)]
+    resumed = [int(step.replace(",", "")) for step in steps]
     assert len(resumed) >= KILLS // 2
     assert resumed == sorted(resumed)
     whole, patched = _weights(undisturbed / "model"), _weights(tmp_path / "model")
