@@ -30,7 +30,7 @@ _PACKAGE = Path(str(mainspring.__file__)).resolve()
 RUNTIME = COMPONENTS / "common" / "requirements.txt"
 """The KFP runtime, installed without its dependencies: a task's executor imports none of them."""
 
-FOLDERS = ("ingestion", "validation", "training", "evaluation", "deployment", "monitoring", "serving")
+FOLDERS = ("ingestion", "validation", "training", "evaluation", "deployment", "monitoring", "serving", "kubeflow")
 WITH_TFDV = ("validation", "monitoring")
 """Those whose lock comes twice: TFDV has one for older C libraries."""
 NEW_GLIBC = (2, 39)

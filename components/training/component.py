@@ -179,7 +179,7 @@ def tune_model(
     return (found,)
 
 
-@dsl.component(base_image=image("deployment"), install_kfp_package=False)  # Submits and waits: no TensorFlow.
+@dsl.component(base_image=image("kubeflow"), install_kfp_package=False)  # Submits and waits: no TensorFlow.
 def train_model_distributed(
     examples: dsl.Input[dsl.Dataset],
     schema: dsl.Input[dsl.Artifact],

@@ -1,0 +1,1 @@
+"""The environment of components that ask Kubeflow's other services, by the `kubeflow` SDK."""
