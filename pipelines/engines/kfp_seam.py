@@ -1,7 +1,7 @@
 """The one place that reaches into KFP's local orchestrator (2.17): which interpreter runs a task, and who watches.
 
-KFP has no public plug-in point for either. Three of its internals are used, each looked up here and nowhere else, and
-a test fails when a new KFP moves them:
+KFP has no public plug-in point for these. The following of its internals are used, each looked up here and nowhere
+else, and a test fails when a new KFP moves them:
 
 - `task_executor.execute_single_task` runs one task of a pipeline, cache and retries included: we watch it;
 - `SubprocessTaskHandler.run` runs a task's command in this interpreter: we run it in the interpreter of the task's
@@ -9,12 +9,15 @@ a test fails when a new KFP moves them:
   counts as succeeded when it ends too soon to be asked: we run it in one of our own;
 - `ConditionEvaluator._resolve_pipeline_channel` finds the value that a `dsl.If` asks about. KFP's own does not find a
   task's named output where there is no `dsl.Else`, takes that for false, and skips the branch: we look for it;
+- `LocalCache.compute_key` knows a task's arguments by their text. A text that names a file, a module or a policy,
+  stands for what is in it: we add that, or an edited file would be answered with the results of the old one;
 - `pipeline_orchestrator.run_local_pipeline` runs a compiled pipeline.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -24,10 +27,13 @@ from typing import Any, Protocol
 
 from kfp import dsl, local
 from kfp.local import graph_utils, pipeline_orchestrator, status, utils
+from kfp.local.cache import LocalCache
 from kfp.local.orchestrator import task_executor
 from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 from kfp.local.subprocess_task_handler import SubprocessTaskHandler
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
+
+from mainspring.pipelines.engines.named_files import contents_of_files
 
 _LAUNCHER_LENGTH = 4
 """`sh -ec SCRIPT SOURCE`, then the executor's arguments: the command of a lightweight Python component."""
@@ -150,11 +156,12 @@ def _patched(
     handler_type: Any, run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
 ) -> Iterator[None]:
     current = threading.local()
-    execute, run, check_image, resolve = (
+    execute, run, check_image, resolve, compute_key = (
         task_executor.execute_single_task,
         handler_type.run,
         SubprocessTaskHandler.validate_image,
         ConditionEvaluator._resolve_pipeline_channel,
+        LocalCache.compute_key,
     )
 
     def watched_execute(task_name: str, **keywords: Any) -> tuple[dict[str, Any], status.Status]:
@@ -194,6 +201,12 @@ def _patched(
                 return io_store.get_task_output("-".join(parts[:place]), "-".join(parts[place:]))
         return resolve(channel_ref, io_store)
 
+    def key_with_files(cache: LocalCache, *positional: Any, **keywords: Any) -> str:
+        key = compute_key(cache, *positional, **keywords)
+        files = contents_of_files(keywords["arguments"], Path.cwd())
+        return hashlib.sha256(f"{key} {files}".encode()).hexdigest() if files else key
+
+    LocalCache.compute_key = key_with_files
     ConditionEvaluator._resolve_pipeline_channel = staticmethod(resolve_outputs_too)
     task_executor.execute_single_task = watched_execute
     handler_type.run = run_elsewhere
@@ -201,6 +214,7 @@ def _patched(
     try:
         yield
     finally:
+        LocalCache.compute_key = compute_key
         ConditionEvaluator._resolve_pipeline_channel = staticmethod(resolve)
         task_executor.execute_single_task = execute
         handler_type.run = run

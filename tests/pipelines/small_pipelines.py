@@ -105,3 +105,17 @@ def mixed(numbers: list[int] = [1, 2]):  # noqa: B006
     with dsl.ParallelFor(numbers) as number:
         doubled = double(number=number)
         elsewhere(number=doubled.outputs["Output"])
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def read(settings: dict) -> str:
+    """Reads the file that a parameter names."""
+    from pathlib import Path
+
+    return Path(settings["policy"]).read_text()
+
+
+@dsl.pipeline(name="reads")
+def reads(policy: str) -> str:
+    """Reads a file, as a policy or a trainer's module is read."""
+    return read(settings={"policy": policy}).output

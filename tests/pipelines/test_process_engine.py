@@ -73,6 +73,17 @@ def test_an_unchanged_run_is_answered_from_the_cache_and_a_changed_one_is_not(ru
     assert states == [["cached", "cached", "skipped"], *2 * [["succeeded", "succeeded", "skipped"]]]
 
 
+def test_a_file_edited_in_place_is_not_answered_from_the_cache(run, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    seen = []
+    for text in ("old", "new", "new"):
+        policy.write_text(text)
+        run("reads", "-p", f"policy={policy}")
+        [task] = summary_of(tmp_path / "summary.json")["tasks"].values()
+        seen.append((task["state"], task["outputs"]["Output"]))
+    assert seen == [("succeeded", "old"), ("succeeded", "new"), ("cached", "new")]
+
+
 def test_a_wrong_input_fails_the_run_with_one_line(run, tmp_path: Path) -> None:
     done = run("refuses", "-p", "words=data.csv: no such file")
     summary = summary_of(tmp_path / "summary.json")
