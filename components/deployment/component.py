@@ -54,8 +54,8 @@ def deploy_model(
         baseline_uri: From `resolve_champion`; recorded in the version.
         models_root: URI under which versions are published; empty: the local root's `models/`.
         rollout: The version's share of the traffic, step by step, in percent, such as `0,10,50,100`. At each step it is
-            judged: rows replayed through it give the model's own predictions, and neither errors nor latency exceed
-            the champion's. A version that fails is taken back and withdrawn. `100`: all traffic at once.
+            judged: held-out rows replayed through it give evaluation's predictions, and neither errors nor latency
+            exceed the champion's. A version that fails is taken back and withdrawn. `100`: all traffic at once.
         rollout_seconds: How long live traffic is watched at each step between 0 and 100.
         serving_policy: YAML, or the path of a YAML file: how a cluster serves the model (runtime, replicas, resources,
             payload logging, Prometheus queries). What it leaves out stays as the cluster and its people have it.

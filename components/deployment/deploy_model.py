@@ -12,6 +12,7 @@ from mainspring.components.deployment import (
     local_target,
     model_servers,
     publish,
+    replay,
     rollouts,
     serving_now,
     takeovers,
@@ -67,6 +68,8 @@ def deploy_model(
     plan = rollouts.parse(rollout, rollout_seconds)
     refuse_misplaced_policy(target, serving_policy)
     refuse_unless_blessed(Path(model), Path(evaluation))
+    if where.scheme == targets.KSERVE or len(plan.percents) > 1:
+        replay.read(evaluation)  # Without rows to judge by, nothing is published.
     root = models_folder(models_root)
     manifest = publish.check_layout(Path(model))
     if where.scheme == targets.KSERVE:

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainspring.components.deployment.replay import Replay
+
 ERROR_MARGIN = 0.01
 """By how much the canary's share of failed requests may exceed the champion's."""
 
@@ -70,19 +72,20 @@ def of_latency(canary: float, champion: float, what: str) -> list[str]:
     return []
 
 
-def of_parity(rows: list[Any], served: list[Any], own: list[Any]) -> list[str]:
-    """Returns what is wrong with predictions that were served for rows, beside the model's own for them."""
-    if not rows:
-        return ["there is no row that the model itself has a prediction for: parity cannot be judged"]
-    if len(served) != len(own):
-        return [f"{len(served)} predictions were served for {len(own)} rows"]
-    wrong = [place for place, pair in enumerate(zip(served, own, strict=True)) if not _close(*pair)]
+def of_parity(replay: Replay, served: list[Any]) -> list[str]:
+    """Returns what is wrong with predictions that were served for rows, beside those that must come back."""
+    if not replay.rows:
+        return [f"there is no row with a prediction {replay.source}: parity cannot be judged"]
+    if len(served) != len(replay.predictions):
+        return [f"{len(served)} predictions were served for {len(replay.predictions)} rows"]
+    pairs = zip(served, replay.predictions, strict=True)
+    wrong = [place for place, pair in enumerate(pairs) if not _close(*pair)]
     if not wrong:
         return []
     first = wrong[0]
     return [
-        f"{len(wrong)} of {len(rows)} rows are not predicted as by the model itself: "
-        f"{served[first]} for {own[first]} on {rows[first]}"
+        f"{len(wrong)} of {len(replay.rows)} rows are not predicted as {replay.source}: "
+        f"{served[first]} for {replay.predictions[first]} on {replay.rows[first]}"
     ]
 
 

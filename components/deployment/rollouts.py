@@ -12,6 +12,7 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, judgement, loopback, model_servers, processes, routing
 from mainspring.components.deployment.endpoint_state import Server, State
+from mainspring.components.deployment.replay import MODEL_ITSELF, Replay, held_out
 from mainspring.components.deployment.routing import Route
 
 POLL_SECONDS = 0.2
@@ -40,14 +41,6 @@ class Plan:
     """How long live traffic is watched at each step between 0 and 100."""
 
 
-@dataclass(frozen=True)
-class Replay:
-    """Rows, and what the model itself predicts for them."""
-
-    rows: list[Any]
-    predictions: list[Any]
-
-
 def parse(text: str, seconds: float = 10.0) -> Plan:
     """Parses steps such as `0,10,50,100`; `100` is a rollout without steps.
 
@@ -72,11 +65,11 @@ def follow(state: State, champion: Server, canary: Server, plan: Plan) -> None:
     Raises:
         RolloutFailed: It was judged unfit at a step; the message says why.
     """
-    own = _own_predictions(state.name, canary)
+    replays = [held_out(canary.uri), _own_predictions(state.name, canary)]
     for percent in plan.percents[:-1]:
         shares = [(champion, 100 - percent), (canary, percent)]
         routing.write(state, [Route(server.version, server.port, share) for server, share in shares])
-        reasons = _judge(state, champion, canary, own, percent, plan.seconds)
+        reasons = _judge(state, champion, canary, replays, percent, plan.seconds)
         if reasons:
             raise RolloutFailed(
                 f"local://{state.name}: version {canary.version} is taken back at {percent:g} % of the traffic: "
@@ -84,9 +77,12 @@ def follow(state: State, champion: Server, canary: Server, plan: Plan) -> None:
             )
 
 
-def _judge(state: State, champion: Server, canary: Server, own: Replay, percent: float, seconds: float) -> list[str]:
+def _judge(
+    state: State, champion: Server, canary: Server, replays: list[Replay], percent: float, seconds: float
+) -> list[str]:
     before = routing.observed(state)
-    reasons = _parity(state.name, canary, own) or _replayed_latency(state.name, champion, canary, own)
+    reasons = next(filter(None, (_parity(state.name, canary, replay) for replay in replays)), [])
+    reasons = reasons or _replayed_latency(state.name, champion, canary, replays[0])
     deadline = time.monotonic() + (seconds if percent else 0)
     while True:
         seen = routing.observed(state)
@@ -103,28 +99,28 @@ def _judge(state: State, champion: Server, canary: Server, own: Replay, percent:
             break
         time.sleep(POLL_SECONDS)
     print(
-        f"local://{state.name}: version {canary.version} at {percent:g} %: {len(own.rows)} rows replayed, "
+        f"local://{state.name}: version {canary.version} at {percent:g} %: "
+        f"{sum(len(replay.rows) for replay in replays)} rows replayed, "
         f"{live.requests} live requests, {live.errors} failed: {'unfit' if reasons else 'fit to go on'}",
         flush=True,
     )
     return reasons
 
 
-def _parity(name: str, canary: Server, own: Replay) -> list[str]:
-    answer = _predict(name, canary, own.rows)
+def _parity(name: str, canary: Server, replay: Replay) -> list[str]:
+    answer = _predict(name, canary, replay.rows)
     if answer.status != 200:
         return [f"the replayed rows are not predicted ({answer.error})"]
-    served = [row["prediction"] for row in answer.content["predictions"]]
-    return judgement.of_parity(own.rows, served, own.predictions)
+    return judgement.of_parity(replay, [row["prediction"] for row in answer.content["predictions"]])
 
 
-def _replayed_latency(name: str, champion: Server, canary: Server, own: Replay) -> list[str]:
+def _replayed_latency(name: str, champion: Server, canary: Server, replay: Replay) -> list[str]:
     took: dict[int, list[float]] = {champion.port: [], canary.port: []}
     began_all, pairs = time.monotonic(), 0
     while pairs < PAIRS and (pairs < 3 or time.monotonic() < began_all + PAIRS_SECONDS):
         for server in (champion, canary):
             began = time.perf_counter()
-            answer = _predict(name, server, [own.rows[pairs % len(own.rows)]])
+            answer = _predict(name, server, [replay.rows[pairs % len(replay.rows)]])
             if answer.status == 200:
                 took[server.port].append(time.perf_counter() - began)
             elif server is canary:
@@ -142,7 +138,7 @@ def _predict(name: str, server: Server, rows: list[Any]) -> loopback.Answer:
 
 
 def _own_predictions(name: str, server: Server) -> Replay:
-    """Asks the model itself, in a process of its own with no server between."""
+    """Asks the model itself, in a process of its own with no server between: rows with gaps, which no data may have."""
     path = model_servers.copy_of(name, server.version, server.uri)
     folder = endpoint_state.folder_of(name)
     answer, log = folder / "own-predictions.json", folder / "own-predictions.log"
@@ -164,4 +160,4 @@ def _own_predictions(name: str, server: Server) -> Replay:
         said = processes.last_line(log)
         raise RolloutFailed(f"local://{name}: version {server.version}, asked without a server, fails: {said}")
     content = storage.read_json(answer)
-    return Replay(content["instances"], content["predictions"])
+    return Replay(content["instances"], content["predictions"], MODEL_ITSELF)

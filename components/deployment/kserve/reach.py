@@ -16,6 +16,7 @@ from mainspring.components.deployment import judgement
 from mainspring.components.deployment.kserve import objects
 from mainspring.components.deployment.kserve.api import Api, ApiError
 from mainspring.components.deployment.kserve.policy import ServingPolicy
+from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.targets import Target
 
 ANSWER_SECONDS = 30.0
@@ -34,14 +35,6 @@ class Address:
     """`http://host[:port]` of its own, or the path of the API's proxy."""
     host: str = ""
     """The host name to ask a gateway for."""
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Held-out rows, and evaluation's predictions for them."""
-
-    rows: list[Any]
-    predictions: list[Any]
 
 
 def proxied(policy: ServingPolicy) -> bool:
@@ -86,7 +79,7 @@ def parity(api: Api, target: Target, place: Address, replay: Replay) -> list[str
     while True:
         try:
             served = predict(api, target, place, replay.rows)
-            return judgement.of_parity(replay.rows, served, replay.predictions)
+            return judgement.of_parity(replay, served)
         except UserError as error:
             if time.monotonic() > deadline:
                 return [f"the held-out rows are not predicted: {error}"]
@@ -130,12 +123,6 @@ def predict(api: Api, target: Target, place: Address, rows: list[Any]) -> list[A
         return [row["prediction"] if isinstance(row, dict) else row for row in content["predictions"]]
     except (KeyError, TypeError) as error:
         raise UserError(f"{place.url}{route}: answers without predictions: {str(content)[:200]}") from error
-
-
-def complete(replay: Replay) -> Replay:
-    """Returns the rows without missing values, which TensorFlow Serving's JSON cannot express."""
-    kept = [place for place, row in enumerate(replay.rows) if None not in row.values()]
-    return Replay([replay.rows[place] for place in kept], [replay.predictions[place] for place in kept])
 
 
 def _post(place: Address, route: str, body: Any) -> Any:

@@ -9,19 +9,17 @@ import urllib.parse
 import urllib.request
 from typing import Any
 
-from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import takeovers
+from mainspring.components.deployment import replay, takeovers
 from mainspring.components.deployment.judgement import ERROR_MARGIN, of_latency
 from mainspring.components.deployment.kserve import lead as leading
 from mainspring.components.deployment.kserve import objects, reach
 from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
-from mainspring.components.deployment.kserve.reach import Replay
 from mainspring.components.deployment.kserve.record import Overtaken
+from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 
-REPLAY_FILE = "evaluation/replay.json"
 POLL_SECONDS = 2.0
 
 
@@ -63,12 +61,12 @@ def first(lead: Lead, version: Version) -> None:
     Raises:
         UserError: It does not come up, or does not predict as evaluation did.
     """
-    replay = replay_of(lead, version)
+    held_out = _replay_of(lead, version)
     lead.note(candidate=version, before=lead.newest() if lead.record.champion else "", percent=100)
     try:
         lead.apply(version)
         found = lead.wait(version, leading.has_all(lead, version))
-        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), replay)
+        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), held_out)
         if reasons:
             raise RolloutFailed(f"{lead.title}: version {version.number} is up but unfit: {'; '.join(reasons)}")
     except Overtaken:
@@ -88,7 +86,7 @@ def follow(lead: Lead, version: Version, plan: Plan) -> None:
     """
     champion = lead.record.champion
     assert champion is not None
-    replay = replay_of(lead, version)
+    held_out = _replay_of(lead, version)
     percents = sorted({0, *(int(percent) for percent in plan.percents)})
     if lead.record.candidate != version:
         lead.note(candidate=version, before=lead.newest(), percent=0)
@@ -97,13 +95,13 @@ def follow(lead: Lead, version: Version, plan: Plan) -> None:
             lead.note(percent=percent)
             lead.apply(champion, version, percent)
             found = lead.wait(version, leading.has_share(lead, champion, version, percent))
-            reasons = _judge(lead, champion, version, replay, percent, plan.seconds, found)
+            reasons = _judge(lead, champion, version, held_out, percent, plan.seconds, found)
             if reasons:
                 raise RolloutFailed(_taken_back(lead, version, f"at {percent} % of the traffic", reasons))
         lead.note(percent=100)
         lead.apply(version)
         found = lead.wait(version, leading.has_all(lead, version))
-        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), replay)
+        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), held_out)
         if reasons:
             raise RolloutFailed(_taken_back(lead, version, "with all traffic", reasons))
     except Overtaken:
@@ -172,35 +170,24 @@ def _is_newest_ready(lead: Lead) -> Any:
     return arrived
 
 
-def replay_of(lead: Lead, version: Version) -> Replay:
-    """Returns the held-out rows that were published with a version, and evaluation's predictions for them.
-
-    Raises:
-        UserError: There are none: nothing could be judged.
-    """
-    place = buckets.join(version.uri, REPLAY_FILE)
-    try:
-        text = buckets.read(place) if buckets.is_bucket(place) else storage.as_path(place).read_bytes()
-        content = json.loads(text)
-        replay = Replay(content["instances"], content["predictions"])
-    except (buckets.NotFound, OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place}: no held-out rows with predictions to judge by; evaluate the model again") from error
+def _replay_of(lead: Lead, version: Version) -> Replay:
+    held_out = replay.held_out(version.uri)
     # Only our own runtime takes rows with missing values.
-    return replay if lead.policy.runtime else reach.complete(replay)
+    return held_out if lead.policy.runtime else replay.complete(held_out)
 
 
 def _judge(
     lead: Lead,
     champion: Version,
     version: Version,
-    replay: Replay,
+    held_out: Replay,
     percent: int,
     seconds: float,
     found: dict[str, Any],
 ) -> list[str]:
     canary = _address(lead, version, found)
-    reasons = reach.parity(lead.api, lead.target, canary, replay)
-    reasons = reasons or reach.latency(lead.api, lead.target, canary, _address(lead, champion, found), replay)
+    reasons = reach.parity(lead.api, lead.target, canary, held_out)
+    reasons = reasons or reach.latency(lead.api, lead.target, canary, _address(lead, champion, found), held_out)
     deadline = time.monotonic() + (seconds if percent else 0.0)
     while not reasons and time.monotonic() < deadline:
         time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
@@ -209,7 +196,7 @@ def _judge(
     if percent and not reasons and lead.policy.prometheus:
         reasons = _live(lead, champion, version, found)
     verdict = "unfit" if reasons else "fit to go on"
-    print(f"{lead.title}: version {version.number} at {percent} %: {len(replay.rows)} rows: {verdict}", flush=True)
+    print(f"{lead.title}: version {version.number} at {percent} %: {len(held_out.rows)} rows: {verdict}", flush=True)
     return reasons
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import socket
@@ -108,9 +109,22 @@ def judged(tmp_path) -> Callable[..., tuple[str, str]]:
         evaluation.mkdir()
         verdict = {"blessed": True, "model_fingerprint": f"sha256:{name}"} | changes
         (evaluation / "evaluation.json").write_text(json.dumps(verdict))
+        (evaluation / "replay.json").write_text(json.dumps(replay_of(name)))
         return str(statistics), str(evaluation)
 
     return make
+
+
+def replay_of(name: str) -> dict[str, list[object]]:
+    """What evaluation leaves beside the models of `saved_models.py`: rows, and what a model predicts for them."""
+    rows = [{"distance": distance, "carrier": carrier} for distance in (None, 0.0, 250.0) for carrier in ("AA", "UA")]
+    shift = {"b": 2.0, "c": -2.0}.get(name, 0.0)
+
+    def prediction(row: dict[str, object]) -> float:
+        logit = (row["distance"] or 0.0) * 0.01 + shift + (row["carrier"] == "AA")
+        return 0.5 if name == "slow" else 1 / (1 + math.exp(-logit))
+
+    return {"instances": rows, "predictions": [prediction(row) for row in rows]}
 
 
 def parent_of(pid: int) -> int:

@@ -46,6 +46,19 @@ def test_an_evaluation_that_cannot_be_read_is_no_blessing(root, fake_model, judg
     assert not root.exists()
 
 
+@pytest.mark.parametrize(
+    "content",
+    [None, "{", "[]", '{"instances": [], "predictions": []}', '{"instances": [{"x": 1.0}], "predictions": []}'],
+)
+def test_a_rollout_by_steps_without_rows_to_judge_by_publishes_nothing(root, fake_model, judged, tmp_path, content):
+    statistics, evaluation = judged("a")
+    file = tmp_path / "evaluation-a" / "replay.json"
+    file.unlink() if content is None else file.write_text(content)
+    with pytest.raises(UserError, match=r"replay\.json: no held-out rows with predictions to judge by"):
+        deploy_model(str(fake_model("a")), statistics, evaluation, "local://flights", rollout="0,50,100")
+    assert not root.exists()
+
+
 def test_a_wrong_target_is_refused_before_anything_is_published(root, fake_model, judged):
     for target in ("kserve://a/b", "local://Flights", "flights"):
         with pytest.raises(UserError, match="target"):

@@ -7,6 +7,7 @@ import pytest
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import judgement, rollouts
 from mainspring.components.deployment.judgement import Observed
+from mainspring.components.deployment.replay import Replay
 
 
 @pytest.mark.parametrize(
@@ -71,9 +72,9 @@ def test_an_observation_counts_from_an_earlier_one():
         ([float("nan")], [0.5], False),
     ],
 )
-def test_parity_is_that_every_row_is_predicted_as_by_the_model_itself(served, own, fit):
-    assert (judgement.of_parity([{}] * len(own), served, own) == []) is fit
+def test_parity_is_that_every_row_gets_the_prediction_that_it_must_get(served, own, fit):
+    assert (judgement.of_parity(Replay([{}] * len(own), own), served) == []) is fit
 
 
 def test_without_a_row_parity_is_not_assumed():
-    assert judgement.of_parity([], [], []) != []
+    assert judgement.of_parity(Replay([], []), []) != []

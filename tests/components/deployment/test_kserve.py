@@ -316,7 +316,7 @@ def test_real_model_servers_are_rolled_out_and_a_moody_one_is_taken_back(cluster
         deploy(versions[1], ready_seconds=120.0)
         deploy(versions[2], ready_seconds=120.0)
         assert is_serving(cluster, versions[2])
-        with pytest.raises(RolloutFailed, match="rows are not predicted as by the model itself"):
+        with pytest.raises(RolloutFailed, match="rows are not predicted as in its evaluation"):
             deploy(versions[3], ready_seconds=120.0)
         assert is_serving(cluster, versions[2])
     finally:

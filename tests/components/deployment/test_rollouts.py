@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,17 +57,34 @@ def in_background(saved_models, judged, name: str, rollout: str) -> subprocess.P
 
 
 @pytest.mark.parametrize(
-    ("name", "why"), [("moody", "not predicted as by the model itself"), ("slow", "a replayed row takes")]
+    ("name", "why"),
+    [
+        # Its server and its SavedModel agree: only what evaluation saw tells that this is another model.
+        ("b", "rows are not predicted as in its evaluation"),
+        ("slow", "a replayed row takes"),
+    ],
 )
-def test_a_canary_that_is_not_its_model_or_is_slow_is_taken_back_in_the_dark(saved_models, judged, champion, name, why):
+def test_a_canary_that_is_not_what_was_evaluated_or_is_slow_is_taken_back_in_the_dark(
+    saved_models, judged, champion, tmp_path, name, why
+):
+    statistics, evaluation = judged(name)
+    model = shutil.copytree(saved_models / name, tmp_path / "model")
+    if name == "b":
+        Path(evaluation, "replay.json").write_text(json.dumps(conftest.replay_of("c")))
+        changed(model / "manifest.json", fingerprint="sha256:mixed-up", examples_fingerprint="sha256:mixed-up")
+        changed(Path(evaluation, "evaluation.json"), model_fingerprint="sha256:mixed-up")
     with Traffic(champion.endpoint) as traffic, pytest.raises(UserError, match=f"taken back at 0 %.*{why}") as error:
-        deploy_model(str(saved_models / name), *judged(name), TARGET, rollout="0,50,100", rollout_seconds=1)
+        deploy_model(str(model), statistics, evaluation, TARGET, rollout="0,50,100", rollout_seconds=1)
     assert "\n" not in str(error.value)
     assert traffic.failed == []
     assert set(traffic.values) == {PREDICTIONS["a"]}, "in the dark, no request reaches the canary"
     assert alone(champion.version)
     with pytest.raises(UserError, match=r"rolled back at .*taken back at 0 %"):
-        deploy_model(str(saved_models / name), *judged(name), TARGET)
+        deploy_model(str(model), statistics, evaluation, TARGET)
+
+
+def changed(file: Path, **changes: str) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
 def test_a_killed_rollout_is_taken_back_by_another_run_and_finished_by_its_own(saved_models, judged, champion):
