@@ -1,6 +1,7 @@
 """The Kubernetes API: repeated where that is safe, with timeouts, and with errors that say what to do.
 
-What is asked here is safe to repeat: reads, and writes that are bound to a resource version.
+Credentials come from where the `kubernetes` client finds them: the pod's service account, or a kubeconfig. What is
+asked here is safe to repeat: reads, and writes that are bound to a resource version.
 """
 
 from __future__ import annotations
@@ -9,16 +10,15 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import connection
-
-if TYPE_CHECKING:
-    import httpx2
 
 MANAGER = "mainspring"
 """The field manager: fields that others set stay theirs."""
+
+CALL_SECONDS = 20.0
+"""How long one call may take."""
 
 PATIENCE_SECONDS = 60.0
 """How long a call that fails in passing (429, 5xx, a reset, an expired token) is repeated."""
@@ -39,7 +39,8 @@ class ApiError(UserError):
 class Api:
     """A connection to a cluster; made by `connect`."""
 
-    client: httpx2.Client
+    client: Any
+    """`kubernetes.client.ApiClient`."""
 
     def get(self, path: str, **query: Any) -> Any:
         """Returns an object, or None if there is none."""
@@ -80,7 +81,7 @@ class Api:
                 return json.loads(text) if text.strip().startswith(("{", "[")) else text
             if status == 401 and not renewed:
                 # Tokens of service accounts expire and are renewed on disk.
-                self.client, renewed = connection.client(), True
+                self.client, renewed = _client(), True
                 continue
             pause = min(max(after, pause * 2), LONGEST_PAUSE)
             if (status and status not in IN_PASSING) or time.monotonic() + pause > deadline:
@@ -89,28 +90,55 @@ class Api:
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, Any], kind: str) -> tuple[int, str, float]:
         """Returns status (0: no answer), text and the seconds after which the server wants to be asked again."""
-        import httpx2
-        from lightkube.core.exceptions import ConfigError
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
 
         headers = {"Accept": "application/json", **({"Content-Type": kind} if body is not None else {})}
-        content = None if body is None else json.dumps(body).encode()
         try:
-            answer = self.client.request(method, path, params=query, headers=headers, content=content)
-        except httpx2.HTTPError as error:
+            answer = self.client.call_api(
+                path,
+                method,
+                query_params=list(query.items()),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _request_timeout=(min(5.0, CALL_SECONDS), CALL_SECONDS),
+            )[0]
+            return answer.status, answer.data.decode(errors="replace"), 0.0
+        except ApiException as error:
+            text = error.body.decode(errors="replace") if isinstance(error.body, bytes) else str(error.body or "")
+            after = (error.headers or {}).get("Retry-After", "")
+            return error.status or 0, text or str(error.reason), float(after) if str(after).isdigit() else 0.0
+        except (HTTPError, OSError) as error:
             return 0, f"no answer: {error}", 0.0
-        except (ConfigError, OSError, LookupError, ValueError) as error:  # A kubeconfig's credential plugin.
-            raise UserError(f"Kubernetes API: {method} {path}: the kubeconfig's user has no token: {error}") from error
-        after = answer.headers.get("Retry-After", "")
-        return answer.status_code, answer.text, float(after) if after.isdigit() else 0.0
 
 
 def connect() -> Api:
     """Connects to the cluster of the pod, or of the kubeconfig's current context.
 
     Raises:
-        UserError: There is no configuration.
+        UserError: There is no configuration, or nobody answers.
     """
-    return Api(connection.client())
+    return Api(_client())
+
+
+def _client() -> Any:
+    from kubernetes import client, config
+    from kubernetes.config.config_exception import ConfigException
+
+    configuration = client.Configuration()
+    try:
+        try:
+            config.load_incluster_config(configuration)
+        except ConfigException:
+            config.load_kube_config(client_configuration=configuration)
+    except (ConfigException, OSError) as error:
+        raise UserError(
+            f"no Kubernetes configuration ({error}); run this in the cluster, or point $KUBECONFIG at one"
+        ) from error
+    configuration.retries = False
+    return client.ApiClient(configuration)
 
 
 def _said(status: int, text: str) -> str:

@@ -52,7 +52,7 @@ def cluster(mode, tmp_path, monkeypatch):
             "users": [{"name": "u", "user": {"tokenFile": str(tmp_path / "token")}}],
         }
         (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
-        monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
         yield running
 
 
