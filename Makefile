@@ -55,9 +55,9 @@ test: setup ## Run all tests: each component's in its own environment, then the 
 	@$(BIN)/python tests/run_in_environments.py
 	@$(BIN)/python -m pytest tests/schemas tests/manifests tests/pipelines tests/packaging
 
-images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BUILDER=...); REGISTRY=host/path publishes them
-	@$(BIN)/mainspring images build $(IMAGES) --base "$(BASE)" --builder "$(BUILDER)" $(IMAGE_OPTIONS)
-	@$(if $(REGISTRY),$(BIN)/mainspring images push $(IMAGES) --registry "$(REGISTRY)" --builder "$(BUILDER)")
+images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BUILDER=...); PUSH=1 REGISTRY=host/path publishes them
+	@$(BIN)/mainspring images build $(IMAGES) --base "$(BASE)" --builder "$(BUILDER)" \
+		$(if $(PUSH),--push) --registry "$(REGISTRY)" $(IMAGE_OPTIONS)
 
 test-images: setup ## Run the whole pipeline in the built images, with Docker or Podman, and compare with the process engine
 	@$(BIN)/python -m pytest tests/containers

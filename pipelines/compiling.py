@@ -19,6 +19,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
 from mainspring.pipelines import accelerators, catalogue, components_page, environments
 from mainspring.pipelines.images import digests as image_digests
+from mainspring.pipelines.images import dockerfiles
 
 
 def compiled(component: Any, registry: str = "", digests: Path | None = None) -> str:
@@ -52,6 +53,8 @@ def generated_files() -> dict[Path, str]:
     }
     pipelines = (*catalogue.BUILT_IN, *(f"{catalogue.TRAINING}{name}" for name in accelerators.SHIPPED))
     files[environments.COMPONENTS / "README.md"] = components_page.page()
+    for folder in dockerfiles.RECIPES:
+        files[environments.COMPONENTS / folder / "Dockerfile"] = dockerfiles.dockerfile(folder)
     return files | {environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in pipelines}
 
 

@@ -6,7 +6,19 @@ from pathlib import Path
 
 import click
 
+from mainspring.components.common.errors import UserError
+
 BUILDER = click.option("--builder", default="", help="docker, podman or buildah. [default: the first that works]")
+
+
+DIGESTS = click.option(
+    "--digests",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("images.lock.json"),
+    show_default=True,
+    help="Where to write the digests, for `mainspring compile --digests`.",
+)
+INSECURE = click.option("--insecure", is_flag=True, help="The registry speaks plain HTTP (Podman and Buildah).")
 
 
 @click.group()
@@ -19,25 +31,39 @@ def images() -> None:
 @click.option("--base", default="", help="The image to build on. [default: the Dockerfiles' own]")
 @click.option("--index", default="", help="The package index to install from.")
 @click.option("--option", "options", multiple=True, help="Passed on to each build: --option=--platform=linux/arm64.")
+@click.option("--push", "and_push", is_flag=True, help="Push them as well, once all are built.")
+@click.option("--registry", default="", help="Where to push them: registry.example.com/team.")
+@DIGESTS
+@INSECURE
 @BUILDER
-def build_(titles: tuple[str, ...], base: str, index: str, options: tuple[str, ...], builder: str) -> None:
+def build_(
+    titles: tuple[str, ...],
+    base: str,
+    index: str,
+    options: tuple[str, ...],
+    and_push: bool,
+    registry: str,
+    digests: Path,
+    insecure: bool,
+    builder: str,
+) -> None:
     """Build each IMAGE, such as training or training-gpu; without any, every folder's CPU image."""
     from mainspring.pipelines.images import builders, building, inventory
 
-    building.build(inventory.images(titles), builders.builder(builder, options), base, index, _say)
+    if and_push != bool(registry):
+        given, missing = ("--push", "--registry HOST/PATH") if and_push else ("--registry", "--push")
+        raise UserError(f"{given} was given without {missing}: give both, or neither to build only")
+    wanted, chosen = inventory.images(titles), builders.builder(builder, options)
+    building.build(wanted, chosen, base, index, _say)
+    if and_push:
+        building.push(wanted, chosen, registry, digests, _say, insecure)
 
 
 @images.command("push")
 @click.argument("titles", nargs=-1, metavar="[IMAGE]...")
 @click.option("--registry", required=True, help="Host and path: registry.example.com/team.")
-@click.option(
-    "--digests",
-    type=click.Path(dir_okay=False, path_type=Path),
-    default=Path("images.lock.json"),
-    show_default=True,
-    help="Where to write the digests, for `mainspring compile --digests`.",
-)
-@click.option("--insecure", is_flag=True, help="The registry speaks plain HTTP (Podman and Buildah).")
+@DIGESTS
+@INSECURE
 @BUILDER
 def push_(titles: tuple[str, ...], registry: str, digests: Path, insecure: bool, builder: str) -> None:
     """Push each built IMAGE to a registry, and write down its digest."""

@@ -5,6 +5,8 @@
 #   install.sh packages NAME...   Debian packages, such as a compiler
 #   install.sh code               mainspring itself, from /source to /opt/mainspring-code
 #   install.sh environment        the locks in /opt/mainspring/locks, into /opt/mainspring/environment
+#   install.sh strip              symbol tables out of the environment's native code
+#   install.sh standard-library   bytecode of Python's own modules
 set -eu
 
 PREFIX=/opt/mainspring
@@ -47,6 +49,9 @@ make_code() {
   "$TOOLS/bin/uv" build --quiet --wheel --no-build-isolation --python "$TOOLS/bin/python" --out-dir /wheels /source
   "$TOOLS/bin/uv" pip install --quiet --no-deps --compile-bytecode --python "$TOOLS/bin/python" \
     --target "$PREFIX-code" /wheels/*.whl
+  # A task imports components: the command line, and what other images are made of, would be dead weight in each.
+  rm -r "$PREFIX-code/bin" "$PREFIX-code/mainspring/pipelines"
+  find "$PREFIX-code/mainspring" -type f \( -name '*.txt' -o -name '*.in' -o -name '*.yaml' -o -name '*.md' \) -delete
 }
 
 make_environment() {
@@ -59,11 +64,14 @@ make_environment() {
     fail "the lock does not fit this platform ($(uname -m), $(python3 --version), $(libc)); see uv's words above"
   $install --no-deps --requirements "$PREFIX/locks/runtime.txt"
   echo "$PREFIX-code" >"$("$python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/mainspring.pth"
-  compile_standard_library
 }
 
 libc() {
   python3 -c 'import platform; print(" ".join(platform.libc_ver()))'
+}
+
+strip_environment() {
+  find "$PREFIX/environment" -type f -name '*.so' -exec strip --strip-unneeded {} +
 }
 
 # Python's own slim images come without bytecode, and nothing can be written once the root file system is read-only.
@@ -80,5 +88,7 @@ case $step in
   packages) install_packages "$@" ;;
   code) make_code ;;
   environment) make_environment ;;
+  strip) strip_environment ;;
+  standard-library) compile_standard_library ;;
   *) fail "no step $step" ;;
 esac

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,11 +14,12 @@ import pytest
 import yaml
 
 from mainspring.components.common.errors import UserError
-from mainspring.pipelines.images import digests
+from mainspring.pipelines.images import digests, inventory
 from mainspring.pipelines.images.builders import builder
 
 from .conftest import PIPELINES
 
+FOR_WINDOWS = "pywin32==311 --hash=sha256:0502d1facf1fed4839a9a51ccbcc63d952cf318f78ffc00a7e78528ac27d7a2b\n"
 OPTIONS = [f"--option={option}" for option in os.environ.get("MAINSPRING_BUILD_OPTIONS", "").split()]
 
 
@@ -58,6 +60,24 @@ def test_a_base_without_python_is_one_line(engine, mainspring, tmp_path: Path) -
     assert "the base image has no python3; name one with Python 3.10 to 3.13 by BASE=" in error(done)
 
 
+def test_a_lock_that_does_not_fit_the_platform_is_one_line(tmp_path: Path) -> None:
+    checkout, image = tmp_path / "checkout", inventory.images(["ingestion"])[0]
+    listed = subprocess.run(["git", "ls-files"], cwd=inventory.sources(), capture_output=True, text=True, check=True)
+    for name in listed.stdout.splitlines():
+        if not name.startswith("tests/"):
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(inventory.sources() / name, checkout / name)
+    lock = checkout / "components" / "ingestion" / "requirements.txt"
+    lock.write_text(FOR_WINDOWS)
+    arguments = {"BASE": os.environ["MAINSPRING_BASE"]} if "MAINSPRING_BASE" in os.environ else {}
+    chosen = builder(options=os.environ.get("MAINSPRING_BUILD_OPTIONS", "").split())
+    with pytest.raises(
+        UserError, match=r"^image ingestion: the lock does not fit this platform \(.+, Python 3.+\); see"
+    ):
+        chosen.build(image, checkout, "localhost/mainspring-misfit:1", arguments, tmp_path / "log")
+    assert "pywin32" in (tmp_path / "log").read_text()
+
+
 def test_a_base_that_is_nowhere_is_one_line(mainspring, tmp_path: Path) -> None:
     done = mainspring("images", "build", "deployment", "--base", "127.0.0.1:1/no/base:1", *OPTIONS, cwd=tmp_path)
     assert "image deployment: " in error(done)
@@ -66,6 +86,8 @@ def test_a_base_that_is_nowhere_is_one_line(mainspring, tmp_path: Path) -> None:
 
 def test_unknown_images_and_builders_are_one_line(mainspring, tmp_path: Path) -> None:
     assert "no image 'trainning'; there are deployment" in error(mainspring("images", "build", "trainning"))
+    assert "--push was given without --registry HOST/PATH: give both" in error(mainspring("images", "build", "--push"))
+    assert "--registry was given without --push" in error(mainspring("images", "build", "--registry", "r/team"))
     assert "no builder 'kaniko'; there are docker, podman, buildah" in error(
         mainspring("images", "build", "--builder", "kaniko")
     )
@@ -93,7 +115,8 @@ def test_a_published_image_is_compiled_in_by_digest_and_runs_from_the_registry(
 ) -> None:
     lock, compiled = tmp_path / "images.lock.json", tmp_path / "doubles.yaml"
     pushed = mainspring(
-        "images", "push", "deployment", "--registry", f"{registry}/team", "--insecure", "--digests", lock
+        *("images", "build", "deployment", "--base", os.environ.get("MAINSPRING_BASE", ""), *OPTIONS),
+        *("--push", "--registry", f"{registry}/team", "--insecure", "--digests", lock),
     )
     assert pushed.returncode == 0, pushed.stderr
     done = mainspring("compile", "small_pipelines:doubles", "--digests", lock, "-o", compiled, cwd=PIPELINES)
