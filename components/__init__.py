@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mainspring.components.evaluation.component import predict_batch as predict_batch
     from mainspring.components.ingestion.component import ingest_examples as ingest_examples
     from mainspring.components.ingestion.component import resolve_spans as resolve_spans
+    from mainspring.components.kubeflow.component import register_model as register_model
     from mainspring.components.monitoring.component import decide_retraining as decide_retraining
     from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
@@ -41,6 +42,7 @@ COMPONENTS = {
     "deploy_model": "deployment",
     "rollback_model": "deployment",
     "refuse_run": "deployment",
+    "register_model": "kubeflow",
     "approve": "deployment",
     "notify": "deployment",
     "monitor_endpoint": "monitoring",

@@ -49,6 +49,7 @@ def continuous_monitoring(
     models_root: str = "",
     rollout: str = "100",
     serving_policy: str = "",
+    model_registry: str = "",
     on_refusal: str = "fail",
 ):
     """Judges a window of live traffic and, if that pays, runs continuous training in the same run."""
@@ -105,5 +106,6 @@ def continuous_monitoring(
             models_root=models_root,
             rollout=rollout,
             serving_policy=serving_policy,
+            model_registry=model_registry,
             on_refusal=on_refusal,
         ).set_display_name("Train anew")

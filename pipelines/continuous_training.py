@@ -8,6 +8,7 @@ from mainspring.components import (
     evaluate_model,
     ingest_examples,
     refuse_run,
+    register_model,
     resolve_champion,
     resolve_spans,
     train_model,
@@ -50,6 +51,7 @@ def continuous_training(
     models_root: str = "",
     rollout: str = "100",
     serving_policy: str = "",
+    model_registry: str = "",
     on_refusal: str = "fail",
 ):
     """Trains a challenger on the newest data and deploys it if data and model pass their gates.
@@ -134,8 +136,13 @@ def continuous_training(
                     models_root=models_root,
                     rollout=rollout,
                     serving_policy=serving_policy,
+                    run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
                 ).set_display_name("Deploy model")
                 deployed.set_caching_options(False)
+                with dsl.If(model_registry != "", name="there is a registry"):
+                    register_model(
+                        version_uri=deployed.outputs["version_uri"], registry=model_registry
+                    ).set_display_name("Register model").set_caching_options(False)
             with dsl.Else(name="model is refused"):
                 refuse_run(stage="model", reasons=evaluated.outputs["reasons"], on_refusal=on_refusal).set_display_name(
                     "Refuse the model"

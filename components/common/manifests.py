@@ -103,6 +103,8 @@ class VersionManifest:
     """`sha256:<hex>` by relative path, for every file but this one."""
     rebaselined: str = ""
     """Why the champion was left out of the judgement, where evaluation was told to do so; else empty."""
+    run: str = ""
+    """The pipeline run that published it, where it was given."""
 
 
 Manifest = TypeVar("Manifest", ExamplesManifest, ModelManifest, VersionManifest)

@@ -40,6 +40,7 @@ def deploy_model(
     rollout: str = "100",
     rollout_seconds: float = 10.0,
     serving_policy: str = "",
+    run_id: str = "",
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -59,6 +60,7 @@ def deploy_model(
         rollout_seconds: How long live traffic is watched at each step between 0 and 100.
         serving_policy: YAML, or the path of a YAML file: how a cluster serves the model (runtime, replicas, resources,
             payload logging, Prometheus queries). What it leaves out stays as the cluster and its people have it.
+        run_id: `dsl.PIPELINE_JOB_ID_PLACEHOLDER`: recorded in the version, and on what serves it.
 
     Returns:
         version: The version that is served.
@@ -77,6 +79,7 @@ def deploy_model(
         rollout=rollout,
         rollout_seconds=rollout_seconds,
         serving_policy=serving_policy,
+        run_id=run_id,
     )
 
 

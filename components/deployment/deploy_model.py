@@ -46,6 +46,7 @@ def deploy_model(
     rollout: str = "100",
     rollout_seconds: float = 10.0,
     serving_policy: str = "",
+    run_id: str = "",
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -59,6 +60,7 @@ def deploy_model(
         rollout: The version's share of the traffic, step by step, in percent: `0,10,50,100`.
         rollout_seconds: How long each step between 0 and 100 lasts.
         serving_policy: How a cluster serves it, see `kserve.policy`; a local target takes none.
+        run_id: The pipeline run; recorded in the version and, in a cluster, on what serves it.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
@@ -90,11 +92,14 @@ def deploy_model(
         name=where.name,
         baseline=baseline_uri,
         replaces=served[0] if served else 0,
+        run=run_id,
     )
     uri = version_uri(root, where.name, version.version)
     print(f"version {version.version} of {where.name}: {uri}", flush=True)
     if where.scheme == targets.KSERVE:
-        endpoint = kserve.deploy(where, Version(version.version, uri, version.model_fingerprint), policy, plan)
+        endpoint = kserve.deploy(
+            where, Version(version.version, uri, version.model_fingerprint, version.run), policy, plan
+        )
     else:
         endpoint = local_target.deploy(where.name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import ModelManifest, VersionManifest
+from mainspring.components.common.manifests import VersionManifest
+from mainspring.components.common.published import model_manifest as model_manifest
+from mainspring.components.common.published import version as version
 
 
 def models_folder(models_root: str) -> str:
@@ -52,26 +52,6 @@ def numbers(root: str | Path, name: str) -> list[int]:
     return [int(text) for text in names if text.isascii() and text.isdigit()]
 
 
-def version(uri: str) -> VersionManifest | None:
-    """Returns the manifest of a published version, or None if there is no complete one at the URI.
-
-    Raises:
-        UserError: It is there and cannot be read.
-    """
-    found = _content(uri, manifests.VERSION_MANIFEST)
-    return None if found is None else manifests.parse(VersionManifest, found, f"{uri}/{manifests.VERSION_MANIFEST}")
-
-
-def model_manifest(uri: str) -> ModelManifest | None:
-    """Returns the manifest of the model in a published version, or None if it is gone.
-
-    Raises:
-        UserError: It is there and cannot be read.
-    """
-    found = _content(uri, manifests.MODEL_MANIFEST)
-    return None if found is None else manifests.parse(ModelManifest, found, f"{uri}/{manifests.MODEL_MANIFEST}")
-
-
 def remove(root: str | Path, name: str, number: int) -> None:
     """Removes a version, its manifest first: what is left of a removal that was cut short is no version.
 
@@ -90,14 +70,3 @@ def remove(root: str | Path, name: str, number: int) -> None:
         shutil.rmtree(folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be removed: {error.strerror or error}") from error
-
-
-def _content(uri: str, file: str) -> Any:
-    """Returns a JSON file's content, or None if there is no such file."""
-    place = buckets.join(uri, file) if buckets.is_bucket(uri) else str(storage.as_path(uri) / file)
-    try:
-        return json.loads(buckets.read(place) if buckets.is_bucket(uri) else Path(place).read_bytes())
-    except (buckets.NotFound, FileNotFoundError):
-        return None
-    except (OSError, ValueError) as error:
-        raise UserError(f"{place}: cannot be read as JSON: {error}") from error

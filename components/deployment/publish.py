@@ -34,6 +34,7 @@ def publish(
     name: str,
     baseline: str = "",
     replaces: int = 0,
+    run: str = "",
 ) -> VersionManifest:
     """Publishes a model as `<root>/<name>/<next integer>/`; two publishers at once get two versions.
 
@@ -45,6 +46,7 @@ def publish(
         name: The model's name.
         baseline: URI of the version whose data these examples were validated against.
         replaces: The version that is served now; 0 if none is.
+        run: The pipeline run.
 
     Returns:
         The version's manifest; that of the newest or of the served version if it holds this very model.
@@ -52,7 +54,6 @@ def publish(
     Raises:
         UserError: The model's folder is incomplete, or the root cannot be written.
     """
-    manifest = check_layout(model)
     manifest = check_layout(model)
     known = _known(root, name, manifest, replaces)
     if known:
@@ -67,6 +68,7 @@ def publish(
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         files={},
         rebaselined=_rebaselined(evaluation),
+        run=run,
     )
     parts = {"": model, STATISTICS: statistics, EVALUATION: evaluation}
     if buckets.is_bucket(root):

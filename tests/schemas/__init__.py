@@ -31,6 +31,18 @@ def validate(manifest: dict[str, Any]) -> list[str]:
     return [line for error in errors for line in _lines(named, error)]
 
 
+def validate_body(name: str, body: Any) -> list[str]:
+    """Returns what a REST API that is none of Kubernetes' would refuse in a request or an answer; empty: nothing.
+
+    Args:
+        name: Such as `model-registry/v1alpha3/ModelVersionCreate`.
+        body: Parsed JSON.
+    """
+    document = _document(_kinds()[name])
+    errors = _Validator(document["kinds"][name] | {"$defs": document["$defs"]}).iter_errors(body)
+    return [line for error in errors for line in _lines(name.rpartition("/")[2], error)]
+
+
 def has_schema(manifest: dict[str, Any]) -> bool:
     """Returns whether there is a schema here for an object's kind."""
     return f"{manifest.get('apiVersion')}/{manifest.get('kind')}" in _kinds()

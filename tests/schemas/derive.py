@@ -64,7 +64,9 @@ def derived(source: Source, clone: Path) -> Schema:
     for file in source.files:
         text = _git(clone, "show", f"{source.tag}:{file}")
         if source.kinds or source.definitions:
-            kinds, shared = _from_openapi(json.loads(text), source)
+            kinds, shared = _from_openapi(
+                json.loads(text) if file.endswith((".json", "unprocessed")) else yaml.safe_load(text), source
+            )
         else:
             kinds |= _from_definition(yaml.safe_load(text))
     if not shared:
@@ -96,7 +98,7 @@ def _from_definition(definition: Schema) -> dict[str, Schema]:
 
 def _root(schema: Schema) -> Schema:
     # The API server checks every kind's own metadata against one and the same type: so does `validate`.
-    if "properties" in schema:
+    if "apiVersion" in schema.get("properties", {}):
         schema["properties"] |= {name: {"type": "string"} for name in ("apiVersion", "kind")}
         schema["properties"]["metadata"] = {"type": "object"}
     return schema
@@ -148,8 +150,8 @@ OBJECT_META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 
 def _referring(schema: Schema, definitions: dict[str, Schema], shared: dict[str, Schema]) -> Schema:
     """Returns an OpenAPI schema as JSON Schema, and gathers what it refers to in `shared`."""
-    if "allOf" in schema and len(schema["allOf"]) == 1:
-        schema = schema["allOf"][0]
+    if "allOf" in schema:
+        schema = schema["allOf"][0] if len(schema["allOf"]) == 1 else _merged(schema, definitions)
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         if name.endswith("IntOrString"):
@@ -160,6 +162,8 @@ def _referring(schema: Schema, definitions: dict[str, Schema], shared: dict[str,
             shared[name] = {}  # Before its parts: a definition can contain itself.
             shared[name] = _referring(definitions[name], definitions, shared)
         return {"$ref": f"#/$defs/{name}"}
+    if "oneOf" in schema:
+        return {"oneOf": [_referring(part, definitions, shared) for part in schema["oneOf"]]}
     kept = {key: schema[key] for key in KEPT if key in schema}
     if "items" in schema:
         kept["items"] = _referring(schema["items"], definitions, shared)
@@ -172,6 +176,20 @@ def _referring(schema: Schema, definitions: dict[str, Schema], shared: dict[str,
     if isinstance(schema.get("additionalProperties"), dict):
         kept["additionalProperties"] = _referring(schema["additionalProperties"], definitions, shared)
     return kept
+
+
+def _merged(schema: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Returns a definition that is made of others as one with all their fields, so that unknown ones can be refused."""
+    if "$ref" in schema:
+        return _merged(definitions[schema["$ref"].rpartition("/")[2]], definitions)
+    whole: Schema = {**schema, "properties": {}, "required": []}
+    whole.pop("allOf", None)
+    for part in [*(_merged(each, definitions) for each in schema.get("allOf", ())), schema]:
+        whole["properties"] |= part.get("properties", {})
+        whole["required"] += part.get("required", ())
+        if "type" in part:
+            whole["type"] = part["type"]
+    return whole
 
 
 def _sharing(kinds: dict[str, Schema]) -> tuple[dict[str, Schema], dict[str, Schema]]:

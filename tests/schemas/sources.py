@@ -108,4 +108,18 @@ SOURCES = (
         ("api/openapi-spec/swagger.json",),  # Its CustomResourceDefinition leaves the fields open; this says them.
         definitions=(("kubeflow.org/v1beta1/Experiment", "v1beta1.Experiment"),),
     ),
+    Source(
+        "model-registry",
+        "kubeflow/model-registry",
+        "v0.3.8",
+        "Apache-2.0",
+        ("api/openapi/model-registry.yaml",),
+        definitions=tuple(
+            (f"model-registry/v1alpha3/{name}", name)
+            for name in (
+                *("RegisteredModelCreate", "ModelVersionCreate", "ModelArtifactCreate", "ModelArtifactUpdate"),
+                *("RegisteredModel", "ModelVersion", "ModelArtifact"),
+            )
+        ),
+    ),
 )

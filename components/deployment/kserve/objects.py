@@ -21,6 +21,7 @@ TAG_ANNOTATION = "serving.kserve.io/enable-tag-routing"
 VERSION_ANNOTATION = "mainspring/version"
 URI_ANNOTATION = "mainspring/version-uri"
 FINGERPRINT_ANNOTATION = "mainspring/model-fingerprint"
+RUN_ANNOTATION = "mainspring/run"
 
 CONTAINER = "kserve-container"
 
@@ -36,6 +37,8 @@ class Version:
     uri: str
     fingerprint: str
     """Of the model's files."""
+    run: str = ""
+    """The pipeline run that published it; empty: unknown."""
 
     @property
     def predictor(self) -> str:
@@ -96,6 +99,7 @@ def _predictor(policy: ServingPolicy, version: Version) -> dict[str, Any]:
             VERSION_ANNOTATION: str(version.number),
             URI_ANNOTATION: version.uri,
             FINGERPRINT_ANNOTATION: version.fingerprint,
+            **({RUN_ANNOTATION: version.run} if version.run else {}),
         },
     }
     if policy.service_account:
@@ -147,7 +151,9 @@ def _version(predictor: dict[str, Any]) -> Version | None:
     number = said.get(VERSION_ANNOTATION, "")
     if not number.isdigit() or said.get(URI_ANNOTATION) != uris[0].get("uri"):
         return None
-    return Version(int(number), said[URI_ANNOTATION], said.get(FINGERPRINT_ANNOTATION, ""))
+    return Version(
+        int(number), said[URI_ANNOTATION], said.get(FINGERPRINT_ANNOTATION, ""), said.get(RUN_ANNOTATION, "")
+    )
 
 
 def condition(found: dict[str, Any], kind: str) -> tuple[str, str]:

@@ -85,7 +85,7 @@ def rollback(
     manifest = models_root.version(chosen.uri)
     if manifest is None:
         raise UserError(f"{lead.title}: version {chosen.version} is gone from {chosen.uri}; name another one with --to")
-    version = Version(chosen.version, chosen.uri, manifest.model_fingerprint)
+    version = Version(chosen.version, chosen.uri, manifest.model_fingerprint, manifest.run)
     withdrawn = takeovers.passed_over(lead.record.history, before, chosen, reason or "no reason was given")
     # Before the switch: were we killed after it, an unchanged run would deploy the withdrawn version again.
     lead.note(withdrawn=withdrawn)
