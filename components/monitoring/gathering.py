@@ -19,6 +19,8 @@ from mainspring.components.monitoring.payloads import Malformed, Row
 from mainspring.components.monitoring.records import Records
 
 ROWS_PER_WRITE = 32_768
+BYTES_PER_WRITE = 32 << 20
+"""Requests' bodies of so many bytes are written whatever their rows: a row can be as large as a request may be."""
 
 EDGE_SECONDS = 300.0
 """An answer may come so much later than its request: responses are read so far beyond the window."""
@@ -70,6 +72,8 @@ class Gatherer:
         self._features = frozenset(served.features)
         self._requested: list[Row] = []
         self._places: list[tuple[int, int]] = []
+        self._bytes = 0
+        """Of the bodies whose rows wait."""
         self._seq = 0
         self.outside = 0
         """Records of another time."""
@@ -85,11 +89,11 @@ class Gatherer:
                 continue
             self._seq += 1
             rows = self._request(identity, body) if is_request else self._response(identity, body)
+            if len(self._requested) > ROWS_PER_WRITE or self._bytes > BYTES_PER_WRITE:
+                self._write_rows()
             self._records.add_one((self._seq, identity, kind, time, version, rows or 0, rows is not None))
         self._records.flush(ROWS_PER_WRITE)
         self._predicted.flush(ROWS_PER_WRITE)
-        if len(self._requested) > ROWS_PER_WRITE:
-            self._write_rows()
 
     def close(self) -> None:
         """Writes what waits."""
@@ -112,6 +116,7 @@ class Gatherer:
                     self._faults.add(faults.UNKNOWN_FEATURE, name)
             self._requested.append(row)
             self._places.append((self._seq, index))
+        self._bytes += len(body)
         return len(found)
 
     def _response(self, identity: str, body: str) -> int | None:
@@ -131,7 +136,7 @@ class Gatherer:
             values = [row.get(name) for row in self._requested]
             columns.append(typed_columns.column(name, kind, values, self._faults))
         self._rows.write_table(pa.Table.from_arrays(columns, names=[SEQ, ROW, *self._served.features]))
-        self._requested, self._places = [], []
+        self._requested, self._places, self._bytes = [], [], 0
 
 
 class _Table:

@@ -16,6 +16,9 @@ from mainspring.components.monitoring.traffic import literal, quoted
 
 LABEL = "label"
 
+MEMORY = "768MB"
+"""What DuckDB may take for labels and a team's own SQL before it goes to disk."""
+
 KNOWN_KEYS = {"id": traffic.ID, "row": traffic.ROW_NUMBER}
 """Key columns that are not features: the request's id, and the row's place in it."""
 
@@ -49,7 +52,7 @@ def loaded(source: LabelSource, windows: Mapping[str, Path], folder: Path) -> It
     reader = "read_csv" if source.uri.endswith((".csv", ".csv.gz")) else "read_parquet"
     with duckdb.connect(str(folder / "labels.duckdb")) as connection:
         run = connection.execute
-        run(f"SET memory_limit = '{traffic.MEMORY}'")
+        run(f"SET memory_limit = '{MEMORY}'")
         run(f"SET temp_directory = {literal(folder / 'labels-spilled')}")
         try:
             run(f"CREATE TABLE source AS FROM {reader}({literal(source.uri)})")

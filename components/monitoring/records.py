@@ -32,6 +32,8 @@ LARGEST_ROW_GROUP = 4 << 30
 """Uncompressed bytes of a Parquet row group; a file with a larger one is refused before it is unpacked."""
 
 RECORDS_PER_BATCH = 8192
+BYTES_PER_BATCH = 64 << 20
+"""Fewer records are taken at a time where they are large."""
 
 PIECE = 4 << 20
 
@@ -76,7 +78,7 @@ class Reading:
 
 
 def read(path: Path, name: str, modified: float, reading: Reading) -> Iterator[Records]:
-    """Yields the records of a file, `RECORDS_PER_BATCH` or fewer at a time.
+    """Yields the records of a file, `RECORDS_PER_BATCH` or about `BYTES_PER_BATCH` at a time, whichever is less.
 
     Args:
         path: The file here.
@@ -108,7 +110,7 @@ def _of_parquet(path: Path, name: str, modified: float, reading: Reading) -> Ite
         groups = range(file.num_row_groups)
         if any(file.metadata.row_group(group).total_byte_size > LARGEST_ROW_GROUP for group in groups):
             raise ValueError(f"a row group larger than {LARGEST_ROW_GROUP >> 30} GiB")
-        for batch in file.iter_batches(RECORDS_PER_BATCH, columns=columns):
+        for batch in file.iter_batches(_records_per_batch(file), columns=columns):
             found = {column: _values_of(batch.column(index)) for index, column in enumerate(batch.schema.names)}
             empty = [""] * batch.num_rows
             yield _checked(
@@ -116,6 +118,12 @@ def _of_parquet(path: Path, name: str, modified: float, reading: Reading) -> Ite
             )
     except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
         reading.faults.add(faults.UNREADABLE_FILE, f"{name}: {error}")
+
+
+def _records_per_batch(file: pq.ParquetFile) -> int:
+    groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+    largest = max((group.total_byte_size / max(group.num_rows, 1) for group in groups), default=1.0)
+    return max(1, min(RECORDS_PER_BATCH, int(BYTES_PER_BATCH / max(largest, 1.0))))
 
 
 def _values_of(column: pa.Array) -> list[Any]:
@@ -201,15 +209,17 @@ def _values(file: IO[str], name: str, counted: Faults) -> Iterator[Any]:
 
 def _in_batches(objects: Iterator[Any], modified: float, reading: Reading) -> Iterator[Records]:
     fields: list[tuple[Any, ...]] = []
+    size = 0
     for found in objects:
         if not isinstance(found, dict):
             reading.faults.add(faults.FOREIGN, repr(found)[:200])
             continue
         time = _seconds(found.get("occurrenceTime"), modified)
         fields.append((*(found.get(column, "") for column in TAKEN), time))
-        if len(fields) >= RECORDS_PER_BATCH:
+        size += len(body) if isinstance(body := found.get("bytes"), str) else 0
+        if len(fields) >= RECORDS_PER_BATCH or size >= BYTES_PER_BATCH:
             yield _checked(iter(fields), reading)
-            fields = []
+            fields, size = [], 0
     if fields:
         yield _checked(iter(fields), reading)
 

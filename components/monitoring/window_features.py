@@ -25,13 +25,7 @@ def judge(
     if rows < limits.min_rows:
         sentence = f"only {rows:,} readable rows of the champion; {limits.min_rows:,} are needed to judge them"
         return [Finding(policy.TRAFFIC, "", True, sentence)], {}, None
-    features = scratch / "features.parquet"
-    with traffic.database(scratch) as connection:
-        names = ", ".join(map(traffic.quoted, model.served.features))
-        served_file = traffic.literal(scratch / "served.parquet")
-        copy = f"COPY (SELECT {names} FROM read_parquet({served_file})) TO {traffic.literal(features)} (FORMAT parquet)"
-        connection.execute(copy)
-    statistics = distances.statistics_of(features)
+    statistics = distances.statistics_of(scratch / "features.parquet")
     thresholds = asked.policy.thresholds
     skews = distances.skew(model.statistics, statistics, model.schema, thresholds)
     findings = [_distance(policy.SKEW, one, "what it was trained on") for one in skews]

@@ -1,0 +1,77 @@
+"""Memory does not grow with a window: not with its requests, and not with their size. Measured in fresh processes."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+
+import duckdb
+
+REQUESTS = 1_000_000
+LARGE_REQUESTS = 150
+
+BEGIN = """
+import json, math, resource, sys
+from pathlib import Path
+import duckdb
+from mainspring.components.monitoring import gathering, records, traffic
+from mainspring.components.monitoring.faults import Faults
+from mainspring.components.monitoring.gathering import Served, Window
+
+folder, window, faults = Path(sys.argv[1]), Window(-math.inf, math.inf), Faults()
+
+def peak_mebibytes():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+before = peak_mebibytes()
+"""
+PAIR = """
+with traffic.database(folder) as connection:
+    volume = traffic.pair(connection, folder, Served({"hour": "integer"}, ["0", "1"]), "1", window, faults)
+print(json.dumps({"requests": volume.requests, "grown": peak_mebibytes() - before}))
+"""
+GATHER = """
+gatherer, batches = gathering.Gatherer(folder, Served({"text": "text"}, []), window, faults), 0
+for batch in records.read(folder / "log.json", "log.json", 0.0, records.Reading(faults)):
+    gatherer.add(batch)
+    batches += 1
+gatherer.close()
+print(json.dumps({"batches": batches, "grown": peak_mebibytes() - before}))
+"""
+
+
+def measured(code, folder):
+    done = subprocess.run([sys.executable, "-c", BEGIN + code, str(folder)], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_many_requests_are_paired_in_bounded_memory(tmp_path):
+    numbers = f"range(1, {2 * REQUESTS + 1}) AS numbers(n)"
+    for name, query in {
+        "records": "SELECT n AS seq, printf('%032x', (n - 1) // 2) AS id, if(n % 2 = 1, 'request', 'response') AS kind,"
+        f" n::DOUBLE AS time, '1' AS version, 1::BIGINT AS rows, true AS readable FROM {numbers}",
+        "rows": f"SELECT n AS __seq, 0::BIGINT AS __row, n % 24 AS hour FROM {numbers} WHERE n % 2 = 1",
+        "predicted": "SELECT n AS seq, 0::BIGINT AS row, n::DOUBLE AS prediction, '1' AS class"
+        f" FROM {numbers} WHERE n % 2 = 0",
+    }.items():
+        duckdb.execute(f"COPY ({query}) TO '{tmp_path / name}.parquet' (ROW_GROUP_SIZE 32768)")
+    found = measured(PAIR, tmp_path)
+    assert found["requests"] == REQUESTS
+    fitting = "hour = __time::BIGINT % 24 AND __prediction = __time + 1"
+    counted = f"SELECT count(*), count(*) FILTER ({fitting}) FROM '{tmp_path / 'served.parquet'}'"
+    assert duckdb.execute(counted).fetchone() == (REQUESTS, REQUESTS)
+    assert found["grown"] < 260
+
+
+def test_large_requests_are_gathered_in_bounded_memory(tmp_path):
+    body = base64.b64encode(json.dumps({"instances": [{"text": "x" * 2**20}]}).encode()).decode()
+    with (tmp_path / "log.json").open("w") as log:
+        for number in range(LARGE_REQUESTS):
+            log.write(json.dumps({"id": str(number), "reqType": "x.request", "bytes": body}) + "\n")
+    found = measured(GATHER, tmp_path)
+    assert duckdb.execute(f"SELECT count(*) FROM '{tmp_path / 'rows.parquet'}'").fetchone() == (LARGE_REQUESTS,)
+    assert found["batches"] > 1
+    assert found["grown"] < 330
