@@ -9,10 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kfp import components
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
-
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines.light_kfp import PipelineSpec, components
 
 BUILT_IN = ("continuous_training", "continuous_monitoring")
 """Each is a module of this package with a pipeline of the same name, compiled beside it."""

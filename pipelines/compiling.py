@@ -11,15 +11,14 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from kfp import compiler
-
 from mainspring import components
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
-from mainspring.pipelines import accelerators, catalogue, components_page, environments
+from mainspring.pipelines import catalogue, environments
 from mainspring.pipelines.images import digests as image_digests
 from mainspring.pipelines.images import dockerfiles
+from mainspring.pipelines.light_kfp import compiler
 
 
 def compiled(component: Any, registry: str = "", digests: Path | None = None) -> str:
@@ -47,6 +46,8 @@ def compiled(component: Any, registry: str = "", digests: Path | None = None) ->
 
 def generated_files() -> dict[Path, str]:
     """Returns the content of every generated file of the repository, by path."""
+    from mainspring.pipelines import accelerators, components_page  # They import all of kfp and Kubernetes' client.
+
     files = {
         environments.COMPONENTS / folder / f"{name}.yaml": compiled(getattr(components, name))
         for name, folder in components.COMPONENTS.items()

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines import catalogue, compiling
 from mainspring.pipelines.cluster.connection import API, find, in_namespace, named
 from mainspring.pipelines.cluster.rest import Conflict, Json
+from mainspring.pipelines.light_kfp import PipelineSpec
 
 if TYPE_CHECKING:
     from mainspring.pipelines.cluster.connection import Cluster

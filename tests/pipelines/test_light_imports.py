@@ -6,6 +6,8 @@ import json
 import subprocess
 import sys
 
+from mainspring.pipelines import environments
+
 CODE = """
 import json, sys, time
 start = time.perf_counter()
@@ -26,3 +28,23 @@ def test_importing_everything_public_is_quick_and_light() -> None:
     heavy = {"tensorflow", "apache_beam", "tensorflow_data_validation", "tensorflow_model_analysis", "duckdb", "pandas"}
     assert not heavy & set(runs[0]["modules"])
     assert min(run["ours"] for run in runs) < 0.3
+
+
+COMPILING = """
+import json, sys
+from mainspring.pipelines import catalogue, compiling
+text = compiling.compiled(catalogue.load("continuous_monitoring"))
+modules = sorted(sys.modules)
+import kfp
+from kfp import Client
+from kfp.client import Client as the_same
+print(json.dumps({"modules": modules, "is_whole": Client is the_same is kfp.Client, "text": text}))
+"""
+
+
+def test_what_is_compiled_to_be_submitted_needs_no_client_of_kubernetes_and_leaves_kfp_whole() -> None:
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", COMPILING], capture_output=True, check=True)
+    found = json.loads(done.stdout)
+    assert not {"kubernetes", "kfp_server_api", "google.auth"} & set(found["modules"])
+    assert found["is_whole"]
+    assert found["text"] == (environments.PIPELINES / "continuous_monitoring.yaml").read_text(encoding="utf-8")
