@@ -2,30 +2,28 @@
 
 January to June make the champion of three endpoints. Each then answers July to December's flights as live requests
 (`live_flights`). One keeps its model; one is trained anew at every month's end; for one, `continuous_monitoring`
-judges the month and trains anew only if that pays. A page shows what came of it, and what each cost.
+judges the month and trains anew only if that pays. A page (`year_page`) shows what came of it, and what each cost.
+
+Each step leaves a file in `steps/` when it is done: a year that was cut short is played on from there.
 """
 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import subprocess
 import sys
+import textwrap
 import time
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from markupsafe import Markup
-
-from mainspring.components.common import report, storage
+from mainspring.components.common import storage
 from mainspring.pipelines.examples import flights, live_flights
 from mainspring.pipelines.examples.live_flights import LABELS_KNOWN_TO, Month
+from mainspring.pipelines.examples.year_page import MONTHLY, MONTHS, NAMES, PAYING, TITLES, Strategy, page_of, told
 
 SCRIPT = str(Path(sys.executable).parent / "mainspring")
-MONTHS = range(7, 13)
-NAMES = {7: "July", 8: "August", 9: "September", 10: "October", 11: "November", 12: "December"}
 LAST_DAY = {7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
 QUERY = (
@@ -50,52 +48,30 @@ about the months after differ in AUC by up to 0.027 from month to month, at one 
 default limit for a slice, 0.05, August's dip at one airport started a retraining.) Skew is judged by the schema's own
 comparators. Volume is left alone: a month passes in seconds here."""
 
-NEVER, MONTHLY, PAYING = "never", "monthly", "paying"
-TITLES = {NEVER: "never retrained", MONTHLY: "retrained every month", PAYING: "retrained when it paid"}
-
-
-@dataclass
-class Strategy:
-    """One way, and what came of it."""
-
-    name: str
-    auc: list[float] = field(default_factory=list)
-    """By month."""
-    runs: int = 0
-    """Retrainings."""
-    seconds: float = 0.0
-    """What they took."""
-    monitoring_seconds: float = 0.0
-    decisions: list[str] = field(default_factory=list)
-
-    @property
-    def title(self) -> str:
-        """The way in words."""
-        return TITLES[self.name]
-
 
 def play(root: Path) -> Path:
-    """Plays the year under a folder and returns the page that shows it."""
+    """Plays the year under a folder, or what is left of it, and returns the page that shows it."""
     started = time.monotonic()
-    shutil.rmtree(root / "year", ignore_errors=True)
     year, data = root / "year", root / "data-of-the-year"
     flights.write_months(data)
     for month in range(1, 7):
         live_flights.write_feed(data, year / "feed", month, known_to=31)
     ways = [Strategy(name) for name in TITLES]
+    _mainspring("endpoints", "stop", "--all", "--root", str(year))  # Of a year that was killed; they log what waits.
     try:
         for way in ways:
-            _train(year, way, span=6, window=6)
+            _train(year, way, 6, window=6)
+            _mainspring("endpoints", "start", way.name, "--root", str(year))
             way.runs, way.seconds = 0, 0.0
             _say(f"{way.title}: January to June's model serves")
         for number in MONTHS:
             _live(year, data, ways, number)
     finally:
-        subprocess.run([SCRIPT, "endpoints", "stop", "--all", "--root", str(year)], check=False, capture_output=True)
+        _mainspring("endpoints", "stop", "--all", "--root", str(year))
     page = root / "year.html"
     storage.write_atomically(page, page_of(ways, time.monotonic() - started))
     for line in told(ways):
-        print(line, flush=True)
+        _say(line)
     return page
 
 
@@ -107,27 +83,35 @@ def _live(year: Path, data: Path, ways: list[Strategy], number: int) -> None:
     if number > MONTHS.start:
         live_flights.write_feed(data, year / "feed", number - 1, known_to=31)
     for way in ways:
-        way.auc.append(live_flights.auc(month.late, live_flights.send(_url(year, way), month)))
-    rows = sum(map(len, month.rows))
-    _say(
-        f"{NAMES[number]}: {rows:,} flights asked of each; AUC " + ", ".join(f"{w.title} {w.auc[-1]:.3f}" for w in ways)
-    )
+        way.auc.append(_asked(year, way, month))
+    _say(f"{NAMES[number]}: {sum(map(len, month.rows)):,} flights asked of each")
     for way in ways:
+        _say(f"  {way.title}: AUC {way.auc[-1]:.3f}")
         if way.name == PAYING:
             _monitor(year, way, month)
         elif way.name == MONTHLY and number < MONTHS.stop - 1:
-            status = _train(year, way, number, WINDOW)
-            _say(f"  {way.title}: {status}")
+            _say(f"    {_train(year, way, number, WINDOW)}")
     live_flights.write_labels(year / "labels" / f"2013-{number:02d}.csv", month, everything=True)
 
 
+def _asked(year: Path, way: Strategy, month: Month) -> float:
+    """Asks a way's endpoint for the month's flights and returns the AUC of its answers."""
+    done = year / "steps" / f"{way.name}-{month.number:02d}-asked.json"
+    if not done.is_file():
+        shutil.rmtree(_payloads(year, way), ignore_errors=True)  # Of a month that was cut short.
+        found = live_flights.auc(month.late, live_flights.send(_url(year, way), month))
+        storage.write_json(done, {"auc": found})
+    return float(storage.read_json(done)["auc"])
+
+
 def _monitor(year: Path, way: Strategy, month: Month) -> None:
-    payloads, logs = year / "endpoints" / way.name / "payloads", year / "logs" / f"2013-{month.number:02d}"
-    live_flights.wait_for_log(payloads, 2 * len(month.rows), time.sleep)
-    logs.parent.mkdir(parents=True, exist_ok=True)
-    payloads.rename(logs)
+    logs = year / "logs" / f"2013-{month.number:02d}"
+    if not logs.is_dir():
+        live_flights.wait_for_log(_payloads(year, way), 2 * len(month.rows), time.sleep)
+        logs.parent.mkdir(parents=True, exist_ok=True)
+        _payloads(year, way).rename(logs)
     summary = _run(
-        year,
+        year / "steps" / f"{way.name}-{month.number:02d}-run.json",
         "continuous_monitoring",
         *_parameters(year, way, month.number, WINDOW),
         *("-p", f"logs={logs}", "-p", f"as_of=2013-{month.number:02d}-{LAST_DAY[month.number]}"),
@@ -139,17 +123,23 @@ def _monitor(year: Path, way: Strategy, month: Month) -> None:
     way.monitoring_seconds += ours
     if decided["retrain"]:
         way.runs, way.seconds = way.runs + 1, way.seconds + summary["seconds"] - ours
-    way.decisions.append(f"{NAMES[month.number]}: {'retrain' if decided['retrain'] else 'keep'}: {decided['reason']}")
-    _say(f"  {way.title}: {way.decisions[-1]}")
+    verdict = f"{'retrain' if decided['retrain'] else 'keep'}: {decided['reason']}"
+    way.decisions.append(f"{NAMES[month.number]}: {verdict}")
+    _say(verdict, indent=4)
 
 
 def _train(year: Path, way: Strategy, span: int, window: int) -> str:
-    summary = _run(year, "continuous_training", *_parameters(year, way, span, window))
+    done = year / "steps" / f"{way.name}-{span:02d}-run.json"
+    summary = _run(done, "continuous_training", *_parameters(year, way, span, window))
     way.runs, way.seconds = way.runs + 1, way.seconds + summary["seconds"]
     version = next(
         (task["outputs"].get("version") for task in summary["tasks"] if task["name"] == "deploy-model"), None
     )
     return f"version {version} serves" if version else "the new model is refused; the old one stays"
+
+
+def _payloads(year: Path, way: Strategy) -> Path:
+    return year / "endpoints" / way.name / "payloads"
 
 
 def _parameters(year: Path, way: Strategy, span: int, window: int) -> list[str]:
@@ -166,86 +156,30 @@ def _parameters(year: Path, way: Strategy, span: int, window: int) -> list[str]:
     return [part for key, value in values.items() for part in ("-p", f"{key}={value}")]
 
 
-def _run(year: Path, pipeline: str, *arguments: str) -> dict[str, Any]:
-    summary = year / "summary.json"
-    summary.unlink(missing_ok=True)
-    command = [SCRIPT, "run", pipeline, "--root", str(year), "--summary", str(summary), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{pipeline} failed:\n{done.stdout[-3000:]}{done.stderr[-3000:]}")
-    content: dict[str, Any] = storage.read_json(summary)
+def _run(done: Path, pipeline: str, *arguments: str) -> dict[str, Any]:
+    """Runs a pipeline and returns its summary, a file: if it is there already, the run was made before."""
+    if not done.is_file():
+        year, aside = done.parents[1], done.with_suffix(".part")
+        done.parent.mkdir(parents=True, exist_ok=True)
+        command = [SCRIPT, "run", pipeline, "--root", str(year), "--summary", str(aside), *arguments]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        if ran.returncode:
+            raise SystemExit(f"{pipeline} failed:\n{ran.stdout[-3000:]}{ran.stderr[-3000:]}")
+        aside.replace(done)
+    content: dict[str, Any] = storage.read_json(done)
     return content
 
 
 def _url(year: Path, way: Strategy) -> str:
-    listed = subprocess.run(
-        [SCRIPT, "endpoints", "list", "--json", "--root", str(year)], check=True, capture_output=True, text=True
-    )
-    return str(next(one["url"] for one in json.loads(listed.stdout) if one["name"] == way.name))
+    listed = json.loads(_mainspring("endpoints", "list", "--json", "--root", str(year)))
+    return str(next(one["url"] for one in listed if one["name"] == way.name))
 
 
-def kept(ways: list[Strategy]) -> float:
-    """Returns which part of monthly retraining's gain over none the one that paid kept; NaN without a gain."""
-    never, monthly, paying = (sum(way.auc) for way in ways)
-    return (paying - never) / (monthly - never) if monthly > never else float("nan")
+def _mainspring(*arguments: str) -> str:
+    return subprocess.run([SCRIPT, *arguments], check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def told(ways: list[Strategy]) -> list[str]:
-    """Returns the outcome in a few lines."""
-    lines = [
-        f"{way.title}: mean AUC {sum(way.auc) / len(way.auc):.4f}, {way.runs} retrainings in {way.seconds:.0f} s"
-        + (f", and {way.monitoring_seconds:.0f} s of monitoring" if way.monitoring_seconds else "")
-        for way in ways
-    ]
-    share, monthly, paying = kept(ways), ways[1].runs, ways[2].runs
-    if math.isnan(share):
-        return [*lines, "retraining every month gained nothing over never retraining: there is nothing to keep"]
-    reached = share >= 0.95 and paying <= monthly / 2
-    return [
-        *lines,
-        f"when it paid: {share:.0%} of the gain of retraining every month, with {paying} of its {monthly} runs "
-        f"(wanted: 95 % with at most half: {'reached' if reached else 'missed'})",
-    ]
-
-
-def page_of(ways: list[Strategy], seconds: float) -> str:
-    """Returns the page."""
-    lines = {way.title: list(zip(map(float, MONTHS), way.auc, strict=True)) for way in ways}
-    seconds_spent = {
-        "retraining": [way.seconds for way in ways],
-        "monitoring": [way.monitoring_seconds for way in ways],
-    }
-    costs = report.bar_chart([way.title for way in ways], seconds_spent, unit=" s")
-    rows: list[list[report.Cell]] = [
-        [
-            way.title,
-            *(f"{value:.3f}" for value in way.auc),
-            f"{sum(way.auc) / len(way.auc):.4f}",
-            way.runs,
-            f"{way.seconds:.0f}",
-        ]
-        for way in ways
-    ]
-    headers = ["", *(NAMES[month] for month in MONTHS), "Mean AUC", "Retrainings", "Seconds"]
-    story = (
-        "January to June made the champion. From September on the schedule's feed gives times in UTC, in live requests "
-        "and in training data. Delays of a month's last days are known in the next month only."
-    )
-    chart = report.line_chart(lines, width=760, height=300, x_label="month of 2013", y_label="AUC, live")
-    return report.page(
-        "A year of flights",
-        (None, told(ways)[-1]),
-        [
-            ("Quality over the year", Markup("<p>{}</p>{}").format(story, chart)),
-            ("What each cost", Markup("{}{}").format(costs, report.table(headers, rows))),
-            ("What was decided, and why", report.listing(ways[2].decisions)),
-            (
-                "How it was made",
-                f"By make demo, in {seconds:.0f} s, with real runs of both pipelines and real endpoints.",
-            ),
-        ],
-    )
-
-
-def _say(line: str) -> None:
-    print(line, flush=True)
+def _say(line: str, indent: int = 0) -> None:
+    """Prints a line, in as many as a terminal of 80 columns needs."""
+    margin = " " * indent
+    print(textwrap.fill(line, 80, initial_indent=margin, subsequent_indent=f"{margin}  "), flush=True)
