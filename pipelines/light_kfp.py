@@ -28,7 +28,7 @@ def _import_kfp() -> None:
             del os.environ[RUNTIME_VARIABLE]
         else:
             os.environ[RUNTIME_VARIABLE] = before
-    kfp.__getattr__ = _client  # type: ignore[attr-defined]
+    kfp.__dict__["__getattr__"] = _client
 
 
 def _client(name: str) -> Any:
