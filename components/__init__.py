@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mainspring.components.training.component import train_model as train_model
     from mainspring.components.training.component import train_model_distributed as train_model_distributed
     from mainspring.components.training.component import tune_model as tune_model
+    from mainspring.components.training.component import tune_model_distributed as tune_model_distributed
     from mainspring.components.validation.component import confirm_verdict as confirm_verdict
     from mainspring.components.validation.component import validate_examples as validate_examples
 
@@ -35,6 +36,7 @@ COMPONENTS = {
     "confirm_verdict": "validation",
     "train_model": "training",
     "tune_model": "training",
+    "tune_model_distributed": "training",
     "train_model_distributed": "training",
     "evaluate_model": "evaluation",
     "predict_batch": "evaluation",

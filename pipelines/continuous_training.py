@@ -45,6 +45,7 @@ def continuous_training(
     max_epochs: int = 0,
     module: str = "",
     hyperparameters: str = "",
+    warm_start: bool = False,
     checkpoints: str = "",
     evaluation_policy: str = "",
     on_broken_champion: str = "refuse",
@@ -84,7 +85,10 @@ def continuous_training(
         ).set_display_name("Ingest examples")
 
         champion = resolve_champion(
-            target=target, examples_fingerprint=ingested.outputs["fingerprint"], models_root=models_root
+            target=target,
+            examples_fingerprint=ingested.outputs["fingerprint"],
+            models_root=models_root,
+            warm_start=warm_start,
         ).set_display_name("Find the champion")
         champion.set_caching_options(False)
 
@@ -115,6 +119,8 @@ def continuous_training(
                 exclude=exclude,
                 module=module,
                 hyperparameters=hyperparameters,
+                parent_uri=champion.outputs["parent_uri"],
+                warm_start=warm_start,
                 checkpoints=checkpoints,
             ).set_display_name("Train model")
 

@@ -9,7 +9,6 @@ import sys
 import click
 
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
-from mainspring.components.common.images import image
 
 TOOL = "mainspring.components.training.katib"
 
@@ -24,7 +23,8 @@ def tuning() -> None:
 @click.argument("schema")
 @click.option("--label", required=True, help="The label's column.")
 @click.option("--name", default="tune", show_default=True, help="The Experiment's name.")
-@click.option("--image", "image_", default=image("training"), show_default=True, help="The training image.")
+@click.option("--runtime", default="mainspring-tensorflow", show_default=True, help="The trials' training runtime.")
+@click.option("--image", default="", help="The trials' image; the runtime's if not given.")
 @click.option("--space", default="", help="JSON of what is searched, as tune_model takes it.")
 @click.option("--hyperparameters", default="", help="JSON of those that are fixed.")
 @click.option("--exclude", multiple=True, help="A column that is no feature; repeat for more.")
@@ -36,7 +36,8 @@ def katib(
     schema: str,
     label: str,
     name: str,
-    image_: str,
+    runtime: str,
+    image: str,
     space: str,
     hyperparameters: str,
     exclude: tuple[str, ...],
@@ -46,8 +47,8 @@ def katib(
 ) -> None:
     """Print an Experiment that tunes on EXAMPLES with SCHEMA, both URIs that a pod can read, for kubectl apply -f -."""
     order = {"examples": examples, "schema": schema, "label": label, "exclude": list(exclude), "module": module}
-    given = {"name": name, "image": image_, "order": json.dumps(order), "space": space, "fixed": hyperparameters}
-    counts = {"count": count, "parallel": parallel}
+    given = {"name": name, "image": image, "order": json.dumps(order), "space": space, "fixed": hyperparameters}
+    counts = {"runtime": runtime, "count": count, "parallel": parallel}
     click.echo(_run("experiment", *(f"--{key}={value}" for key, value in (given | counts).items())), nl=False)
 
 

@@ -1,7 +1,8 @@
-"""A Kubernetes API on loopback, as far as the `kubeflow` SDK uses it for TrainJobs, with faults on demand.
+"""A Kubernetes API on loopback, as far as the `kubeflow` SDK uses it for TrainJobs and Experiments; faults on demand.
 
-Stands for the API server: it keeps objects, refuses what the schemas refuse and a second object of a name, and answers
-as it is told to by `faults`. What becomes of a TrainJob is the test's to play.
+Stands for the API server: it keeps objects, refuses what the schemas refuse and a second object of a name, patches,
+deletes what a deleted object owns, and answers as it is told to by `faults`. What becomes of a TrainJob or an
+Experiment is the test's to play.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Cluster:
     runtimes: dict[str, Manifest]
     validate: Callable[[Manifest], list[str]]
     play: Callable[[Cluster, Manifest], None]
-    """Is called in a thread of its own for every new TrainJob."""
+    """Is called in a thread of its own for every new TrainJob or Experiment that a client submits."""
     faults: list[tuple[str, str, int | str]] = field(default_factory=list)
     """Method, part of the path, and a status, `reset` (no answer) or `lost` (done, but no answer); each once."""
     jobs: dict[str, Manifest] = field(default_factory=dict)
@@ -38,8 +39,12 @@ class Cluster:
     events: list[Manifest] = field(default_factory=list)
     created: list[Manifest] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
+    experiments: dict[str, Manifest] = field(default_factory=dict)
+    trials: dict[str, Manifest] = field(default_factory=dict)
+    pods: dict[str, Manifest] = field(default_factory=dict)
+    """Those of steps."""
     phases: dict[str, str] = field(default_factory=dict)
-    """By pod."""
+    """By pod of a TrainJob."""
     asked: list[str] = field(default_factory=list)
 
     def end(self, job: Manifest, kind: str) -> None:
@@ -59,13 +64,19 @@ class Cluster:
         kind, name = path.rstrip("/").split("/")[-2:]
         if path.endswith("/clustertrainingruntimes/" + name):
             return (200, self.runtimes[name]) if name in self.runtimes else (404, "not found")
-        if method == "POST" and name == "trainjobs" and body is not None:
-            return self._create(body)
-        if kind == "trainjobs" and name in self.jobs:
+        kept = {"trainjobs": self.jobs, "experiments": self.experiments}
+        if method == "POST" and name in kept and body is not None:
+            return self._create(body, kept[name])
+        if kind in kept and name in kept[kind]:
             if method == "DELETE":
-                self.deleted.append(name)
-                return 200, self.jobs.pop(name)
-            return 200, self.jobs[name]
+                return 200, self._delete(kept[kind], name)
+            if method == "PATCH":
+                self._patch(kept[kind][name], body)
+            return 200, kept[kind][name]
+        if name == "trials":
+            return 200, {"kind": "TrialList", "metadata": {}, "items": [*self.trials.values()]}
+        if kind == "pods" and name in self.pods:
+            return 200, self.pods[name]
         if name == "pods":
             return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [*map(self._pod, self.phases)]}
         if name == "log" and kind in self.logs:
@@ -74,17 +85,34 @@ class Cluster:
             return 200, {"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": self.events}
         return 404, "not found"
 
-    def _create(self, job: Manifest) -> tuple[int, Any]:
-        name = job["metadata"]["name"]
-        if errors := self.validate(job):
+    def _create(self, made: Manifest, kept: dict[str, Manifest]) -> tuple[int, Any]:
+        name = made["metadata"]["name"]
+        if errors := self.validate(made):
             return 422, errors[0]
-        if name in self.jobs:
-            return 409, f"trainjobs {name} already exists"
-        job["metadata"] |= {"namespace": "team", "creationTimestamp": NOW}
-        self.jobs[name] = job
-        self.created.append(json.loads(json.dumps(job)))
-        threading.Thread(target=self.play, args=(self, job), daemon=True).start()
-        return 201, job
+        if name in kept:
+            return 409, f"{made['kind']} {name} already exists"
+        made["metadata"] |= {"namespace": "team", "creationTimestamp": NOW}
+        kept[name] = made
+        self.created.append(json.loads(json.dumps(made)))
+        threading.Thread(target=self.play, args=(self, made), daemon=True).start()
+        return 201, made
+
+    def _delete(self, kept: dict[str, Manifest], name: str) -> Manifest:
+        self.deleted.append(name)
+        if kept is self.experiments:  # Katib makes an experiment the owner of its trials, and a trial of its TrainJob.
+            for trial in [*self.trials]:
+                self.trials.pop(trial)
+                self.jobs.pop(trial, None)
+        return kept.pop(name)
+
+    def _patch(self, kept: Manifest, operations: Any) -> None:
+        for operation in operations:  # RFC 6902, as far as it is used: adding a member.
+            assert operation["op"] == "add"
+            *way, last = operation["path"].strip("/").split("/")
+            target = kept
+            for part in way:
+                target = target[part]
+            target[last] = operation["value"]
 
     def _pod(self, name: str) -> Manifest:
         index = re.sub(r".*-(\d+)-x$", r"\1", name)
@@ -129,7 +157,7 @@ def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_DELETE = _handle
+        do_GET = do_POST = do_DELETE = do_PATCH = _handle
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -8,9 +8,9 @@ from mainspring.components.common.images import image
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def resolve_champion(target: str, examples_fingerprint: str = "", models_root: str = "") -> NamedTuple(
-    "Champion", champion_uri=str, baseline_uri=str, version=int
-):  # type: ignore[valid-type]
+def resolve_champion(
+    target: str, examples_fingerprint: str = "", models_root: str = "", warm_start: bool = False
+) -> NamedTuple("Champion", champion_uri=str, baseline_uri=str, version=int, parent_uri=str):  # type: ignore[valid-type]
     """Asks the target what it serves now. Switch caching off for this step: the answer changes.
 
     Args:
@@ -18,15 +18,20 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
         examples_fingerprint: From `ingest_examples`. If the champion was trained on these very examples, they are
             compared with the data before them, not with themselves: a repeated run gets the same baseline as the first.
         models_root: URI under which versions are published; empty: the local root's `models/`.
+        warm_start: Whether `train_model` is to begin with a served model.
 
     Returns:
         champion_uri: The published version that is served; empty if there is none.
         baseline_uri: The published version whose data is the baseline for these examples; empty if there is none.
         version: The served version; 0 if there is none.
+        parent_uri: For `train_model`: with `warm_start` the baseline's version, so that a repeated run begins where the
+            first one did; else empty, so that what is served does not decide whether training's result is reused.
     """
     from mainspring.components.deployment.resolve_champion import resolve_champion
 
-    return resolve_champion(target=target, examples_fingerprint=examples_fingerprint, models_root=models_root)
+    return resolve_champion(
+        target=target, examples_fingerprint=examples_fingerprint, models_root=models_root, warm_start=warm_start
+    )
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)

@@ -15,9 +15,13 @@ class Champion(NamedTuple):
     champion_uri: str
     baseline_uri: str
     version: int
+    parent_uri: str
+    """The model that a warm start begins with; empty where none is asked for."""
 
 
-def resolve_champion(target: str, examples_fingerprint: str = "", models_root: str = "") -> Champion:
+def resolve_champion(
+    target: str, examples_fingerprint: str = "", models_root: str = "", warm_start: bool = False
+) -> Champion:
     """Asks the target what it serves; a stopped endpoint still has its last version as champion.
 
     Args:
@@ -25,6 +29,8 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
         examples_fingerprint: The examples at hand. If the champion was trained on these very examples, the baseline is
             the one that they were compared with then.
         models_root: Where versions are published. A local endpoint itself knows where its version is.
+        warm_start: Whether training begins with a served model. It is the baseline's, not the champion's: a repeated
+            run then begins where the first one did, and not with what that one made of the very same rows.
 
     Raises:
         UserError: The target is malformed, or the version that it serves is no longer published.
@@ -32,7 +38,7 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
     found = serving_now.champion(targets.parse(target))
     if found is None:
         print(f"{target} serves nothing yet", flush=True)
-        return Champion("", "", 0)
+        return Champion("", "", 0, "")
     version, uri = found
     manifest = published_version(uri)
     if manifest is None:
@@ -41,7 +47,7 @@ def resolve_champion(target: str, examples_fingerprint: str = "", models_root: s
     if examples_fingerprint and manifest.examples_fingerprint == examples_fingerprint:
         baseline = _still_published(manifest.baseline)
     print(f"{target} serves version {version} ({uri}); baseline: {baseline or 'none'}", flush=True)
-    return Champion(uri, baseline, version)
+    return Champion(uri, baseline, version, baseline if warm_start else "")
 
 
 def _still_published(baseline: str) -> str:

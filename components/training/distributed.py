@@ -17,22 +17,12 @@ from typing import Any
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import cluster
+from mainspring.components.training.figures import Figures
 
 ORDER = "MAINSPRING_TRAINING"
 MODEL, REPORT, LOGS, METRICS = "model", "report.html", "logs", "metrics.json"
 RESULT = "result.json"
 """Written last: with it, the folder holds a finished training."""
-
-
-class Figures:
-    """Keeps the metrics that KFP's artifact would."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, float] = {}
-
-    def log_metric(self, metric: str, value: float) -> None:
-        """Records one figure."""
-        self.values[metric] = value
 
 
 def main() -> None:
@@ -68,6 +58,19 @@ def read_order(variables: Mapping[str, str]) -> dict[str, Any]:
     if missing:
         raise UserError(f"{ORDER}: {', '.join(missing)} missing")
     return order
+
+
+def check_reachable(name: str, uri: str) -> None:
+    """Refuses a URI that a TrainJob's pods could not read or write.
+
+    Raises:
+        UserError: It is neither in a bucket nor a path.
+    """
+    if "://" in uri and not buckets.is_bucket(uri) and not uri.startswith("file://"):
+        raise UserError(
+            f"{name}: {uri} cannot be reached by a TrainJob's workers, which read and write gs:// and s3://; run the "
+            "pipeline with such a root"
+        )
 
 
 def is_finished(output: str) -> bool:

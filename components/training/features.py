@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE
+from mainspring.components.training.spelling import suggestion
 
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
@@ -81,13 +81,6 @@ def select_features(
     if not features:
         raise UserError("exclude: no feature is left to train on; exclude fewer columns, or widen the schema")
     return features
-
-
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Returns ` (did you mean 'x'?)`, or the known names where none is close."""
-    names = list(known)
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(sorted(names)[:20])}"
 
 
 def _feature(proto: schema_pb2.Feature, columns: dict[str, str]) -> Feature:

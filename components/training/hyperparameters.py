@@ -10,7 +10,7 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import TASKS
-from mainspring.components.training.features import suggestion
+from mainspring.components.training.spelling import suggestion
 
 MAX_LAYERS = 16
 MAX_WIDTH = 16384
@@ -122,17 +122,6 @@ def checked_seconds(name: str, value: Any) -> float:
         UserError: It is no number above 0.
     """
     return _number(name, value, 0 < _as_float(value) < float("inf"), "of seconds, above 0")
-
-
-def checked_parent(parent_uri: str, warm_start: bool) -> str:
-    """Returns the URI of the model to start from; empty for a cold start.
-
-    Raises:
-        UserError: A warm start is asked for, but not from what.
-    """
-    if warm_start and not parent_uri:
-        raise UserError("warm_start: there is no model to start from; give the champion's parent_uri")
-    return parent_uri if warm_start else ""
 
 
 def checked_class_weights(

@@ -1,4 +1,4 @@
-"""Tuning on a cluster: a Katib Experiment whose trials run this package's image, and what it found.
+"""Tuning on a cluster: a Katib Experiment whose trials are TrainJobs of one worker, and what it found.
 
 `python -m mainspring.components.training.katib experiment …` prints the object, to review and apply; `… best` reads the
 object as the cluster has it and prints the hyperparameters that `train_model` takes; `… trial` is what a trial's pod
@@ -12,65 +12,91 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote, unquote
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
+from mainspring.components.training import pools
+from mainspring.components.training.pools import Pool
 from mainspring.components.training.search import Dimension, nested, read_space
 
 METRIC = "eval_loss"
-CONTAINER = "training"
-USER = 65532
-"""The images' own, who may do nothing else."""
+CONTAINER = "node"
+"""Trainer's name of the container that trains."""
+ALGORITHM = "tpe"
+QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PLAIN = "[], ."
+"""What a choice keeps as it is; the rest is percent-encoded: Katib puts values into a trial's JSON without quoting."""
+MODULE = "mainspring.components.training.katib"
 
 
-def experiment(
-    name: str, image: str, order: Mapping[str, Any], space: str, fixed: str, count: int, parallel: int
-) -> dict[str, Any]:
-    """Returns the Experiment, `kubeflow.org/v1beta1`.
+@dataclass(frozen=True)
+class Tuning:
+    """What is searched, on what, and where."""
 
-    Args:
-        name: Of the object.
-        image: The training image.
-        order: What every trial trains on: `examples` and `schema` (URIs that a pod can read), `label`, and so on.
-        space: As `search.read_space` takes it.
-        fixed: JSON of hyperparameters that are not searched.
-        count: Trials.
-        parallel: Trials at a time.
+    name: str
+    """Of the object."""
+    order: Mapping[str, Any]
+    """What every trial trains on: `examples` and `schema` (URIs that a pod can read), `label`, and so on."""
+    space: tuple[Dimension, ...]
+    fixed: Mapping[str, Any]
+    """Hyperparameters that are not searched."""
+    count: int
+    """Trials."""
+    parallel: int
+    """Trials at a time."""
+    runtime: str
+    """A training runtime."""
+    seed: int = 20131
+    """Of the search."""
+    image: str = ""
+    """The trials' image; empty: the runtime's."""
+    pool: Pool | None = None
+    """None: the runtime's."""
+    queue: str = ""
+    """Kueue's local queue."""
 
-    Raises:
-        UserError: The space or a hyperparameter is wrong.
-    """
-    dimensions = read_space(space)
-    hyper.checked(fixed)
-    given = [f"--set={one.name}=${{trialParameters.{_reference(one)}}}" for one in dimensions]
-    module = "mainspring.components.training.katib"
-    command = ["python", "-m", module, "trial", f"--order={json.dumps(order)}", f"--fixed={fixed or '{}'}", *given]
+
+def experiment(tuning: Tuning) -> dict[str, Any]:
+    """Returns the Experiment, `kubeflow.org/v1beta1`."""
+    trial_parameters = [{"name": _reference(one), "reference": _reference(one)} for one in tuning.space]
     return {
         "apiVersion": "kubeflow.org/v1beta1",
         "kind": "Experiment",
-        "metadata": {"name": name},
+        "metadata": {"name": tuning.name, "labels": {"app.kubernetes.io/part-of": "mainspring"}},
         "spec": {
             "objective": {
                 "type": "minimize",
                 "objectiveMetricName": METRIC,
                 "metricStrategies": [{"name": METRIC, "value": "min"}],
             },
-            "algorithm": {"algorithmName": "tpe"},
-            "maxTrialCount": count,
-            "parallelTrialCount": min(parallel, count),
-            "maxFailedTrialCount": count // 2,
-            "parameters": [_parameter(one) for one in dimensions],
+            "algorithm": {
+                "algorithmName": ALGORITHM,
+                "algorithmSettings": [{"name": "random_state", "value": str(tuning.seed)}],
+            },
+            "maxTrialCount": tuning.count,
+            "parallelTrialCount": min(tuning.parallel, tuning.count),
+            "maxFailedTrialCount": tuning.count // 2,
+            "parameters": [_parameter(one) for one in tuning.space],
             "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
             "trialTemplate": {
                 "primaryContainerName": CONTAINER,
-                "trialParameters": [{"name": _reference(one), "reference": _reference(one)} for one in dimensions],
-                "trialSpec": _job(image, command),
+                # A trial's TrainJob stays until the Experiment goes: its state and its log are what a trial came to.
+                "retain": True,
+                "trialParameters": trial_parameters,
+                "trialSpec": _train_job(tuning),
             },
         },
     }
+
+
+def values_of(assigned: Mapping[str, str], space: Sequence[Dimension]) -> dict[str, Any]:
+    """Returns hyperparameters by name from what Katib assigned to a trial."""
+    return _typed({one.name: assigned[_reference(one)] for one in space if _reference(one) in assigned})
 
 
 def best(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,10 +110,10 @@ def best(found: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         trial = found.get("status", {}).get("currentOptimalTrial", {})
-        command = found["spec"]["trialTemplate"]["trialSpec"]["spec"]["template"]["spec"]["containers"][0]["command"]
+        command = found["spec"]["trialTemplate"]["trialSpec"]["spec"]["trainer"]["command"]
         fixed = next(part.removeprefix("--fixed=") for part in command if part.startswith("--fixed="))
         names = dict(_split(part.removeprefix("--set=")) for part in command if part.startswith("--set="))
-    except (KeyError, IndexError, TypeError, StopIteration) as error:
+    except (KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
         raise UserError("experiment: is none that `mainspring tuning katib` wrote") from error
     assigned = {given["name"]: given["value"] for given in trial.get("parameterAssignments") or []}
     if not assigned:
@@ -121,7 +147,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = argparse.ArgumentParser(prog="katib")
     commands = parser.add_subparsers(dest="command", required=True)
     made = commands.add_parser("experiment")
-    for name in ("name", "image", "order", "space", "fixed"):
+    for name in ("name", "image", "order", "space", "fixed", "runtime"):
         made.add_argument(f"--{name}", default="")
     made.add_argument("--count", type=int, default=20)
     made.add_argument("--parallel", type=int, default=3)
@@ -132,9 +158,10 @@ def main(arguments: Sequence[str]) -> None:
     trial.add_argument("--set", action="append", default=[], dest="values")
     given = parser.parse_args(arguments)
     if given.command == "experiment":
-        order = json.loads(given.order)
-        made_of = (given.space, given.fixed, given.count, given.parallel)
-        print(json.dumps(experiment(given.name, given.image, order, *made_of), indent=2))
+        fixed = hyper.as_mapping(given.fixed)
+        hyper.checked(fixed)
+        asked = (json.loads(given.order), read_space(given.space), fixed, given.count, given.parallel, given.runtime)
+        print(json.dumps(experiment(Tuning(given.name, *asked, image=given.image)), indent=2))
     elif given.command == "best":
         print(json.dumps(best(_object(sys.stdin.read()))))
     else:
@@ -144,33 +171,34 @@ def main(arguments: Sequence[str]) -> None:
 def _parameter(dimension: Dimension) -> dict[str, Any]:
     name = _reference(dimension)
     if dimension.choices:
-        listed = [json.dumps(choice) for choice in dimension.choices]
+        listed = [quote(json.dumps(choice), safe=PLAIN) for choice in dimension.choices]
         return {"name": name, "parameterType": "categorical", "feasibleSpace": {"list": listed}}
     space = {"min": str(dimension.low), "max": str(dimension.high)}
     space |= {"step": str(dimension.step)} if dimension.step else {}
-    space |= {"distribution": "logUniform"} if dimension.log else {}
+    space |= {"distribution": "logUniform" if dimension.log else "uniform"}
     return {"name": name, "parameterType": "int" if dimension.is_integer else "double", "feasibleSpace": space}
 
 
-def _job(image: str, command: list[str]) -> dict[str, Any]:
-    pod = {
-        "restartPolicy": "Never",
-        "securityContext": {"runAsNonRoot": True, "runAsUser": USER, "seccompProfile": {"type": "RuntimeDefault"}},
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": image,
-                "command": command,
-                "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
-            }
+def _train_job(tuning: Tuning) -> dict[str, Any]:
+    given = [f"--set={one.name}=${{trialParameters.{_reference(one)}}}" for one in tuning.space]
+    trainer: dict[str, Any] = {
+        "numNodes": 1,
+        "command": [
+            *("python3", "-m", MODULE, "trial", f"--order={json.dumps(tuning.order)}"),
+            *(f"--fixed={json.dumps(tuning.fixed)}", *given),
         ],
     }
-    # A mesh's sidecar would keep the pod running after its training has ended.
-    metadata = {"annotations": {"sidecar.istio.io/inject": "false"}}
+    if tuning.image:
+        trainer["image"] = tuning.image
+    if tuning.pool:
+        trainer["resourcesPerNode"] = {"requests": tuning.pool.resources, "limits": tuning.pool.resources}
+    spec = {"runtimeRef": {"name": tuning.runtime, "kind": "ClusterTrainingRuntime"}, "trainer": trainer}
+    patches = pools.patches(tuning.pool)
     return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "spec": {"backoffLimit": 1, "template": {"metadata": metadata, "spec": pod}},
+        "apiVersion": "trainer.kubeflow.org/v1alpha1",
+        "kind": "TrainJob",
+        **({"metadata": {"labels": {QUEUE_LABEL: tuning.queue}}} if tuning.queue else {}),
+        "spec": spec | ({"runtimePatches": patches} if patches else {}),
     }
 
 
@@ -184,14 +212,8 @@ def _split(assignment: str) -> tuple[str, str]:
 
 
 def _typed(values: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the values as JSON reads them; a word that is no JSON is text."""
-    typed: dict[str, Any] = {}
-    for name, text in values.items():
-        try:
-            typed[name] = json.loads(text)
-        except ValueError:
-            typed[name] = text
-    return nested(typed)
+    """Returns the values as JSON reads them."""
+    return nested({name: json.loads(unquote(text)) for name, text in values.items()})
 
 
 def _object(text: str) -> dict[str, Any]:

@@ -37,6 +37,8 @@ from mainspring.components.training.warm_start import Champion
 
 KNOWN_CELL_ROWS = 2
 """A cross's cell with fewer rows in train is unknown."""
+JUDGED_CELLS = 2_000_000
+"""Of an eval of more rows times columns than that, training is judged on a sample; `evaluate_model` judges on all."""
 ARROW_TYPES = {"int64": pa.int64(), "double": pa.float64(), "string": pa.string()}
 
 
@@ -130,7 +132,7 @@ def prepare(
         raise UserError(f"examples: train has {train.rows:,} rows, not {rows:,} as its manifest says; ingest it again")
     _say_left_out("train", train)
     label = describe_label(examples.label, examples.manifest.columns[examples.label], train.labels, task)
-    evaluation = _judging_rows(examples, label, most, settings.seed)
+    evaluation = _judging_rows(examples, label, max(JUDGED_CELLS // len(examples.columns), 1), settings.seed)
     print(
         f"{label.task} of {label.name!r}: {train.labelled_rows:,} train and {len(evaluation):,} eval rows, "
         f"{len(examples.features)} features",
@@ -156,6 +158,8 @@ def prepare(
         own = own[: train.labelled_rows // shard.count]
         blocks = Blocks(layout, (len(own),), own, ())
     else:
+        del sample, raw  # What was learned from is not to be held beside what is trained on.
+        train.sample.clear()
         own_rows = train.labelled_rows // shard.count
         print(f"train does not stay in memory: {own_rows:,} encoded rows go to {scratch}", flush=True)
         parts = _own_rows(_labelled_batches(examples), shard, own_rows)

@@ -25,6 +25,7 @@ RESERVED = 2
 
 MAX_DEVIATIONS = 10.0
 """Standardised values are cut off here, so that one absurd value cannot dominate."""
+ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -189,7 +190,8 @@ class Encoder(tf.Module):
 def encoding(encoder: Encoder) -> Callable[[RawColumns], dict[str, np.ndarray]]:
     """Returns a function that encodes a part of a split with the encoder's own graph.
 
-    Each distinct category of the part is looked up once.
+    Each distinct category of the part is looked up once. The graph is given few rows at a time: what it holds between
+    its operations is several times as large as what comes out.
     """
     assemble = tf.function(
         encoder.assemble,
@@ -205,8 +207,13 @@ def encoding(encoder: Encoder) -> Callable[[RawColumns], dict[str, np.ndarray]]:
         for place, column in enumerate(columns.categories):
             values = tf.constant(column.dictionary.to_pylist() or [""])
             categories[:, place] = encoder.look_up(place, values).numpy()[column.indices.to_numpy()]
-        encoded = assemble(tf.constant(columns.numbers), tf.constant(categories))
-        return {name: tensor.numpy() for name, tensor in encoded.items()}
+        ids = np.empty((len(categories), len(encoder.sizes)), np.int32)
+        numbers = np.empty((len(categories), 2 * len(encoder.statistics.numeric)), np.float32)
+        for start in range(0, len(categories), ROWS_AT_ONCE):
+            some = slice(start, start + ROWS_AT_ONCE)
+            encoded = assemble(tf.constant(columns.numbers[some]), tf.constant(categories[some]))
+            ids[some], numbers[some] = encoded["ids"].numpy(), encoded["numbers"].numpy()
+        return {"ids": ids, "numbers": numbers}
 
     return encode
 

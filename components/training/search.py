@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-import optuna
+from typing import TYPE_CHECKING, Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.features import suggestion
+from mainspring.components.training.spelling import suggestion
+
+if TYPE_CHECKING:  # What is searched is said where nothing searches, too: on a cluster, Katib does.
+    import optuna
 
 DEFAULT_SPACE = (
     '{"learning_rate": {"low": 0.0003, "high": 0.01, "log": true}, "dropout": {"low": 0.0, "high": 0.4}, '

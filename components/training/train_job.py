@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import ERROR_PREFIX, RetriableError, UserError
+from mainspring.components.training import ownership, pools
 from mainspring.components.training.distributed import ORDER
 from mainspring.components.training.patience import persistently, reason, status
+from mainspring.components.training.pools import Pool
+from mainspring.components.training.refusals import AlreadyThereError, told
 
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 COMPLETE, FAILED = "Complete", "Failed"
@@ -18,19 +22,8 @@ CHIEF = "node-0"
 GRACE_SECONDS = 600
 """How long past the job's own deadline its controller may take to say so."""
 LAST_LINES = 5
-REFUSED = (400, 422)
 NOTHING_YET = (400, 404)
 """A pod that is only starting has no log, and one that was replaced has none any more."""
-
-
-@dataclass(frozen=True)
-class Pool:
-    """Where a job's pods go, and what each gets."""
-
-    resources: dict[str, str]
-    """By Kubernetes' names; requests and limits alike."""
-    selectors: dict[str, str]
-    tolerations: tuple[dict[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -50,10 +43,6 @@ class Request:
     """Kueue's local queue; empty: the namespace's default, if there is one."""
     seconds: int = 86400
     """Until the job is ended."""
-
-
-class _ExistsError(Exception):
-    """There is a job of that name."""
 
 
 def connect(namespace: str = "") -> Any:
@@ -79,20 +68,28 @@ def submit(client: Any, request: Request) -> None:
         UserError: The runtime or Trainer is missing, the account may not, or the job is refused.
         RetriableError: The API did not answer in minutes.
     """
-    where = f"TrainJob {client.backend.namespace}/{request.name}"
-    runtime = _told(lambda: client.get_runtime(request.runtime), client, request)
+    namespace = client.backend.namespace
+    where = f"TrainJob {namespace}/{request.name}"
+    missing = (
+        f"there is no training runtime {request.runtime}, or no Kubeflow Trainer in this cluster; apply manifests/ "
+        "(mainspring-tensorflow, -gpu, -tpu) or name another runtime"
+    )
+    runtime = told(lambda: client.get_runtime(request.runtime), "TrainJob", namespace, missing)
     trainer, options = _trainer(request), _options(request)
     for _ in range(3):
         try:
-            _told(lambda: client.train(runtime=runtime, trainer=trainer, options=options), client, request)
+            told(
+                lambda: client.train(runtime=runtime, trainer=trainer, options=options), "TrainJob", namespace, missing
+            )
             print(f"submitted {where}: {request.nodes} workers on {request.runtime}", flush=True)
-            return
-        except _ExistsError:
+        except AlreadyThereError:
             # The step's own: from a try before this one, or from a request whose answer was lost.
-            if persistently(lambda: client.get_job(request.name)).status != FAILED:
-                print(f"{where} is under way already", flush=True)
-                return
-            remove(client, request.name)
+            if persistently(lambda: client.get_job(request.name)).status == FAILED:
+                remove(client, request.name)
+                continue
+            print(f"{where} is under way already", flush=True)
+        _give_to_the_run(client, request.name)
+        return
     raise RetriableError(f"{where}: the failed one of that name does not go away; delete it")
 
 
@@ -129,37 +126,20 @@ def remove(client: Any, name: str, longest: float = 60.0) -> None:
         time.sleep(0.2)
 
 
-def _told(call: Callable[[], Any], client: Any, request: Request) -> Any:
-    """Does a call persistently, and says in one line why it cannot be done."""
+def _give_to_the_run(client: Any, name: str) -> None:
+    """Makes a job the run's, for a run that is deleted; the SDK has no way to say so when it submits one."""
+    from kubeflow.trainer.constants import constants
+
+    backend = client.backend
+    owner = ownership.owner_reference(backend.core_api, backend.namespace, os.environ)
+    if owner is None:
+        return
+    change = [{"op": "add", "path": "/metadata/ownerReferences", "value": [owner]}]
+    place = (constants.GROUP, constants.VERSION, backend.namespace, constants.TRAINJOB_PLURAL, name)
     try:
-        return persistently(call)
+        persistently(lambda: backend.custom_api.patch_namespaced_custom_object(*place, change))
     except Exception as error:
-        found, where = status(error), f"namespace {client.backend.namespace}"
-        if found == 409:
-            raise _ExistsError from error
-        if found == 403:
-            raise UserError(
-                f"{where}: this account may not do what a TrainJob needs ({_answer(error)}); "
-                "manifests/base/runner-role.yaml holds the Role"
-            ) from error
-        if found == 404:
-            raise UserError(
-                f"there is no training runtime {request.runtime}, or no Kubeflow Trainer in this cluster; apply "
-                "manifests/ (mainspring-tensorflow, -gpu, -tpu) or name another runtime"
-            ) from error
-        if found in REFUSED:
-            raise UserError(f"{where}: the TrainJob is refused: {_answer(error)}") from error
-        raise RetriableError(f"{where}: the Kubernetes API does not answer: {reason(error)}") from error
-
-
-def _answer(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause and not getattr(cause, "body", None):
-        cause = cause.__cause__
-    try:
-        return str(json.loads(getattr(cause, "body", ""))["message"])[:400]
-    except (ValueError, KeyError, TypeError):
-        return reason(error)
+        print(f"TrainJob {name} outlives this run if that is deleted: {reason(error)}", flush=True)
 
 
 def _trainer(request: Request) -> Any:
@@ -179,15 +159,14 @@ def _options(request: Request) -> list[Any]:
 
     labels = {"app.kubernetes.io/part-of": "mainspring"} | ({QUEUE_LABEL: request.queue} if request.queue else {})
     chosen = [Name(request.name), options.Labels(labels), options.ActiveDeadlineSeconds(request.seconds)]
-    if request.pool and (request.pool.selectors or request.pool.tolerations):
-        pod = options.PodSpecPatch(
-            node_selector=request.pool.selectors or None, tolerations=[*request.pool.tolerations] or None
-        )
-        job = options.JobTemplatePatch(spec=options.JobSpecPatch(template=options.PodTemplatePatch(spec=pod)))
-        jobs = options.JobSetSpecPatch(replicated_jobs=[options.ReplicatedJobPatch(name="node", template=job)])
-        template = options.JobSetTemplatePatch(spec=jobs)
-        chosen.append(options.RuntimePatch(options.TrainingRuntimeSpecPatch(template=template)))
-    return chosen
+    return [*chosen, _patched(pools.patches(request.pool))]
+
+
+def _patched(patches: list[dict[str, Any]]) -> Callable[..., None]:
+    def option(job_spec: dict[str, Any], trainer: object, backend: object) -> None:
+        job_spec.setdefault("spec", {}).setdefault("runtimePatches", []).extend(patches)
+
+    return option
 
 
 class _Shown:

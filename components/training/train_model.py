@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when it is imported.
 
@@ -18,6 +18,7 @@ from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.checkpoints import Checkpoints
 from mainspring.components.training.context import Folders
 from mainspring.components.training.devices import Hardware, choose_hardware
+from mainspring.components.training.figures import Metrics
 from mainspring.components.training.hyperparameters import Hyperparameters
 from mainspring.components.training.interruption import noticing_termination
 from mainspring.components.training.modules import Module, load_module
@@ -28,13 +29,6 @@ from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.training_report import training_page
 from mainspring.components.training.warm_start import read_champion
 from mainspring.components.training.watching import Epoch
-
-
-class Metrics(Protocol):
-    """What is used of KFP's Metrics artifact."""
-
-    def log_metric(self, metric: str, value: float) -> None:
-        """Records one figure."""
 
 
 @dataclass(frozen=True)
@@ -103,12 +97,13 @@ def train_model(
     checked = hyper.checked(hyperparameters, **settings)
     task = hyper.checked_task(task)
     hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
-    champion_uri = hyper.checked_parent(parent_uri, warm_start)
     hardware = choose_hardware(accelerator, precision)
     print(f"training on {hardware.description}", flush=True)
     own = load_module(module) if module else None
     opened = open_examples(buckets.local_copy(examples), buckets.local_copy(schema), label, exclude)
-    champion = read_champion(champion_uri) if champion_uri else None
+    if warm_start and not parent_uri:
+        print("cold start: there is no champion to begin with yet", flush=True)
+    champion = read_champion(parent_uri) if warm_start and parent_uri else None
     outputs = Outputs(storage.as_path(model), Path(report), Path(logs) if logs else None, metrics)
     with scratch_folder() as scratch:
         shard = Shard(hardware.worker, hardware.workers)

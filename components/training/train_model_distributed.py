@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import json
 import shutil
-import signal
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import distributed, train_job
-from mainspring.components.training.train_job import Pool, Request
+from mainspring.components.training import hyperparameters as hyper
+from mainspring.components.training.cancelling import removing_when_cancelled
+from mainspring.components.training.figures import Metrics
+from mainspring.components.training.pools import read_pool
+from mainspring.components.training.train_job import Request
 
 MOST_NODES = 1024
-CANCELLED_STATUS = 128 + signal.SIGTERM
-
-
-class Metrics(Protocol):
-    """What is used of KFP's Metrics artifact."""
-
-    def log_metric(self, metric: str, value: float) -> None:
-        """Records one figure."""
 
 
 @dataclass(frozen=True)
@@ -106,14 +98,14 @@ def train_model_distributed(
     if timeout < 1:
         raise UserError(f"timeout is {timeout}; it must be 1 s or more")
     for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
-        _check_reachable(name, uri)
+        distributed.check_reachable(name, uri)
     output = f"{model_uri.rstrip('/')}-trainjob"
     order = {
         "examples": examples,
         "schema": schema,
         "label": label,
         "output": output,
-        "hyperparameters": _hyperparameters(hyperparameters),
+        "hyperparameters": hyper.as_mapping(hyperparameters),
         "task": task,
         "exclude": list(exclude),
         "module": module,
@@ -128,62 +120,21 @@ def train_model_distributed(
         runtime=runtime,
         nodes=nodes,
         order={name: value for name, value in order.items() if value},
-        pool=_pool(pool) if pool else None,
+        pool=read_pool(pool),
         image=image,
         queue=queue,
         seconds=timeout,
     )
     client = train_job.connect(namespace)
-    with _removing_when_cancelled(client, request.name):
+    with removing_when_cancelled(
+        f"TrainJob {request.name}", lambda: train_job.remove(client, request.name, longest=20)
+    ):
         if not distributed.is_finished(output):
             train_job.submit(client, request)
             train_job.follow(client, request, pause)
         fingerprint = _bring_home(output, Outputs(Path(model), Path(report), Path(logs), metrics))
         train_job.remove(client, request.name)
     return fingerprint
-
-
-def _check_reachable(name: str, uri: str) -> None:
-    if "://" in uri and not buckets.is_bucket(uri) and not uri.startswith("file://"):
-        raise UserError(
-            f"{name}: {uri} cannot be reached by a TrainJob's workers, which read and write gs:// and s3://; run the "
-            "pipeline with such a root"
-        )
-
-
-def _hyperparameters(text: str) -> dict[str, Any]:
-    try:
-        found = json.loads(text) if text else {}
-    except ValueError as error:
-        raise UserError(f"hyperparameters: must be a JSON object: {error}") from error
-    if not isinstance(found, dict):
-        raise UserError("hyperparameters: must be a JSON object")
-    return found
-
-
-def _pool(text: str) -> Pool:
-    try:
-        fields = json.loads(text)
-        return Pool(dict(fields["resources"]), dict(fields["selectors"]), tuple(fields["tolerations"]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError("pool: must be what `accelerators.pool(…)` returned") from error
-
-
-@contextlib.contextmanager
-def _removing_when_cancelled(client: Any, name: str) -> Iterator[None]:
-    def cancel(*_: Any) -> None:
-        raise SystemExit(CANCELLED_STATUS)
-
-    previous = signal.signal(signal.SIGTERM, cancel)
-    try:
-        yield
-    except (SystemExit, KeyboardInterrupt):
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        print(f"cancelled: removing TrainJob {name}", flush=True)
-        train_job.remove(client, name, longest=20)
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _bring_home(output: str, outputs: Outputs) -> str:

@@ -6,13 +6,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import optuna
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
+from mainspring.components.training.figures import Metrics
 from mainspring.components.training.search import Dimension, nested, read_space
 from mainspring.components.training.trials import TrialFailed, Workers
 from mainspring.components.training.tuning_report import Trial, tuning_page
@@ -22,13 +23,6 @@ MAX_PARALLEL = 256
 PROCESSORS_PER_TRIAL = 2
 TRIALS_WITHOUT_PRUNING = 4
 """So many are trained to their end before any is cut short, to have something to compare with."""
-
-
-class Metrics(Protocol):
-    """What is used of KFP's Metrics artifact."""
-
-    def log_metric(self, metric: str, value: float) -> None:
-        """Records one figure."""
 
 
 def tune_model(

@@ -28,7 +28,7 @@ class Trial:
     eval_loss: float
     """The best epoch's; NaN where there was none."""
     metric: float
-    epochs: int
+    epochs: int | None
     seconds: float
     error: str
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 import statistics
 import subprocess
 import sys
@@ -64,14 +63,14 @@ def _print(figure: str, value: float, wanted: float, is_met: bool) -> None:
 
 
 def _repeated(examples: Path, factor: int, target: Path) -> Path:
-    """Copies an examples artifact, each of train's files `factor` times over as further spans."""
-    shutil.copytree(examples / "eval", target / "eval")
-    (target / "train").mkdir()
-    for file in (examples / "train").glob("*.parquet"):
-        for copy in range(factor):
-            (target / "train" / f"{file.stem}-{copy}.parquet").symlink_to(file.resolve())
+    """Copies an examples artifact, each file `factor` times over as further spans."""
     manifest = json.loads((examples / "manifest.json").read_text())
-    manifest["rows"]["train"] *= factor
+    for split in manifest["rows"]:
+        (target / split).mkdir(parents=True)
+        for file in (examples / split).glob("*.parquet"):
+            for copy in range(factor):
+                (target / split / f"{file.stem}-{copy}.parquet").symlink_to(file.resolve())
+        manifest["rows"][split] *= factor
     (target / "manifest.json").write_text(json.dumps(manifest))
     return target
 

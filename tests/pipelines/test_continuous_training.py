@@ -109,17 +109,23 @@ def test_the_next_month_makes_a_challenger_that_is_judged_against_the_champion(
     loop: Loop, first: dict[str, Any]
 ) -> None:
     port = loop.endpoint()["port"]
-    summary = loop.run(4)
+    summary = loop.run(4, "-p", "warm_start=true")
     assert summary["tasks"]["validate-examples"]["outputs"]["valid"] is True
+    champion = first["tasks"]["deploy-model"]["outputs"]["version_uri"]
+    model = Path(summary["tasks"]["train-model"]["outputs"]["model"]["uri"])
+    assert json.loads((model / "manifest.json").read_text())["parent"] == champion
     folder = Path(summary["tasks"]["evaluate-model"]["outputs"]["evaluation"]["uri"])
     evaluation = json.loads((folder / "evaluation.json").read_text())
-    assert evaluation["champion_uri"] == first["tasks"]["deploy-model"]["outputs"]["version_uri"]
+    assert evaluation["champion_uri"] == champion
     assert evaluation["metrics"]["champion"]["auc"] > 0.6
     if evaluation["blessed"]:
         assert (summary["status"], loop.endpoint()["version"]) == ("succeeded", 2)
     else:
         assert (summary["status"], loop.endpoint()["version"]) == ("refused", 1)
     assert loop.endpoint()["port"] == port
+    # The champion may be another one now; what a warm start begins with is what it was.
+    again = loop.run(4, "-p", "warm_start=true")
+    assert again["tasks"]["train-model"]["state"] == "cached"
 
 
 def test_poisoned_data_are_refused_with_every_reason_and_the_champion_keeps_answering(

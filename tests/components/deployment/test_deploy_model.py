@@ -94,24 +94,31 @@ def served(root, fake_model, judged):
 
 
 def test_a_target_that_serves_nothing_has_no_champion(root):
-    assert resolve_champion("local://flights", "sha256:x") == ("", "", 0)
+    assert resolve_champion("local://flights", "sha256:x") == ("", "", 0, "")
 
 
 def test_a_stopped_endpoints_last_version_is_the_champion_and_the_baseline(served):
     uri = served("a")
-    assert resolve_champion("local://flights", "sha256:examples-of-july") == (uri, uri, 1)
+    assert resolve_champion("local://flights", "sha256:examples-of-july") == (uri, uri, 1, "")
 
 
 def test_a_repeated_run_gets_the_baseline_of_the_first(served):
     first = served("a")
     second = served("b", baseline=first)
-    assert resolve_champion("local://flights", "sha256:examples-b") == (second, first, 2)
-    assert resolve_champion("local://flights", "sha256:examples-a") == (second, second, 2)
+    assert resolve_champion("local://flights", "sha256:examples-b") == (second, first, 2, "")
+    assert resolve_champion("local://flights", "sha256:examples-a") == (second, second, 2, "")
+
+
+def test_a_repeated_run_starts_warm_where_the_first_one_did(served):
+    first = served("a")
+    served("b", baseline=first)
+    assert resolve_champion("local://flights", "sha256:examples-b", warm_start=True).parent_uri == first
+    assert resolve_champion("local://flights", "sha256:of-a-month-later", warm_start=True).version == 2
 
 
 def test_a_repeated_first_run_has_no_baseline(served):
     uri = served("a")
-    assert resolve_champion("local://flights", "sha256:examples-a") == (uri, "", 1)
+    assert resolve_champion("local://flights", "sha256:examples-a") == (uri, "", 1, "")
 
 
 def test_a_champion_whose_folder_is_gone_is_said(served):

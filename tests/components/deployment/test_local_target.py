@@ -137,6 +137,7 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_sam
         deployed.version_uri,
         deployed_a.version_uri,
         deployed.version,
+        "",
     )
 
 
@@ -164,7 +165,7 @@ def test_a_first_version_that_cannot_be_served_leaves_no_endpoint_and_no_process
         deploy_model(str(saved_models / "unusable"), *judged("unusable"), "local://hopeless")
     assert servers_of(root) == before
     assert "hopeless" not in [endpoint.name for endpoint in local_target.list_endpoints()]
-    assert resolve_champion.resolve_champion("local://hopeless") == ("", "", 0)
+    assert resolve_champion.resolve_champion("local://hopeless") == ("", "", 0, "")
 
 
 def test_stop_and_start_bring_the_same_version_back_on_the_same_port(root, champion):

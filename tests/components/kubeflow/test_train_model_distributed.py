@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -192,6 +193,50 @@ def test_a_step_that_is_tried_again_takes_its_own_job_over(cluster: Cluster, tra
     assert len(cluster.created) == 1
 
 
+def test_a_job_belongs_to_the_run_and_goes_with_it(
+    cluster: Cluster, train: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = {"apiVersion": "argoproj.io/v1alpha1", "kind": "Workflow", "name": "weekly-x7", "uid": "u-run"}
+    pod = {"name": "weekly-x7-step", "uid": "u-pod", "ownerReferences": [run | {"controller": True}]}
+    cluster.pods = {"weekly-x7-step": {"apiVersion": "v1", "kind": "Pod", "metadata": pod}}
+    monkeypatch.setenv("KFP_POD_NAME", "weekly-x7-step")
+    monkeypatch.setenv("KFP_POD_UID", "u-pod")
+    owners: list[Any] = []
+
+    def note(cluster: Cluster, job: dict[str, Any]) -> None:
+        deadline = time.monotonic() + 30
+        while "ownerReferences" not in job["metadata"] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        owners.append(job["metadata"].get("ownerReferences"))
+        assert validate({name: part for name, part in job.items() if name != "status"}) == []
+        succeed(cluster, job)
+
+    cluster.play = note
+
+    assert train() == "sha256:1"
+
+    assert owners == [[run]]
+
+
+@pytest.mark.parametrize("fault", [("GET", "/pods/", 403), ("PATCH", "/trainjobs/", 403)])
+def test_a_job_that_cannot_be_given_to_the_run_trains_and_says_so(
+    cluster: Cluster,
+    train: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    fault: tuple[str, str, int],
+) -> None:
+    cluster.pods = {"step": {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "step", "uid": "u-pod"}}}
+    monkeypatch.setenv("KFP_POD_NAME", "step")
+    monkeypatch.setenv("KFP_POD_UID", "u-pod")
+    cluster.faults = [fault]
+
+    assert train() == "sha256:1"
+
+    assert cluster.faults == []
+    assert re.search("deleting the run will not stop it|outlives this run", capsys.readouterr().out)
+
+
 def killed_while_it_waits(cluster: Cluster, train: Callable[..., str], number: signal.Signals) -> str:
     """Runs a training in a child process and ends it by a signal once its job is there; returns the job's name."""
     child = os.fork()
@@ -240,7 +285,7 @@ def test_a_failed_job_of_an_earlier_try_is_replaced(cluster: Cluster, train: Cal
         ({"nodes": 0}, [], "nodes is 0"),
         ({"timeout": 0}, [], "timeout is 0"),
         ({"pool": "l4"}, [], "pool: must be what"),
-        ({"hyperparameters": "[1]"}, [], "hyperparameters: must be a JSON object"),
+        ({"hyperparameters": "[1]"}, [], "is no JSON object; give one"),
         ({"model_uri": "minio://mlpipeline/v2/model"}, [], "model: minio://mlpipeline/v2/model cannot be reached"),
         ({"runtime": "torch"}, [], "there is no training runtime torch, or no Kubeflow Trainer"),
         ({}, [("POST", "/trainjobs", 403)], "manifests/base/runner-role.yaml holds the Role"),

@@ -45,9 +45,15 @@ def test_weights_that_do_not_fit_start_cold_and_the_rest_warm(
     assert f"cold start, not from {binary.folder}: its features are others (size)" in capsys.readouterr().out
 
 
-def test_a_warm_start_from_nothing_is_refused(train: Train, binary_examples: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"warm_start: there is no model to start from; give the champion's parent_uri"):
-        train(binary_examples, label="good", warm_start=True)
+def test_a_warm_start_before_the_first_champion_is_a_cold_one(
+    train: Train, binary: Trained, binary_examples: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = train(binary_examples, label="good", max_epochs=8, warm_start=True)
+    assert "cold start: there is no champion to begin with yet" in capsys.readouterr().out
+    assert first.metrics == binary.metrics
+
+
+def test_a_warm_start_from_what_is_no_model_is_refused(train: Train, binary_examples: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"parent_uri: .* holds no model to start from"):
         train(binary_examples, label="good", warm_start=True, parent_uri=str(tmp_path))
 

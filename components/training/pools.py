@@ -1,0 +1,50 @@
+"""Where a TrainJob's pods run: what `accelerators.pool` says, put over a training runtime's template."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from mainspring.components.common.errors import UserError
+
+MANAGER = "mainspring.dev/pool"
+"""Who patches: Trainer keeps one patch for each."""
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Where a job's pods go, and what each gets."""
+
+    resources: dict[str, str]
+    """By Kubernetes' names; requests and limits alike."""
+    selectors: dict[str, str]
+    tolerations: tuple[dict[str, str], ...]
+    machines: int = 1
+    """Pods that must be in one TPU slice together; 1: each pod stands alone."""
+
+
+def read_pool(text: str) -> Pool | None:
+    """Returns the pool; None where the text is empty: the runtime's own.
+
+    Raises:
+        UserError: The text is not what `accelerators.pool` returned.
+    """
+    if not text:
+        return None
+    try:
+        fields = json.loads(text)
+        machines = int(fields.get("machines", 1))
+        return Pool(dict(fields["resources"]), dict(fields["selectors"]), tuple(fields["tolerations"]), machines)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError("pool: must be what `accelerators.pool(…)` returned") from error
+
+
+def patches(pool: Pool | None) -> list[dict[str, Any]]:
+    """Returns a TrainJob's `runtimePatches`: selectors and tolerations of its pods."""
+    if not pool or not (pool.selectors or pool.tolerations):
+        return []
+    pod: dict[str, Any] = {"nodeSelector": pool.selectors} if pool.selectors else {}
+    pod |= {"tolerations": [*pool.tolerations]} if pool.tolerations else {}
+    job = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
+    return [{"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}}}]

@@ -1,0 +1,142 @@
+"""Searches for hyperparameters on a cluster: one Katib Experiment, each trial a pod of the training image."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
+from mainspring.components.training import distributed, experiments, katib, ownership
+from mainspring.components.training import hyperparameters as hyper
+from mainspring.components.training.cancelling import removing_when_cancelled
+from mainspring.components.training.figures import Metrics
+from mainspring.components.training.katib import Tuning
+from mainspring.components.training.pools import read_pool
+from mainspring.components.training.search import read_space
+from mainspring.components.training.tuning_report import tuning_page
+
+MAX_TRIALS = 10_000
+
+
+def tune_model_distributed(
+    *,
+    examples: str,
+    schema: str,
+    label: str,
+    trials: str,
+    trials_uri: str,
+    metrics: Metrics,
+    report: str,
+    space: str = "",
+    count: int = 20,
+    parallel: int = 3,
+    hyperparameters: str | Mapping[str, Any] = "",
+    task: str = "auto",
+    exclude: Sequence[str] = (),
+    module: str = "",
+    runtime: str = "mainspring-tensorflow",
+    pool: str = "",
+    namespace: str = "",
+    queue: str = "",
+    image: str = "",
+    timeout: int = 86400,
+    seed: int = 20131,
+    pause: float = 10.0,
+) -> str:
+    """Submits an Experiment, follows its trials and returns the best one's hyperparameters.
+
+    `component.py` documents the other parameters.
+
+    Args:
+        examples: URI that the trials' pods can read.
+        schema: Likewise.
+        label: The label's column.
+        trials: JSON file to write.
+        trials_uri: The same as a URI: what the Experiment is named after.
+        metrics: Gets the best eval loss, and how many trials there were.
+        report: HTML file to write.
+        space: As `search.read_space` takes it.
+        count: Trials.
+        parallel: Trials at a time.
+        hyperparameters: Those that are fixed.
+        task: As `train_model` takes it.
+        exclude: Columns that are no features.
+        module: As `train_model` takes it.
+        runtime: A training runtime.
+        pool: From `accelerators.pool`; empty: the runtime's.
+        namespace: Of the Experiment; empty: this pod's.
+        queue: Kueue's local queue for the trials.
+        image: Instead of the runtime's.
+        timeout: Seconds after which what was found so far counts.
+        seed: Of the search and of every training.
+        pause: Seconds between two looks.
+
+    Returns:
+        JSON, as `train_model` takes it: those given, and those found.
+
+    Raises:
+        UserError: A parameter is out of range, the cluster refuses the Experiment, or no trial succeeded.
+        SystemExit: The step was cancelled; the Experiment is removed.
+    """
+    for name, uri in {"examples": examples, "schema": schema}.items():
+        distributed.check_reachable(name, uri)
+    given = hyper.as_mapping(hyperparameters)
+    hyper.checked(given, seed=seed)
+    order = {
+        "examples": examples,
+        "schema": schema,
+        "label": label,
+        "task": hyper.checked_task(task),
+        "exclude": list(exclude),
+        "module": module,
+    }
+    tuning = Tuning(
+        # The same step tried again finds its own experiment: nobody else writes there.
+        name=f"tune-{hashlib.sha256(trials_uri.encode()).hexdigest()[:10]}",
+        order=order,
+        space=read_space(space),
+        fixed={"seed": seed} | given,
+        count=hyper.checked_count("count", count, 1, MAX_TRIALS),
+        parallel=hyper.checked_count("parallel", parallel, 1, MAX_TRIALS),
+        runtime=runtime,
+        seed=seed,
+        image=image,
+        pool=read_pool(pool),
+        queue=queue,
+    )
+    seconds = hyper.checked_seconds("timeout", timeout)
+    client = experiments.connect(namespace)
+    with removing_when_cancelled(f"Experiment {tuning.name}", lambda: experiments.remove(client, tuning.name, 20)):
+        experiments.submit(client, _owned(client, katib.experiment(tuning)))
+        found = experiments.follow(client, tuning, seconds, pause)
+        best = experiments.best_of(client, tuning.name)
+        experiments.remove(client, tuning.name)
+    if not best or not any(trial.state == "complete" for trial in found):
+        reasons = [trial.error for trial in found if trial.error]
+        raise UserError(
+            f"space: no trial succeeded; the last one: {reasons[-1] if reasons else 'was not done in time'}"
+        )
+    tried = katib.values_of(best, tuning.space)
+    chosen = json.dumps(given | tried)
+    winner = min(
+        (trial for trial in found if trial.state == "complete"),
+        key=lambda trial: (trial.hyperparameters != tried, trial.eval_loss),
+    )
+    storage.write_json(Path(trials), [trial.as_json() for trial in found])
+    storage.write_atomically(Path(report), tuning_page(label, found, winner, chosen))
+    complete = sum(trial.state == "complete" for trial in found)
+    figures = {"best_eval_loss": winner.eval_loss, "trials": len(found), "trials_complete": complete}
+    for name, value in figures.items():
+        metrics.log_metric(name, float(value))
+    print(f"best of {len(found)}: trial {winner.number}, eval loss {winner.eval_loss:.4f}: {chosen}", flush=True)
+    return chosen
+
+
+def _owned(client: Any, experiment: dict[str, Any]) -> dict[str, Any]:
+    owner = ownership.owner_reference(client.backend.core_api, client.backend.namespace, os.environ)
+    return experiment | {"metadata": experiment["metadata"] | ({"ownerReferences": [owner]} if owner else {})}
