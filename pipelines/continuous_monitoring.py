@@ -4,6 +4,7 @@ from kfp import dsl
 
 from mainspring.components import decide_retraining, monitor_endpoint, resolve_champion
 from mainspring.pipelines.continuous_training import continuous_training
+from mainspring.pipelines.restricted import run_as_nobody
 
 
 @dsl.pipeline(
@@ -111,3 +112,5 @@ def continuous_monitoring(
             model_registry=model_registry,
             on_refusal=on_refusal,
         ).set_display_name("Train anew")
+
+    run_as_nobody()

@@ -14,6 +14,7 @@ from mainspring.components import (
     train_model,
     validate_examples,
 )
+from mainspring.pipelines.restricted import run_as_nobody
 
 
 @dsl.pipeline(
@@ -161,3 +162,5 @@ def continuous_training(
         refuse_run(stage="start", reasons=found.outputs["reason"], on_refusal="skip").set_display_name(
             "Skip the run"
         ).set_caching_options(False)
+
+    run_as_nobody()

@@ -7,6 +7,9 @@ VERSION = "0.1.0"
 
 REPOSITORY = "mainspring"
 
+NOBODY = 65532
+"""The user and the group as whom every image runs."""
+
 
 def image(folder: str, variant: str = "") -> str:
     """Returns the image of a component folder, such as `mainspring/training:0.1.0` or, for GPUs, `…:0.1.0-gpu`."""

@@ -5,7 +5,7 @@
 #   install.sh packages NAME...   Debian packages, such as a compiler
 #   install.sh code               mainspring itself, from /source to /opt/mainspring-code
 #   install.sh environment        the locks in /opt/mainspring/locks, into /opt/mainspring/environment
-#   install.sh strip              symbol tables out of the environment's native code
+#   install.sh shrink             what no task reads, out of the environment
 #   install.sh standard-library   bytecode of Python's own modules
 set -eu
 
@@ -70,8 +70,16 @@ libc() {
   python3 -c 'import platform; print(" ".join(platform.libc_ver()))'
 }
 
-strip_environment() {
+# What a task never reads: symbol tables, libraries' own tests, and the source of the Kubernetes client's thousands of
+# generated classes beside their bytecode (Python takes it from where the source was).
+shrink_environment() {
   find "$PREFIX/environment" -type f -name '*.so' -exec strip --strip-unneeded {} +
+  packages=$("$PREFIX/environment/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+  find "$packages" -type f \( -name '*_test.py' -o -name '*_test.*.pyc' \) -delete
+  rm -rf "$packages/websocket/tests"
+  generated=$packages/kubernetes/client
+  "$PREFIX/environment/bin/python" -m compileall -q -b "$generated" || fail "kubernetes/client does not compile"
+  find "$generated" -type f \( -name '*.py' -o -path '*/__pycache__/*' \) -delete
 }
 
 # Python's own slim images come without bytecode, and nothing can be written once the root file system is read-only.
@@ -88,7 +96,7 @@ case $step in
   packages) install_packages "$@" ;;
   code) make_code ;;
   environment) make_environment ;;
-  strip) strip_environment ;;
+  shrink) shrink_environment ;;
   standard-library) compile_standard_library ;;
   *) fail "no step $step" ;;
 esac

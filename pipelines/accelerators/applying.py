@@ -10,6 +10,7 @@ from kfp import kubernetes
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
+from mainspring.pipelines import restricted
 from mainspring.pipelines.accelerators.gke import profile as gke_profile
 from mainspring.pipelines.accelerators.profiles import GPU, TPU, Profile, Toleration
 
@@ -18,9 +19,6 @@ SPOT_RETRIES = 5
 
 FIRST_WAIT, WAIT_FACTOR, LONGEST_WAIT = "30s", 2.0, "15m"
 """Between retries: a node pool that scales up needs minutes."""
-
-NOBODY = 65532
-"""The images' user."""
 
 _QUANTITY = re.compile(r"[1-9][0-9]*(\.[0-9]+)?(m|[kMGT]i?)?")
 _OWN_TRAINING = re.compile(rf"^((.*/)?{REPOSITORY}/training:[^-@]+)$")
@@ -73,7 +71,7 @@ def apply(
         _tolerate(task, toleration)
     size = _quantity("shared_memory", shared_memory or pool.shared_memory)
     kubernetes.empty_dir_mount(task, "shared-memory", "/dev/shm", medium="Memory", size_limit=size)
-    kubernetes.set_security_context(task, run_as_user=NOBODY, run_as_group=NOBODY, run_as_non_root=True)
+    restricted.as_nobody(task)
     task.set_retry(
         (SPOT_RETRIES if spot else 2) if retries is None else retries,
         backoff_duration=FIRST_WAIT,

@@ -22,6 +22,7 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
+from mainspring.components.common.images import NOBODY
 from mainspring.pipelines.engines import container_engine, running, serving_container
 from mainspring.pipelines.engines.kfp_seam import Command, Step
 from mainspring.pipelines.engines.mounts import mounts
@@ -32,9 +33,6 @@ if TYPE_CHECKING:
     import docker
 
 RUN_LABEL = "dev.mainspring.run"
-NOBODY = 65532
-"""Who runs the containers when we are root; otherwise it is whoever we are."""
-
 PASSED_ON = ("AWS_", "GOOGLE_", "STORAGE_EMULATOR_HOST", "MAINSPRING_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 """What the environment variables begin with that tasks get from here: how to reach buckets."""
 

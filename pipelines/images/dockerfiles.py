@@ -18,8 +18,8 @@ class Recipe:
     """Debian packages for the stage in which the environment is made, which is then carried over; empty: it is made in
     the final stage, which spares a copy of it."""
     why_packages: str = ""
-    strip: bool = False
-    """Whether native code loses its symbol tables."""
+    shrink: bool = False
+    """Whether what no task reads is taken out of the environment."""
 
 
 def _with_tfdv(about: str) -> Recipe:
@@ -37,8 +37,8 @@ RECIPES = {
     "deployment": Recipe(
         "The deployment image: publishes versions and switches traffic; no TensorFlow.",
         build_packages=("binutils",),
-        why_packages="Stripped and carried over: this image is to stay below 200 MB.",
-        strip=True,
+        why_packages="What no task reads is taken out, because this image is to stay below 200 MB.",
+        shrink=True,
     ),
     "monitoring": _with_tfdv("The monitoring image: TFDV."),
     "serving": Recipe("The serving image: KServe's model server over a TensorFlow SavedModel."),
