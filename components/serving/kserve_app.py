@@ -1,21 +1,28 @@
-"""KServe's own server around one model, with what it lacks here: loopback only, and 400 for every bad request."""
+"""KServe's own server around one model, with what it lacks here: our address, bounds, and 400 for bad requests."""
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
-import struct
 import warnings
+from collections.abc import Callable
 from typing import Any
 
-from fastapi import Request
+import grpc
+import uvicorn
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from kserve import Model, ModelServer
-from kserve.errors import InferenceError, InvalidInput, ModelNotFound, ModelNotReady
+from kserve import ModelServer
+from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from kserve.model_server import app
-from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.rest.server import RESTServer
+
+from mainspring.components.serving import grpc_port as grpc_server
+from mainspring.components.serving import intake
+from mainspring.components.serving.kserve_data import StrictDataPlane
+from mainspring.components.serving.tabular_model import TabularModel
 
 CLIENTS_MISTAKES = (InvalidInput, ModelNotFound, ModelNotReady)
 """KServe logs these with a traceback for every request; they are answered, not logged."""
@@ -23,48 +30,70 @@ CLIENTS_MISTAKES = (InvalidInput, ModelNotFound, ModelNotReady)
 GRACE_SECONDS = 30
 """How long requests in flight may take after SIGTERM."""
 
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, struct.error, InferenceError)
-"""What KServe's decoding raises on requests that are JSON, but not of the protocol's form."""
+KEEP_ALIVE_SECONDS = 65
+"""KServe's own: longer than a proxy keeps a connection idle, so that it is never the server that ends one in use."""
 
 
-class StrictDataPlane(DataPlane):
-    """KServe's data plane, in which a malformed request is the client's mistake and not a server error."""
-
-    def decode(self, *args: Any, **kwargs: Any) -> Any:
-        """Decodes a request's body.
-
-        Raises:
-            InvalidInput: The body is not of the protocol's form.
-        """
-        try:
-            return super().decode(*args, **kwargs)
-        except InvalidInput:
-            raise
-        except MALFORMED as error:
-            raise InvalidInput(f"the request is malformed: {type(error).__name__}: {error}") from error
+class _Rest(RESTServer):
+    def _add_middlewares(self, app: FastAPI) -> None:
+        """Adds none: KServe's would write each request's timing to a log that nobody keeps."""
 
 
-def run(model: Model, listener: socket.socket) -> None:
-    """Serves a loaded model on a bound socket until SIGTERM, then lets the requests in flight finish."""
+class _Server(uvicorn.Server):
+    """The HTTP server, and the gRPC server beside it for as long."""
+
+    def __init__(self, config: uvicorn.Config, beside: Callable[[], grpc.aio.Server] | None) -> None:
+        super().__init__(config)
+        self._make = beside
+        self._beside: grpc.aio.Server | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._make:
+            self._beside = self._make()
+            await self._beside.start()
+        await super().startup(sockets)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._beside is None:
+            await super().shutdown(sockets)
+        else:
+            await asyncio.gather(super().shutdown(sockets), self._beside.stop(GRACE_SECONDS))
+
+
+def run(model: TabularModel, listener: socket.socket, grpc_port: int | None = None) -> None:
+    """Serves a loaded model until SIGTERM, then lets the requests in flight finish.
+
+    Args:
+        model: The model, ready.
+        listener: A bound socket. Nobody can connect before this call: a server that accepts is ready.
+        grpc_port: Where to serve gRPC as well; None: nowhere.
+
+    Raises:
+        UserError: The gRPC port cannot be listened on.
+    """
     _quieten()
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
     server = ModelServer(http_port=listener.getsockname()[1], enable_grpc=False, enable_latency_logging=False)
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.register_model(model)
-    # `ModelServer.start` listens on every interface; its REST server alone takes a socket of ours.
-    rest = RESTServer(
-        "kserve.model_server:app",
-        server.dataplane,
-        server.model_repository_extension,
-        server.http_port,
-        grace_period=GRACE_SECONDS,
+    _Rest(
+        "kserve.model_server:app", server.dataplane, server.model_repository_extension, server.http_port
+    ).create_application()
+    config = uvicorn.Config(
+        intake.before(app, model),
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        server_header=False,
     )
-    rest.run(sockets=[listener])
+    servicer = grpc_server.StrictServicer(server.dataplane, server.model_repository_extension, model.name)
+    _Server(config, grpc_server.server(servicer, grpc_port) if grpc_port else None).run(sockets=[listener])
 
 
 async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse:
     # The body may be a V2 request or bytes: the first complaint is about the form that people send.
-    first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
+    first: dict[str, Any] = error.errors()[0] if isinstance(error, RequestValidationError) else {}
     place = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "InferenceRequest"))
     detail = " ".join(f"{place}: {first.get('msg', error)}".removeprefix(": ").split())
     return JSONResponse(status_code=400, content={"error": f"the request is malformed: {detail}"})

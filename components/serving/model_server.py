@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.serving import probation
+from mainspring.components.serving import gently, probation
 
 HOST = "127.0.0.1"
 
@@ -48,14 +48,15 @@ def main() -> None:
 
 def serve(order: Order) -> None:
     """Serves a version on a free loopback port: binds it, reports it, loads and warms up the model, then listens."""
-    from mainspring.components.serving import kserve_app
+    from mainspring.components.serving import batching, kserve_app, signature
     from mainspring.components.serving.tabular_model import TabularModel
 
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind((HOST, 0))
     storage.write_json(Path(order.report), {"pid": os.getpid(), "port": listener.getsockname()[1]})
-    model = TabularModel(order.name, order.version, Path(order.path))
-    model.load()
+    model = TabularModel(order.name, order.version, Path(order.path), batching.limits())
+    signature.start_threads()
+    gently.run(model.load)
     kserve_app.run(model, listener)
 
 
@@ -70,12 +71,15 @@ def _order() -> Order:
         probation.wait_until_kept()
 
     threading.Thread(target=read, daemon=True).start()
-    from mainspring.components.serving import kserve_app, tabular_model  # noqa: F401
-
+    gently.run(_import)
     ordered.wait()
     order = _parse(lines[0])
     _leave_caller(order)
     return order
+
+
+def _import() -> None:
+    from mainspring.components.serving import kserve_app, tabular_model  # noqa: F401
 
 
 def _parse(line: str) -> Order:

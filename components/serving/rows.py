@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from kserve.errors import InvalidInput
 
 NUMBER = "number"
@@ -16,6 +16,13 @@ TEXT = "text"
 
 LONGEST_LISTING = 30
 """Features named in a message; a model can have thousands."""
+
+MOST_ROWS = 100_000
+"""In a request; `predict_batch` is for more."""
+
+MOST_BRACKETS = 2_000_000
+"""Opening ones, in a body. Each becomes a Python object of 64 bytes or more: a few megabytes of `{},{},…` would
+otherwise take a small container's memory."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +43,34 @@ def parse(payload: Any) -> dict[str, Any]:
         InvalidInput: The body is no JSON object.
     """
     if isinstance(payload, bytes):
+        check_brackets(payload)
         try:
-            payload = json.loads(payload)
+            payload = orjson.loads(payload)
         except ValueError as error:
             raise InvalidInput(f"the request is not JSON: {error}") from error
     if not isinstance(payload, dict):
         raise InvalidInput('the request is not a JSON object like {"instances": [{"feature": value}]}')
     return payload
+
+
+def check_brackets(body: bytes) -> None:
+    """Refuses a body that would become too many objects, before it does.
+
+    Raises:
+        InvalidInput: It would.
+    """
+    if body.count(b"{") + body.count(b"[") > MOST_BRACKETS:
+        raise InvalidInput(f"the request has more than {MOST_BRACKETS:,} lists and objects; send fewer rows at once")
+
+
+def check_count(count: int) -> None:
+    """Refuses too many rows.
+
+    Raises:
+        InvalidInput: There are too many.
+    """
+    if count > MOST_ROWS:
+        raise InvalidInput(f"{count:,} rows in one request; send at most {MOST_ROWS:,} at once")
 
 
 def columns_of_instances(payload: Mapping[str, Any], features: Mapping[str, Feature]) -> dict[str, np.ndarray]:
@@ -54,6 +82,7 @@ def columns_of_instances(payload: Mapping[str, Any], features: Mapping[str, Feat
     instances = payload.get("instances")
     if not isinstance(instances, list) or not instances:
         raise InvalidInput('"instances" must be a list of at least one object like {"feature": value}')
+    check_count(len(instances))
     for index, instance in enumerate(instances):
         if not isinstance(instance, dict):
             raise InvalidInput(
@@ -131,5 +160,8 @@ def _number(feature: Feature, value: Any, row: str, index: int) -> float | int:
 
 
 def _shown(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=True, default=repr)
+    try:
+        text = orjson.dumps(value).decode().encode("ascii", "backslashreplace").decode()
+    except (TypeError, ValueError):  # Nested too deeply, half a surrogate pair, or no JSON's type.
+        text = f"a value of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."

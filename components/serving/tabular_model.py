@@ -2,80 +2,85 @@
 
 from __future__ import annotations
 
-import asyncio
-import uuid
+import json
+import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import tensorflow as tf
-from kserve import InferOutput, InferRequest, InferResponse, Model
+from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
+from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
-from mainspring.components.serving import rows
+from mainspring.components.serving import metrics, rows, signature, tensors
+from mainspring.components.serving.batching import Batcher, Limits
 from mainspring.components.serving.rows import Feature
+from mainspring.components.serving.signature import Outputs, Signature
 
-SIGNATURE = "serving_default"
+QUICK_SECONDS = 0.005
+"""A model that answers one row within this runs in the event loop, where a thread's hop would cost more than it."""
 
-PREDICTION = "prediction"
-"""The output that every model has; classifiers have `label` beside it."""
-
-IN_LOOP_ROWS = 64
-"""Requests of up to so many rows are answered in the event loop, without a hop to a thread that costs more than they;
-larger ones go to a thread, and so hold up neither the small ones nor the readiness probe."""
-
-V2_DATATYPES = {"float32": "FP32", "float64": "FP64", "int32": "INT32", "int64": "INT64", "bool": "BOOL"}
-"""V2's names of numpy's types; everything else is `BYTES`."""
+WARM_UP_BATCHES = (1, 2, 64)
+"""Rows of the calls that come before the first client's: TensorFlow's kernels choose their ways by size."""
 
 
 class TabularModel(Model):
     """One version of a model, loaded and warmed up by `load`."""
 
-    def __init__(self, name: str, version: int, path: Path) -> None:
+    def __init__(self, name: str, version: int, path: Path, limits: Limits | None = None) -> None:
         super().__init__(name)
         self.version = version
         self.path = path
-        self.features: dict[str, Feature] = {}
-        self._outputs: dict[str, tf.TensorSpec] = {}
-        self._loaded: Any = None
-        self._signature: Any = None
+        self._limits = limits or Limits()
+        self._signature: Signature | None = None
+        self._batcher: Batcher | None = None
+
+    @property
+    def signature(self) -> Signature:
+        """The loaded signature."""
+        assert self._signature is not None, "load() comes first"
+        return self._signature
+
+    @property
+    def features(self) -> dict[str, Feature]:
+        """The signature's inputs by name."""
+        return self.signature.features
 
     def load(self) -> bool:
-        """Loads the model and answers one dummy row, so that the first client does not pay for it.
+        """Loads the model and asks it for its sample rows, so that the first client does not pay for that.
 
         Raises:
-            UserError: The folder holds no SavedModel that can be served.
+            UserError: The folder holds no SavedModel that can be served, or it fails on its own sample request.
         """
+        self._signature = signature.load(self.path)
         try:
-            self._loaded = tf.saved_model.load(str(self.path))
-        except (OSError, ValueError, KeyError, AttributeError, tf.errors.OpError) as error:
-            raise UserError(f"{self.path}: cannot be loaded as a SavedModel: {error}") from error
-        if SIGNATURE not in self._loaded.signatures:
-            raise UserError(f"{self.path}: the SavedModel has no signature {SIGNATURE!r}; export it with one")
-        self._signature = self._loaded.signatures[SIGNATURE]
-        self.features = {
-            name: _feature(name, spec) for name, spec in self._signature.structured_input_signature[1].items()
-        }
-        outputs = self._signature.structured_outputs
-        self._outputs = {name: outputs[name] for name in sorted(outputs, key=lambda name: (name != PREDICTION, name))}
-        if PREDICTION not in self._outputs or not self.features:
-            raise UserError(f"{self.path}: signature {SIGNATURE!r} needs inputs, and an output named {PREDICTION!r}")
-        try:
-            self.run(rows.missing(self.features, rows=1))
+            took = [self._warmed_up(rows.missing(self.features, size)) for size in WARM_UP_BATCHES]
+            sample = self._sample()
+            took += [self._warmed_up(sample)] if sample else []
         except tf.errors.OpError as error:
-            raise UserError(f"{self.path}: the model fails on a row of missing values: {error.message}") from error
+            said = " ".join(str(error.message).split())
+            raise UserError(f"{self.path}: the model fails on rows that it must take: {said}") from error
+        self._batcher = Batcher(
+            self.signature.run,
+            self._limits,
+            in_loop=min(took) < QUICK_SECONDS,
+            seen=metrics.BATCH_ROWS.labels(self.name).observe,
+        )
+        metrics.MODEL.labels(self.name, str(self.version)).set(1)
         self.ready = True
         return self.ready
 
-    def run(self, columns: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the model's outputs, each [rows] or [rows, classes], for arrays of shape [rows]."""
-        tensors = {
-            name: tf.constant(column, dtype=tf.string if column.dtype == object else None)
-            for name, column in columns.items()
-        }
-        answers = self._signature(**tensors)
-        return {name: answers[name].numpy() for name in self._outputs}
+    async def answer_rows(self, body: Any) -> bytes:
+        """Answers a V1 request, `{"instances": [{feature: value}]}` as bytes or parsed, with JSON.
+
+        Raises:
+            InvalidInput: The client's mistake, in one line.
+        """
+        outputs = await self._answer(rows.columns_of_instances(rows.parse(body), self.features))
+        return orjson.dumps({"predictions": _predictions(outputs)})
 
     async def predict(
         self,
@@ -83,80 +88,56 @@ class TabularModel(Model):
         headers: dict[str, str] | None = None,
         response_headers: dict[str, str] | None = None,
     ) -> dict[str, Any] | InferResponse:
-        """Answers a V1 request (`{"instances": [{feature: value}]}`) or a V2 request (a tensor per feature).
+        """Answers a V2 request (a tensor per feature), or a V1 request that came as a CloudEvent.
 
         Raises:
             InvalidInput: The client's mistake, in one line; KServe answers it with status 400.
         """
         if isinstance(payload, InferRequest):
-            columns = _columns_of_tensors(payload, self.features)
-        else:
-            columns = rows.columns_of_instances(rows.parse(payload), self.features)
-        count = len(next(iter(columns.values())))
-        try:
-            outputs = self.run(columns) if count <= IN_LOOP_ROWS else await asyncio.to_thread(self.run, columns)
-        except tf.errors.InvalidArgumentError as error:
-            raise InvalidInput(f"the model refuses these values: {' '.join(str(error.message).split())}") from error
-        if isinstance(payload, InferRequest):
-            return _tensors(self.name, self.version, payload, outputs)
+            tensors.check_outputs(payload, self.signature.outputs)
+            outputs = await self._answer(tensors.columns(payload, self.features))
+            return tensors.response(self.name, self.version, payload, outputs)
+        outputs = await self._answer(rows.columns_of_instances(rows.parse(payload), self.features))
         return {"predictions": _predictions(outputs)}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Returns the V2 metadata of the model's inputs."""
-        return [
-            {"name": name, "datatype": V2_DATATYPES.get(feature.dtype.name, "BYTES"), "shape": [-1]}
-            for name, feature in self.features.items()
-        ]
+        return [tensors.described(name, feature.dtype.name, [-1]) for name, feature in self.features.items()]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """Returns the V2 metadata of the model's outputs."""
         return [
-            {
-                "name": name,
-                "datatype": V2_DATATYPES.get(spec.dtype.name, "BYTES"),
-                "shape": [-1 if size is None else size for size in spec.shape],
-            }
-            for name, spec in self._outputs.items()
+            tensors.described(name, spec.dtype.name, [-1 if size is None else size for size in spec.shape])
+            for name, spec in self.signature.outputs.items()
         ]
 
+    async def _answer(self, columns: dict[str, np.ndarray]) -> Outputs:
+        assert self._batcher is not None, "load() comes first"
+        try:
+            return await self._batcher.answer(self.signature.packed(columns))
+        except tf.errors.InvalidArgumentError as error:
+            raise InvalidInput(f"the model refuses these values: {' '.join(str(error.message).split())}") from error
 
-def _feature(name: str, spec: tf.TensorSpec) -> Feature:
-    if spec.shape.rank != 1:
-        raise UserError(f"signature {SIGNATURE!r}: input {name!r} has shape {spec.shape}; expected one value a row")
-    if spec.dtype == tf.string:
-        return Feature(name, rows.TEXT, np.dtype(object))
-    if spec.dtype.is_floating or spec.dtype.is_integer:
-        kind = rows.NUMBER if spec.dtype.is_floating else rows.INTEGER
-        return Feature(name, kind, np.dtype(spec.dtype.as_numpy_dtype))
-    raise UserError(f"signature {SIGNATURE!r}: input {name!r} is {spec.dtype.name}; numbers and text can be served")
+    def _warmed_up(self, columns: dict[str, np.ndarray]) -> float:
+        """Returns the seconds of the last of a few calls."""
+        matrices = self.signature.packed(columns)
+        began = 0.0
+        for _ in range(3):
+            began = time.perf_counter()
+            self.signature.run(matrices)
+        return time.perf_counter() - began
 
-
-def _columns_of_tensors(request: InferRequest, features: dict[str, Feature]) -> dict[str, np.ndarray]:
-    columns: dict[str, np.ndarray] = {}
-    for tensor in request.inputs:
-        if tensor.name not in features:
-            raise InvalidInput(f"unknown feature {tensor.name!r}; {rows.listing(features)}")
-        if tensor.name in columns:
-            raise InvalidInput(f"feature {tensor.name!r} is given twice")
-        values = tensor.data if isinstance(tensor.data, list) else []
-        if any(isinstance(value, list) for value in values):
-            values = [value for part in values for value in (part if isinstance(part, list) else [part])]
-        if len(tensor.shape) not in (1, 2) or tensor.shape[1:] not in ([], [1]) or tensor.shape[0] != len(values):
-            raise InvalidInput(
-                f"feature {tensor.name!r}: shape {list(tensor.shape)} and {len(values)} values; expected shape [rows]"
-            )
-        columns[tensor.name] = rows.array(features[tensor.name], values, "row")
-    lengths = {len(column) for column in columns.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        raise InvalidInput("the inputs must have the same number of rows, and at least one")
-    absent = {name: feature for name, feature in features.items() if name not in columns}
-    needed = next((name for name, feature in absent.items() if feature.kind == rows.INTEGER), None)
-    if needed is not None:
-        raise InvalidInput(f"feature {needed!r} is an integer and cannot be missing; send it")
-    return columns | rows.missing(absent, lengths.pop())
+    def _sample(self) -> dict[str, np.ndarray] | None:
+        file = self.path / manifests.REQUEST_FILE
+        if not file.is_file():
+            return None
+        try:
+            return rows.columns_of_instances(json.loads(file.read_bytes()), self.features)
+        except ValueError as error:  # InvalidInput is one as well.
+            raise UserError(f"{file}: the model's own sample request cannot be answered: {error}") from error
 
 
-def _predictions(outputs: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+def _predictions(outputs: Outputs) -> list[dict[str, Any]]:
     columns = {name: _plain(values) for name, values in outputs.items()}
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
@@ -166,18 +147,3 @@ def _plain(values: np.ndarray) -> list[Any]:
         flat = [value.decode(errors="replace") for value in values.ravel()]
         return np.array(flat, dtype=object).reshape(values.shape).tolist()  # type: ignore[no-any-return]
     return values.tolist()  # type: ignore[no-any-return]
-
-
-def _tensors(name: str, version: int, request: InferRequest, outputs: dict[str, np.ndarray]) -> InferResponse:
-    tensors = [
-        InferOutput(output, list(values.shape), V2_DATATYPES.get(values.dtype.name, "BYTES"), data=values)
-        for output, values in outputs.items()
-    ]
-    return InferResponse(
-        request.id or str(uuid.uuid4()),
-        name,
-        tensors,
-        model_version=str(version),
-        use_binary_outputs=request.use_binary_outputs,
-        requested_outputs=request.request_outputs,
-    )
