@@ -77,7 +77,7 @@ def predict_batch(
             classes `prediction_<class>`) and, in classification, `predicted_class` or `predicted_classes`; and
             `manifest.json`. Of examples: `<split>/<span>.parquet`.
         examples: From `ingest_examples`; labels are not needed. Or:
-        source: Parquet or CSV files: a file, a folder or a pattern.
+        source: Parquet or CSV files, here or in a bucket: a file, a folder or a pattern.
         split: Of the examples: `train`, `eval` or `all`.
         columns: Columns to repeat; empty: all.
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import found_files, manifests, storage
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.found_files import FoundFile
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, SPLITS, ExamplesManifest, ModelManifest
 from mainspring.components.evaluation.model_manifest import read_manifest
 
@@ -37,7 +38,7 @@ class Predicted(NamedTuple):
 class _Input:
     """Files to predict and what is known of them."""
 
-    files: dict[str, Path]
+    files: dict[str, FoundFile]
     """By the name of the output file, relative to the output folder."""
     columns: list[str]
     fingerprint: str
@@ -64,7 +65,7 @@ def predict_batch(
         model: Folder of the model.
         predictions: Folder to publish.
         examples: Folder of an examples artifact; or
-        source: Parquet or CSV files: a file, a folder or a pattern.
+        source: Parquet or CSV files, here or in a bucket: a file, a folder or a pattern.
         split: Of the examples: `train`, `eval` or `all`.
         columns: Columns to repeat beside the prediction; all if none are given.
 
@@ -88,9 +89,10 @@ def predict_batch(
     loaded = scoring.load(Path(model), manifest)
     rows = unusable = 0
     with storage.publishing_directory(Path(predictions)) as aside:
-        for name, path in found.files.items():
+        for name, file in found.files.items():
             (aside / name).parent.mkdir(parents=True, exist_ok=True)
-            done = _predict_file(path, loaded, kept, aside / name)
+            with found_files.local(file) as path:
+                done = _predict_file(path, loaded, kept, aside / name)
             rows, unusable = rows + done.rows, unusable + done.unusable
             print(f"{name}: {done.rows:,} rows", flush=True)
         content = {
@@ -98,7 +100,7 @@ def predict_batch(
             "unusable": unusable,
             "model_fingerprint": manifest.fingerprint,
             "examples_fingerprint": found.fingerprint,
-            "source": {name: str(path) for name, path in found.files.items()} if source else {},
+            "source": {name: file.uri for name, file in found.files.items()} if source else {},
             "task": manifest.task,
             "classes": manifest.classes,
             "versions": manifests.code_versions("tensorflow"),
@@ -111,7 +113,7 @@ def _of_examples(folder: Path, split: str) -> _Input:
     manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
     splits = SPLITS if split == "all" else (split,)
     files = [path for name in splits for path in sorted((folder / name).glob("*.parquet"))]
-    named = {f"{path.parent.name}/{path.name}": path for path in files}
+    named = {f"{path.parent.name}/{path.name}": FoundFile(str(path), None, 0.0) for path in files}
     return _Input(named, list(manifest.columns), manifest.fingerprint)
 
 
@@ -119,11 +121,12 @@ def _of_source(source: str) -> _Input:
     from mainspring.components.evaluation import sources
 
     files = sources.files_of(source)
-    stems = [path.name.split(".")[0] or "rows" for path in files]
+    stems = [file.uri.rpartition("/")[2].split(".")[0] or "rows" for file in files]
     numbered = len(set(stems)) < len(stems)  # Files of one name in several folders.
     names = [f"{number:05d}-{stem}" if numbered else stem for number, stem in enumerate(stems)]
-    named = {f"{name}.parquet": path for name, path in zip(names, files, strict=True)}
-    return _Input(named, sources.columns_of(files[0]), "")
+    named = {f"{name}.parquet": file for name, file in zip(names, files, strict=True)}
+    with found_files.local(files[0]) as path:
+        return _Input(named, sources.columns_of(path), "")
 
 
 def _refuse_unknown_columns(kept: Sequence[str], found: _Input, manifest: ModelManifest, where: str) -> None:

@@ -1,4 +1,4 @@
-"""Rows to predict that are no examples artifact: Parquet or CSV files, by path, folder or pattern."""
+"""Rows to predict that are no examples artifact: Parquet or CSV files, here or in a bucket."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.csv as pv
 import pyarrow.parquet as pq
 
-from mainspring.components.common import storage
+from mainspring.components.common import found_files
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.found_files import FoundFile
 from mainspring.components.evaluation import rows
 
 SUFFIXES = (".parquet", ".csv", ".csv.gz")
@@ -19,27 +20,22 @@ CSV_BLOCK_BYTES = 8 << 20
 """Read at once; the first block tells the types of columns that are no features."""
 
 
-def files_of(source: str) -> list[Path]:
+def files_of(source: str) -> list[FoundFile]:
     """Returns the files that a source names, sorted.
 
     Args:
-        source: A file, a folder, or a pattern such as `data/flights-*.parquet`.
+        source: A file, a folder, or a pattern such as `gs://bucket/flights-*.parquet`.
 
     Raises:
-        UserError: There are none, or one is neither Parquet nor CSV.
+        UserError: There are none, or the one named is neither Parquet nor CSV.
     """
-    path = storage.as_path(source)
-    if path.is_dir():
-        found = sorted(each for each in path.rglob("*") if each.name.endswith(SUFFIXES))
-    else:
-        whole = path.absolute()
-        found = [path] if path.is_file() else sorted(Path(whole.anchor).glob(str(whole.relative_to(whole.anchor))))
-    if not found:
-        raise UserError(f"source: {source}: no such file; give a file, a folder or a pattern of Parquet or CSV files")
-    for each in found:
-        if not each.name.endswith(SUFFIXES):
-            raise UserError(f"source: {each}: neither Parquet nor CSV by its name ({', '.join(SUFFIXES)})")
-    return found
+    found = found_files.find(source, SUFFIXES)
+    if found:
+        return found
+    endings = ", ".join(SUFFIXES)
+    if any_kind := found_files.find(source, ("",)):
+        raise UserError(f"source: {any_kind[0].uri}: neither Parquet nor CSV by its name ({endings})")
+    raise UserError(f"source: {source}: no such file; give a file, a folder or a pattern of Parquet or CSV files")
 
 
 def columns_of(path: Path) -> list[str]:
@@ -49,7 +45,7 @@ def columns_of(path: Path) -> list[str]:
         UserError: It cannot be read.
     """
     try:
-        if path.suffix == ".parquet":
+        if path.suffix.lower() == ".parquet":
             return list(pq.read_schema(path).names)
         with pv.open_csv(path, read_options=pv.ReadOptions(block_size=CSV_BLOCK_BYTES)) as reader:
             return list(reader.schema.names)
@@ -68,7 +64,7 @@ def batches_of(path: Path, columns: Sequence[str], features: Mapping[str, str]) 
     Raises:
         UserError: The file cannot be read, or lacks a column.
     """
-    if path.suffix == ".parquet":
+    if path.suffix.lower() == ".parquet":
         yield from rows.read_batches_of(path, columns)
         return
     missing = sorted(set(columns) - set(columns_of(path)))

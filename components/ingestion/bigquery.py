@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.files import BIGQUERY, File, as_regex
+from mainspring.components.common.found_files import as_regex
+from mainspring.components.ingestion.files import BIGQUERY, File
 
 STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.files import File, as_regex, format_of
+from mainspring.components.common.found_files import as_regex
+from mainspring.components.ingestion.files import File, format_of
 
 
 def list_objects(pattern: str) -> list[File]:

@@ -75,30 +75,6 @@ def list_files(pattern: str) -> list[File]:
     return [_file(name) for name in sorted(map(Path, names)) if name.is_file()]
 
 
-def as_regex(pattern: str, placeholders: dict[str, str]) -> re.Pattern[str]:
-    """Translates a glob to a regular expression.
-
-    Args:
-        pattern: The wildcards are those of `glob`.
-        placeholders: A regular expression by name for each `{NAME}`; the first one captures under its name, the next
-            ones match the same text again.
-    """
-    seen: set[str] = set()
-
-    def translated(piece: str) -> str:
-        name = piece[1:-1]
-        if piece.startswith("{") and name in placeholders:
-            again = name in seen
-            seen.add(name)
-            return f"(?P={name})" if again else f"(?P<{name}>{placeholders[name]})"
-        if piece.startswith("[") and piece.endswith("]"):
-            inner = name.replace("\\", r"\\")
-            return f"[^{inner[1:]}]" if inner.startswith("!") else f"[{inner}]"
-        return {"**/": "(?:.*/)?", "*": "[^/]*", "?": "[^/]"}.get(piece) or re.escape(piece)
-
-    return re.compile("".join(map(translated, re.split(r"(\{[A-Z]+\}|\*\*/|\*|\?|\[[^\]]*\])", pattern))))
-
-
 def nearest(pattern: str) -> str:
     """Returns what there is where a pattern finds nothing, in words."""
     if is_in_bucket(pattern):

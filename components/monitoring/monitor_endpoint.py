@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from mainspring.components.common import buckets, manifests, storage
+from mainspring.components.common import buckets, found_files, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring import policy as policies
 from mainspring.components.monitoring.findings import Finding, judged, plain
@@ -169,7 +169,7 @@ def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Fau
     reading = records.Reading(counted, model.version.name)
     told = time.monotonic()
     for number, file in enumerate(files, 1):
-        with log_files.local(file) as path:
+        with found_files.local(file) as path:
             for batch in records.read(path, file.uri, file.modified, reading):
                 gatherer.add(batch)
         if time.monotonic() - told > 5:

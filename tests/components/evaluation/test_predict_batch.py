@@ -2,6 +2,7 @@
 
 import json
 import math
+import uuid
 
 import numpy as np
 import pyarrow as pa
@@ -9,7 +10,10 @@ import pyarrow.csv as pv
 import pyarrow.parquet as pq
 import pytest
 import toys
+from gcs_server import google_storage
+from google.cloud import storage
 
+from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.evaluation import rows
 from mainspring.components.evaluation.predict_batch import predict_batch
@@ -95,6 +99,30 @@ def test_files_are_predicted_by_path_folder_and_pattern(tmp_path, models, form, 
     assert written["origin"].to_pylist() == table["origin"][:700].to_pylist()
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["source"]["march.parquet"].endswith(f"march.{kind}")
+
+
+def test_files_in_a_bucket_are_predicted_like_files_here(tmp_path, models):
+    table = pa.table({name: toys.binary_columns()[name] for name in ("carrier", "origin", "good")})
+    folder = tmp_path / "source"
+    for place in ("2024/march.parquet", "2024/april.parquet", "2025/march.parquet"):
+        (folder / place).parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table.slice(0, 300), folder / place)
+    (folder / "torn.parquet").write_text("no Parquet")
+    with google_storage():
+        bucket = f"gs://{storage.Client(project=None).create_bucket(f'b{uuid.uuid4().hex}').name}"
+        buckets.upload_tree(folder, f"{bucket}/rows")
+
+        def predict(source, out):
+            return predict_batch(str(models["good"]), str(tmp_path / out), source=f"{bucket}/{source}").rows
+
+        assert predict("rows/2024", "folder") == predict("rows/*/march.parquet", "pattern") == 600
+        assert predict("rows/2025/march.parquet", "file") == 300
+        written = pq.read_table(tmp_path / "file" / "march.parquet")
+        np.testing.assert_allclose(written["prediction"], table["good"][:300], rtol=1e-6)
+        with pytest.raises(UserError, match=f"{bucket}/rows/torn.parquet: cannot be read"):
+            predict("rows/torn.parquet", "torn")
+        with pytest.raises(UserError, match="no such file; give a file"):
+            predict("rows/gone-*.parquet", "gone")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import threading
 import pytest
 from logs import exchange
 
-from mainspring.components.common import payload_log
+from mainspring.components.common import found_files, payload_log
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.payload_log import Limits, PayloadLog
 from mainspring.components.monitoring import collector, log_files, records
@@ -74,7 +74,7 @@ def collected(folder):
     found = []
     counted = Faults()
     for file in log_files.find(str(folder), 0.0):
-        with log_files.local(file) as path:
+        with found_files.local(file) as path:
             for batch in records.read(path, file.uri, file.modified, Reading(counted, "flights")):
                 found += zip(
                     batch.ids,
