@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import time
-import urllib.parse
-import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import replay, takeovers
-from mainspring.components.deployment.judgement import ERROR_MARGIN, of_latency
 from mainspring.components.deployment.kserve import lead as leading
-from mainspring.components.deployment.kserve import objects, reach
+from mainspring.components.deployment.kserve import objects, prometheus, reach
 from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.record import Overtaken
@@ -202,36 +199,16 @@ def _judge(
 
 def _live(lead: Lead, champion: Version, version: Version, found: dict[str, Any]) -> list[str]:
     """Judges live requests by Prometheus; what it cannot tell is no reason to go on."""
-    reasons: list[str] = []
-    for query, what in ((lead.policy.error_query, "error rate"), (lead.policy.latency_query, "latency")):
-        if not query:
-            continue
-        try:
-            own, usual = (_asked(lead, query, each, found) for each in (version, champion))
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            return [f"Prometheus does not tell the {what}: {error}"]
-        if own is None:
-            continue  # No request in the window: as with the local target, there is nothing to judge.
-        if what == "latency":
-            reasons += of_latency(own, usual if usual is not None else own, "live requests'")
-        elif own > (usual or 0.0) + ERROR_MARGIN:
-            reasons.append(f"{own:.1%} of live requests fail, against {usual or 0.0:.1%} at the champion")
-    return reasons
 
+    def naming(each: Version) -> Callable[[str], str]:
+        predictor = f"{lead.target.name}-{each.predictor}-predictor"
+        if lead.cluster.mode == KNATIVE:
+            status = objects.component(found)
+            which = "latestReadyRevision" if objects.specified(found) == each else "latestRolledoutRevision"
+            predictor = str(status.get(which))
+        return lambda query: query.replace("{predictor}", predictor).replace("{namespace}", lead.target.namespace)
 
-def _asked(lead: Lead, query: str, version: Version, found: dict[str, Any]) -> float | None:
-    predictor = f"{lead.target.name}-{version.predictor}-predictor"
-    if lead.cluster.mode == KNATIVE:
-        status = objects.component(found)
-        newest = status.get("latestReadyRevision")
-        is_newest = objects.specified(found) == version
-        predictor = str(newest if is_newest else status.get("latestRolledoutRevision"))
-    text = query.replace("{predictor}", predictor).replace("{namespace}", lead.target.namespace)
-    url = f"{lead.policy.prometheus.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': text})}"
-    with urllib.request.urlopen(url, timeout=20) as answer:
-        result = json.load(answer)["data"]["result"]
-    value = float(result[0]["value"][1]) if result else None
-    return None if value is None or value != value else value
+    return prometheus.judge(lead.policy, naming(version), naming(champion))
 
 
 def _address(lead: Lead, version: Version, found: dict[str, Any]) -> reach.Address:

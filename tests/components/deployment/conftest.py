@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from kserve_cluster import cluster, mode, version  # noqa: F401
 
 from mainspring.components.deployment import endpoint_state, processes
 

@@ -1,0 +1,95 @@
+"""The stand-in cluster, versions to deploy there, and the fixtures of every test of `kserve://`."""
+
+from __future__ import annotations
+
+import functools
+import json
+
+import pytest
+import yaml
+from kube_stand_in import TOKEN, Cluster
+
+from mainspring.components.deployment import targets
+from mainspring.components.deployment.kserve import api, lead, policy, prometheus, reach, rollouts, target, waiting
+from mainspring.components.deployment.kserve.objects import Version
+from mainspring.components.deployment.rollouts import Plan
+
+WHERE = targets.parse("kserve://team/flights")
+STEPS = Plan((0.0, 10.0, 50.0, 100.0), 0.05)
+
+
+QUICK = (
+    (waiting, "POLL_SECONDS", 0.02),
+    (waiting, "HOPELESS_SECONDS", 0.1),
+    (reach, "PATIENCE_SECONDS", 0.5),
+    (reach, "PAIRS", 3),
+    (rollouts, "POLL_SECONDS", 0.02),
+    (rollouts, "CREATE_SECONDS", 3.0),
+    (prometheus, "PAUSE_SECONDS", 0.02),
+    (api, "LONGEST_PAUSE", 0.05),
+    (api, "PATIENCE_SECONDS", 3.0),
+    (lead, "LOCK_SECONDS", 1.0),
+)
+"""What takes minutes on a cluster."""
+
+
+@pytest.fixture(params=["Standard", "Knative"])
+def mode(request) -> str:
+    return request.param
+
+
+@pytest.fixture
+def cluster(mode, tmp_path, monkeypatch):
+    for module, name, value in QUICK:
+        monkeypatch.setattr(module, name, value)
+    with Cluster(mode).running() as running:
+        (tmp_path / "token").write_text(TOKEN)
+        config = {
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "k", "user": "u"}}],
+            "clusters": [{"name": "k", "cluster": {"server": f"http://127.0.0.1:{running.port}"}}],
+            "users": [{"name": "u", "user": {"tokenFile": str(tmp_path / "token")}}],
+        }
+        (tmp_path / "kubeconfig").write_text(yaml.safe_dump(config))
+        monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
+        yield running
+
+
+@pytest.fixture
+def version(tmp_path):
+    """A published version with held-out rows, as far as a rollout reads it."""
+
+    @functools.cache
+    def make(number: int) -> Version:
+        folder = tmp_path / "models" / "flights" / str(number)
+        (folder / "evaluation").mkdir(parents=True, exist_ok=True)
+        rows = [{"x": float(x)} for x in range(5)]
+        replay = {"instances": rows, "predictions": [2 * row["x"] for row in rows]}
+        (folder / "evaluation" / "replay.json").write_text(json.dumps(replay))
+        manifest = {
+            "name": "flights",
+            "version": number,
+            "model_fingerprint": f"sha256:{number}",
+            "examples_fingerprint": "",
+            "baseline": "",
+            "replaces": 0,
+            "created": "",
+            "files": {},
+        }
+        (folder / "version.json").write_text(json.dumps(manifest))
+        return Version(number, str(folder), f"sha256:{number}")
+
+    return make
+
+
+def deploy(version: Version, plan: Plan = STEPS, **changes: object) -> str:
+    settings = policy.ServingPolicy(**{"reach": "api", "runtime": "", "ready_seconds": 3.0, **changes})
+    return target.deploy(WHERE, version, settings, plan)
+
+
+def only(version: Version) -> dict[str, int]:
+    return {version.uri: 100}
+
+
+def is_serving(cluster: Cluster, version: Version) -> bool:
+    return cluster.seen[-1] == only(version) and target.champion(WHERE) == (version.number, version.uri)
