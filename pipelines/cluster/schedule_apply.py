@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 from mainspring.pipelines.cluster import runs, uploads
 from mainspring.pipelines.cluster.connection import API, in_namespace
 from mainspring.pipelines.cluster.rest import Json
-from mainspring.pipelines.cluster.schedule_changes import Change, Wanted, digest, plan
+from mainspring.pipelines.cluster.schedule_changes import Change, Wanted, plan
 from mainspring.pipelines.cluster.schedule_file import Schedule, ScheduleFile
+from mainspring.pipelines.cluster.schedule_terms import digest
 
 if TYPE_CHECKING:
     from mainspring.pipelines.cluster.connection import Cluster
