@@ -23,6 +23,9 @@ from mainspring.pipelines.examples import flights, live_flights
 from mainspring.pipelines.examples.live_flights import LABELS_KNOWN_TO, Month
 from mainspring.pipelines.examples.year_page import MONTHLY, MONTHS, NAMES, PAYING, TITLES, Strategy, page_of, told
 
+PAGE = "year.html"
+"""Written last: where it is, the year has been played to its end."""
+
 SCRIPT = str(Path(sys.executable).parent / "mainspring")
 LAST_DAY = {7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
@@ -32,8 +35,10 @@ QUERY = (
 )
 """Without dates and tail numbers: an eval split of the same days knows them, live traffic of later days does not."""
 
-WINDOW = 2
-"""A retraining takes the newest month and the one before."""
+WINDOW = 1
+"""A retraining, of either way, takes the newest month alone: what a shift makes wrong is what came before it. This was
+chosen after the year had been played with two months: then the model that was trained on one month of either side
+of the shift was so poor a start that retraining when it paid kept 79 % of the gain, with 2 of 5 runs."""
 
 VALIDATION = "severity: [{anomaly: drift, severity: warning}]"
 """The data drift in this story, and that is why there is a retraining: validation says so and lets them pass."""
@@ -68,7 +73,7 @@ def play(root: Path) -> Path:
             _live(year, data, ways, number)
     finally:
         _mainspring("endpoints", "stop", "--all", "--root", str(year))
-    page = root / "year.html"
+    page = root / PAGE
     storage.write_atomically(page, page_of(ways, time.monotonic() - started))
     for line in told(ways):
         _say(line)
