@@ -26,6 +26,9 @@ from mainspring.pipelines.examples.year_page import MONTHLY, MONTHS, NAMES, PAYI
 PAGE = "year.html"
 """Written last: where it is, the year has been played to its end."""
 
+STEPS = "steps"
+"""Folder of what is done."""
+
 SCRIPT = str(Path(sys.executable).parent / "mainspring")
 LAST_DAY = {7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
 
@@ -58,6 +61,7 @@ def play(root: Path) -> Path:
     """Plays the year under a folder, or what is left of it, and returns the page that shows it."""
     started = time.monotonic()
     year, data = root / "year", root / "data-of-the-year"
+    is_rest = (year / STEPS).is_dir()
     flights.write_months(data)
     for month in range(1, 7):
         live_flights.write_feed(data, year / "feed", month, known_to=31)
@@ -74,7 +78,7 @@ def play(root: Path) -> Path:
     finally:
         _mainspring("endpoints", "stop", "--all", "--root", str(year))
     page = root / PAGE
-    storage.write_atomically(page, page_of(ways, time.monotonic() - started))
+    storage.write_atomically(page, page_of(ways, None if is_rest else time.monotonic() - started))
     for line in told(ways):
         _say(line)
     return page
@@ -101,7 +105,7 @@ def _live(year: Path, data: Path, ways: list[Strategy], number: int) -> None:
 
 def _asked(year: Path, way: Strategy, month: Month) -> float:
     """Asks a way's endpoint for the month's flights and returns the AUC of its answers."""
-    done = year / "steps" / f"{way.name}-{month.number:02d}-asked.json"
+    done = year / STEPS / f"{way.name}-{month.number:02d}-asked.json"
     if not done.is_file():
         shutil.rmtree(_payloads(year, way), ignore_errors=True)  # Of a month that was cut short.
         found = live_flights.auc(month.late, live_flights.send(_url(year, way), month))
@@ -116,7 +120,7 @@ def _monitor(year: Path, way: Strategy, month: Month) -> None:
         logs.parent.mkdir(parents=True, exist_ok=True)
         _payloads(year, way).rename(logs)
     summary = _run(
-        year / "steps" / f"{way.name}-{month.number:02d}-run.json",
+        year / STEPS / f"{way.name}-{month.number:02d}-run.json",
         "continuous_monitoring",
         *_parameters(year, way, month.number, WINDOW),
         *("-p", f"logs={logs}", "-p", f"as_of=2013-{month.number:02d}-{LAST_DAY[month.number]}"),
@@ -134,7 +138,7 @@ def _monitor(year: Path, way: Strategy, month: Month) -> None:
 
 
 def _train(year: Path, way: Strategy, span: int, window: int) -> str:
-    done = year / "steps" / f"{way.name}-{span:02d}-run.json"
+    done = year / STEPS / f"{way.name}-{span:02d}-run.json"
     summary = _run(done, "continuous_training", *_parameters(year, way, span, window))
     way.runs, way.seconds = way.runs + 1, way.seconds + summary["seconds"]
     version = next(

@@ -60,8 +60,8 @@ def told(ways: list[Strategy]) -> list[str]:
     ]
 
 
-def page_of(ways: list[Strategy], seconds: float) -> str:
-    """Returns the page."""
+def page_of(ways: list[Strategy], seconds: float | None) -> str:
+    """Returns the page; `seconds` is what playing took, None if that was in parts."""
     lines = {way.title: list(zip(map(float, MONTHS), way.auc, strict=True)) for way in ways}
     seconds_spent = {
         "retraining": [way.seconds for way in ways],
@@ -81,7 +81,8 @@ def page_of(ways: list[Strategy], seconds: float) -> str:
     headers = ["", *(NAMES[month] for month in MONTHS), "Mean AUC", "Retrainings", "Seconds"]
     story = (
         "January to June made the champion. From September on the schedule's feed gives times in UTC, in live requests "
-        "and in training data. Delays of a month's last days are known in the next month only."
+        "and in training data. Delays of a month's last days are known in the next month only. A retraining takes the "
+        "newest month."
     )
     chart = report.line_chart(lines, width=760, height=300, x_label="month of 2013", y_label="AUC, live")
     return report.page(
@@ -93,7 +94,8 @@ def page_of(ways: list[Strategy], seconds: float) -> str:
             ("What was decided, and why", report.listing(ways[2].decisions)),
             (
                 "How it was made",
-                f"By make demo, in {seconds:.0f} s, with real runs of both pipelines and real endpoints.",
+                f"By make demo, {'in several parts' if seconds is None else f'in {seconds:.0f} s'}, with real runs of "
+                "both pipelines and real endpoints.",
             ),
         ],
     )
