@@ -102,10 +102,10 @@ def audit_(osv_url: str, ignore: tuple[str, ...]) -> None:
     findings = audit.audit([root / "requirements.txt", *sorted(root.glob("components/*/*.txt"))], options, _say)
     for line in sorted(findings.vulnerabilities):
         click.echo(line)
+    for line in sorted(findings.not_audited):
+        click.echo(f"not audited: {line}")
     found = f"{findings.packages} packages audited, {len(findings.vulnerabilities)} known vulnerabilities"
-    if unknown := sorted(findings.not_audited):
-        found += f"; {len(unknown)} not audited, such as {unknown[0]}"
-    click.echo(found)
+    click.echo(f"{found}; {len(findings.not_audited)} not audited" if findings.not_audited else found)
     raise SystemExit(findings.status)
 
 

@@ -14,6 +14,9 @@ from pathlib import Path
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 COPYRIGHTS = Path("/usr/share/doc")
 
+SHORT_NAME = re.compile(r"[A-Za-z0-9][\w.+/~-]*( (and|or|with) .*)?")
+"""Some copyright files have a licence's first words where its short name belongs."""
+
 LONGEST_LICENCE = 100
 """Some distributions put a licence's whole text where its name belongs."""
 
@@ -45,7 +48,8 @@ def _debian_licence(file: Path) -> str:
     if not file.is_file():
         return ""
     text = file.read_text(encoding="utf-8", errors="replace")
-    return " AND ".join(sorted({name.strip() for name in re.findall(r"(?m)^License: *(\S.*)$", text)}))
+    names = {name.strip() for name in re.findall(r"(?m)^License: *(\S.*)$", text)}
+    return " AND ".join(sorted(name for name in names if SHORT_NAME.fullmatch(name)))
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ WANTED_SECONDS = {"deployment": 1.0, "validation": 7.0, "evaluation": 7.0}
 WANTED_MEGABYTES = {"deployment": 200.0}
 OTHERS = {
     "serving": ["mainspring.components.serving.kserve_app", "mainspring.components.serving.tabular_model"],
+    "kubeflow": ["mainspring.components.training.train_model_distributed", "kubeflow.trainer"],
 }
-"""What is imported in the images of folders that have no component of their own."""
+"""What is imported in the images of folders by code that is not of a component of their own."""
 
 
 def main() -> None:
@@ -61,12 +62,11 @@ def _code(image: Image) -> str:
 
 
 def _imports(image: Image) -> list[str]:
-    """Returns the modules of its own folder that an image's components import."""
+    """Returns the modules that an image's tasks or servers import first."""
     file = image.dockerfile.with_name("component.py")
-    if not file.is_file():
-        return OTHERS.get(image.folder, [])
+    names = imported_modules(file.read_text(encoding="utf-8")) if file.is_file() else []
     own = f"mainspring.components.{image.folder}."
-    return [name for name in imported_modules(file.read_text(encoding="utf-8")) if name.startswith(own)]
+    return [*(name for name in names if name.startswith(own)), *OTHERS.get(image.folder, [])]
 
 
 def _median(program: str, image: Image, code: str, runs: int) -> float:

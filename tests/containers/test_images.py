@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import docker
@@ -120,3 +121,24 @@ def test_the_serving_image_serves_by_itself_and_checks_its_health(engine: docker
         docker.errors.ContainerError, match="/mnt/models: holds no SavedModel; mount a published version"
     ):
         engine.containers.run(serving.name, read_only=True, remove=True, network_mode="none")
+
+
+def test_a_built_image_has_a_valid_bill_of_materials_with_its_lock_and_its_debian_packages(
+    mainspring, tmp_path
+) -> None:
+    from cyclonedx.schema import SchemaVersion
+    from cyclonedx.validation.json import JsonStrictValidator
+
+    done = mainspring("images", "sbom", "deployment", "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    text = (tmp_path / "deployment.cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    named = {part["purl"] for part in json.loads(text)["components"]}
+    lock = inventory.images(["deployment"])[0].lock.read_text()
+    kubernetes = re.search(r"(?m)^kubernetes==([0-9.]+)", lock)
+    assert kubernetes
+    assert f"pkg:pypi/kubernetes@{kubernetes[1]}" in named
+    assert any(name.startswith("pkg:deb/debian/libc6@") for name in named)
+    licences = dict(line.split("\t")[::2] for line in (tmp_path / "deployment.licences.tsv").read_text().splitlines())
+    assert licences["kubernetes"] == "Apache License Version 2.0"
+    assert len(licences) == len(named)

@@ -16,17 +16,29 @@ from mainspring.components.common.errors import UserError
 from mainspring.pipelines import environments
 from mainspring.pipelines.images import audit, bill_of_materials, dockerfiles, inventory
 
-LOCK = f"jinja2==3.1.6 \\\n    --hash=sha256:{'0' * 64}\nmarkupsafe==3.0.2 \\\n    --hash=sha256:{'1' * 64}\n"
+LOCK = f"jinja2==3.1.5 \\\n    --hash=sha256:{'0' * 64}\nmarkupsafe==3.0.2 \\\n    --hash=sha256:{'1' * 64}\n"
+
+LOCK_FOLDER = "ingestion"
+SANDBOX_BREAKOUT = {
+    "id": "GHSA-cpwx-vrp4-4pq7",
+    "summary": "Jinja2 vulnerable to sandbox breakout through attr filter selecting format method",
+    "aliases": ["CVE-2025-27516"],
+    "affected": [
+        {
+            "package": {"name": "jinja2", "ecosystem": "PyPI", "purl": "pkg:pypi/jinja2"},
+            "ranges": [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": "3.1.6"}]}],
+        }
+    ],
+}
 
 
 class Advisories(BaseHTTPRequestHandler):
-    """Stands for the OSV service, which cannot be reached from everywhere: knows one vulnerability."""
+    """Stands for the OSV service, which cannot be reached from everywhere: knows one advisory, a real one."""
 
     def do_POST(self) -> None:
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        known = {"id": "GHSA-xxxx", "summary": "bad", "aliases": [], "affected": [_affected("jinja2", "3.1.7")]}
         vulnerable = asked["package"]["name"] == self.server.vulnerable  # type: ignore[attr-defined]
-        body = json.dumps({"vulns": [known]} if vulnerable else {}).encode()
+        body = json.dumps({"vulns": [SANDBOX_BREAKOUT]} if vulnerable else {}).encode()
         self.send_response(self.server.status)  # type: ignore[attr-defined]
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -34,11 +46,6 @@ class Advisories(BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         """Says nothing."""
-
-
-def _affected(name: str, mended: str) -> dict[str, object]:
-    ranges = [{"type": "ECOSYSTEM", "events": [{"introduced": "0"}, {"fixed": mended}]}]
-    return {"package": {"name": name, "ecosystem": "PyPI"}, "ranges": ranges}
 
 
 @pytest.fixture
@@ -53,8 +60,10 @@ def advisories() -> Iterator[ThreadingHTTPServer]:
 
 @pytest.fixture
 def audited(advisories: ThreadingHTTPServer, tmp_path: Path):
+    (tmp_path / LOCK_FOLDER).mkdir()
+
     def ask() -> audit.Findings:
-        lock = tmp_path / "requirements.txt"
+        lock = tmp_path / LOCK_FOLDER / "requirements.txt"
         lock.write_text(LOCK)
         url = f"http://127.0.0.1:{advisories.server_port}/v1/query"
         return audit.audit([lock], ["--vulnerability-service=osv", f"--osv-url={url}", "--timeout=5"], print)
@@ -71,7 +80,7 @@ def test_a_known_vulnerability_fails_with_package_advisory_and_remedy(audited, a
     advisories.vulnerable = "jinja2"
     findings = audited()
     assert findings.status == audit.VULNERABLE
-    assert findings.vulnerabilities == {"jinja2 3.1.6: GHSA-xxxx, mended in 3.1.7"}
+    assert findings.vulnerabilities == {"jinja2 3.1.5: CVE-2025-27516, mended in 3.1.6"}
 
 
 def test_a_service_that_does_not_answer_is_not_taken_for_a_clean_bill(audited, advisories) -> None:
@@ -79,6 +88,15 @@ def test_a_service_that_does_not_answer_is_not_taken_for_a_clean_bill(audited, a
     findings = audited()
     assert findings.status == audit.NOT_AUDITED
     assert len(findings.not_audited) == 1
+
+
+def test_a_service_out_of_reach_is_named_with_the_lock_that_it_was_not_asked_about(audited, advisories) -> None:
+    advisories.shutdown()
+    advisories.server_close()
+    findings = audited()
+    assert (findings.status, findings.packages) == (audit.NOT_AUDITED, 0)
+    (line,) = findings.not_audited
+    assert line.startswith(f"{LOCK_FOLDER}/requirements.txt: ")
 
 
 def test_a_bill_of_materials_is_valid_and_names_what_is_installed() -> None:
@@ -99,7 +117,10 @@ def test_debian_packages_are_listed_with_the_licences_of_their_copyright_files(t
         "Package: gone\nStatus: deinstall ok config-files\nVersion: 1\n"
     )
     (tmp_path / "libz").mkdir()
-    (tmp_path / "libz" / "copyright").write_text("Files: *\nLicense: Zlib\n words\n\nFiles: x\nLicense: MIT\n")
+    (tmp_path / "libz" / "copyright").write_text(
+        "Files: *\nLicense: Zlib\n words\n\nFiles: x\nLicense: MIT\n\n"
+        "Files: y\nLicense: Permission is hereby granted, free of charge\n"
+    )
     assert list(debian_packages(tmp_path / "status", tmp_path)) == [
         {"kind": "deb", "name": "libz", "version": "1.3-1", "licence": "MIT AND Zlib"}
     ]
