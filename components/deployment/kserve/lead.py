@@ -76,15 +76,19 @@ class Lead:
         Raises:
             UserError: It is refused, or another run leads by now.
         """
-        if record.read(self.api, self.target).record.holder != self.holder:
-            raise record.Overtaken(f"{self.title}: another run leads the rollout by now; it is theirs to finish")
         body = objects.service(self.target, self.cluster.mode, self.policy, stable, canary, percent)
-        try:
-            self.api.apply(objects.path(self.target), body)
-        except ApiError as error:
-            if error.status in (400, 403, 422):
-                raise UserError(f"{self.title}: the cluster refuses the InferenceService: {error}") from error
-            raise
+        for left in reversed(range(record.CONFLICTS)):
+            if record.read(self.api, self.target).record.holder != self.holder:
+                raise record.Overtaken(f"{self.title}: another run leads the rollout by now; it is theirs to finish")
+            try:
+                self.api.apply(objects.path(self.target), body)
+                return
+            except ApiError as error:
+                if error.status in (400, 403, 422):
+                    raise UserError(f"{self.title}: the cluster refuses the InferenceService: {error}") from error
+                if error.status != 409 or not left:
+                    raise
+                time.sleep(record.CONFLICT_SECONDS)  # Somebody wrote it at the same moment, such as KServe's webhook.
 
     def wait(self, version: Version, arrived: Callable[[dict[str, Any]], str], seconds: float = 0.0) -> dict[str, Any]:
         """Returns the service once it is as wanted; see `waiting.until`."""

@@ -6,6 +6,7 @@ Every write is bound to the resource version that was read, so that of two runs 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -16,6 +17,11 @@ from mainspring.components.deployment.takeovers import Takeover, Withdrawal
 from mainspring.components.deployment.targets import Target
 
 KEY = "record.json"
+CONFLICTS = 10
+"""How often a write is repeated that the server refused for a conflict, though nobody else has written."""
+
+CONFLICT_SECONDS = 0.5
+
 KEPT = 100
 """Takeovers and withdrawals that are remembered: a ConfigMap holds 1 MB, and each takes less than 1 kB."""
 
@@ -97,23 +103,28 @@ def write(api: Api, target: Target, held: Held, record: Record) -> Held:
         },
         "data": {KEY: json.dumps(asdict(record))},
     }
-    try:
-        if not held.resource_version:
-            done = api.create(f"/api/v1/namespaces/{target.namespace}/configmaps", body)
-        else:
-            body["metadata"]["resourceVersion"] = held.resource_version
-            done = api.call("PUT", _path(target), body)
-    except ApiError as error:
-        if error.status != 409:
-            raise
+    if held.resource_version:
+        body["metadata"]["resourceVersion"] = held.resource_version
+    for _ in range(CONFLICTS):
+        try:
+            if held.resource_version:
+                done = api.call("PUT", _path(target), body)
+            else:
+                done = api.create(f"/api/v1/namespaces/{target.namespace}/configmaps", body)
+            return Held(record, done["metadata"]["resourceVersion"])
+        except ApiError as error:
+            if error.status != 409:
+                raise
         again = read(api, target)
         if again.record == record:
             return again  # The answer to our first attempt was lost.
-        raise Overtaken(
-            f"kserve://{target.namespace}/{target.name}: another run changes it at the same moment; run again when "
-            "that has ended"
-        ) from error
-    return Held(record, done["metadata"]["resourceVersion"])
+        if again != held:
+            break
+        time.sleep(CONFLICT_SECONDS)
+    raise Overtaken(
+        f"kserve://{target.namespace}/{target.name}: another run changes it at the same moment; run again when that "
+        "has ended"
+    )
 
 
 def _path(target: Target) -> str:

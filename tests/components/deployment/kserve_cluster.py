@@ -10,7 +10,17 @@ import yaml
 from kube_stand_in import TOKEN, Cluster
 
 from mainspring.components.deployment import targets
-from mainspring.components.deployment.kserve import api, lead, policy, prometheus, reach, rollouts, target, waiting
+from mainspring.components.deployment.kserve import (
+    api,
+    lead,
+    policy,
+    prometheus,
+    reach,
+    record,
+    rollouts,
+    target,
+    waiting,
+)
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan
 
@@ -29,6 +39,7 @@ QUICK = (
     (api, "LONGEST_PAUSE", 0.05),
     (api, "PATIENCE_SECONDS", 3.0),
     (lead, "LOCK_SECONDS", 1.0),
+    (record, "CONFLICT_SECONDS", 0.01),
 )
 """What takes minutes on a cluster."""
 

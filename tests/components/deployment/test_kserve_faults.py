@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 from kserve_cluster import WHERE, deploy, is_serving, only
-from kube_stand_in import Fault
+from kube_stand_in import Cluster, Fault
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.kserve import api, objects, record
-from mainspring.components.deployment.rollouts import Plan
+from mainspring.components.deployment.kserve.objects import Version
+from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 
 FAULTS = {
     "429": lambda: [Fault(status=429, after="1", times=3)],
@@ -48,50 +57,127 @@ def test_an_api_that_never_answers_is_one_line_and_changes_nothing(cluster, vers
     assert is_serving(cluster, version(1))
 
 
-class Killed(BaseException):
-    pass
-
-
 RECORD = "/api/v1/namespaces/team/configmaps/mainspring-flights"
-KILLS = 6
-"""Places at which a run is killed, spread over all its calls."""
 
 
-def test_a_run_killed_at_any_call_leaves_a_service_that_the_next_run_puts_right(cluster, version, monkeypatch):
-    call, calls, last = api.Api.call, [], [10**9]
+def is_write(named: str) -> bool:
+    """Whether a call changes something: between two of those, a run has nothing that could be lost."""
+    return bool(re.match(r"(PATCH|PUT|POST) .*/(inferenceservices|configmaps)", named))
 
-    def counted(self, method, path, *rest, **more):
-        calls.append(path)
-        if len(calls) == last[0] and last[0] % 2:
-            raise Killed
-        answer = call(self, method, path, *rest, **more)
-        if len(calls) == last[0]:
-            raise Killed  # After it was done, before anybody heard of it.
-        return answer
 
+class EverySecond:
+    """Matches each write's first attempt."""
+
+    def __init__(self) -> None:
+        self.writes = 0
+
+    def search(self, named: str) -> bool:
+        self.writes += is_write(named)
+        return is_write(named) and self.writes % 2 == 1
+
+
+def test_a_conflict_at_every_write_of_a_rollout_is_no_reason_to_stop(cluster, version):
+    fault = Fault(status=409, times=10_000)
+    fault.matching = conflicts = EverySecond()
+    cluster.faults = [fault]
     deploy(version(1))
-    monkeypatch.setattr(api.Api, "call", counted)
-    plan = Plan((0.0, 50.0, 100.0), 0.0)
-    deploy(version(2), plan)
-    total, known = len(calls), {1: version(1), 2: version(2)}
-    for kill in range(KILLS):
-        calls.clear()
-        last[0] = 12 + kill * (total - 14) // KILLS
-        number = max(known) + 1
-        known[number] = version(number)
-        with pytest.raises(Killed):
-            deploy(known[number], plan)
-        last[0] = 10**9
-        if kill % 2:
-            # A run of another version takes it back, once the lease of the one that is gone has run out.
-            content = json.loads(cluster.objects[RECORD]["data"]["record.json"])
-            cluster.objects[RECORD]["data"]["record.json"] = json.dumps(content | {"until": 0.0})
+    deploy(version(2))
+    assert conflicts.writes > 20, "each of them was met"
+    assert is_serving(cluster, version(2))
+
+
+class Apart:
+    """Runs deployments in a process that is killed once the cluster has done a write and before it is told."""
+
+    def __init__(self, cluster: Cluster, kubeconfig: Path) -> None:
+        self.cluster, self.pid, self.started = cluster, 0, threading.Event()
+        command = [sys.executable, str(Path(__file__).with_name("run_apart.py")), str(kubeconfig)]
+        path = os.pathsep.join(sys.path)
+        self.runner = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
+        )
+
+    def deploy(self, version: Version, percents: tuple[float, ...], writes: int) -> int:
+        """Returns the exit status of a deployment that is killed after so many writes; positive: it ended before."""
+        done, handle = 0, self.cluster.handle
+        self.started.clear()
+
+        def killing(method, path, query, body):
+            nonlocal done
+            answer = handle(method, path, query, body)
+            done += is_write(f"{method} {path}")
+            if done == writes and is_write(f"{method} {path}"):
+                assert self.started.wait(60)
+                os.kill(self.pid, signal.SIGKILL)
+            return answer
+
+        self.cluster.handle = killing
+        policy = {"ready_seconds": 30.0}
+        order = {"version": asdict(version), "percents": percents, "policy": policy}
+        self.runner.stdin.write(json.dumps(order) + "\n")
+        self.runner.stdin.flush()
+        self.pid = int(self.runner.stdout.readline())
+        self.started.set()
+        status = int(self.runner.stdout.readline())
+        self.cluster.handle = handle
+        return status
+
+
+@pytest.fixture
+def apart(cluster, tmp_path):
+    running = Apart(cluster, tmp_path / "kubeconfig")
+    yield running
+    running.runner.stdin.close()
+    assert running.runner.wait(60) == 0
+    running.runner.stdout.close()
+
+
+def lease_runs_out(cluster):
+    content = json.loads(cluster.objects[RECORD]["data"]["record.json"])
+    cluster.objects[RECORD]["data"]["record.json"] = json.dumps(content | {"until": 0.0})
+
+
+def test_a_run_killed_after_any_write_is_put_right_by_the_next(cluster, version, apart):
+    plan, number, writes, blessed = (0.0, 50.0, 100.0), 1, 0, {version(1).uri}
+    deploy(version(1))
+    while True:
+        writes, number = writes + 1, number + 1
+        blessed.add(version(number).uri)
+        status = apart.deploy(version(number), plan, writes)
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+        assert sum(cluster.seen[-1].values()) == 100, "somebody serves everything, though nobody leads"
+        if (writes + (cluster.mode == "Knative")) % 2:
+            # A run of another version takes it back or finishes it, once the dead one's lease has run out.
+            lease_runs_out(cluster)
             number += 1
-            known[number] = version(number)
-        deploy(known[number], plan)
-        assert is_serving(cluster, known[number])
-    uris = {each.uri for each in known.values()}
-    assert all(sum(share.values()) == 100 and set(share) <= uris for share in cluster.seen), "never neither"
+            blessed.add(version(number).uri)
+        deploy(version(number), Plan(plan, 0.0))
+        assert is_serving(cluster, version(number))
+    assert writes > 8, "every write was tried"
+    assert all(sum(share.values()) == 100 and set(share) <= blessed for share in cluster.seen), "never neither"
+
+
+def test_a_version_that_failed_never_serves_whenever_its_run_is_killed(cluster, version, apart):
+    """The judge says no; the run is killed while it takes the version back, and the next one deploys it again."""
+    deploy(version(1))
+    writes = 0
+    while True:
+        writes += 1
+        unfit = version(writes + 1)
+        cluster.shift[unfit.uri] = 1.0
+        status = apart.deploy(unfit, (0.0, 50.0, 100.0), writes)
+        if status == 1:
+            break
+        assert status == -signal.SIGKILL
+        lease_runs_out(cluster)
+        with pytest.raises(RolloutFailed):
+            deploy(unfit)
+        assert is_serving(cluster, version(1))
+    assert writes > 4, "every write was tried"
+    assert is_serving(cluster, version(1))
+    assert all(share == only(version(1)) for share in cluster.seen), "it never had traffic"
 
 
 def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version):

@@ -1,0 +1,46 @@
+"""Deployments in processes of their own, which can be killed: an interpreter that has imported everything forks them.
+
+    python run_apart.py KUBECONFIG
+
+reads an order a line (JSON: `version`, `percents`, `policy`), and says the process's number, then its exit status: 0; 1
+where it ended by a `UserError`; negative: the signal that ended it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+import kserve_cluster
+import kubernetes.config.kube_config as kube_config
+
+from mainspring.components.common.errors import UserError
+from mainspring.components.deployment.kserve.objects import Version
+from mainspring.components.deployment.rollouts import Plan
+
+
+def main(kubeconfig: str) -> None:
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = kubeconfig
+    for module, name, value in kserve_cluster.QUICK:
+        setattr(module, name, value)
+    for line in sys.stdin:
+        child = os.fork()
+        if not child:
+            os._exit(deploy(json.loads(line)))
+        print(child, flush=True)
+        status = os.waitpid(child, 0)[1]
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def deploy(order: dict) -> int:
+    os.dup2(2, 1)  # What it says is not for whoever reads our numbers.
+    try:
+        kserve_cluster.deploy(Version(**order["version"]), Plan(tuple(order["percents"]), 0.0), **order["policy"])
+    except UserError:
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
