@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import RetriableError, UserError
 
 ROOT_VARIABLE = "MAINSPRING_ROOT"
 """Names the folder that holds everything a local run leaves behind; the engines set it for the tasks they start."""
@@ -50,7 +50,8 @@ def publishing_directory(target: Path) -> Iterator[Path]:
     An empty folder at `target` (KFP makes one for each output) is replaced.
 
     Raises:
-        UserError: `target` holds something already, or the disk is full.
+        UserError: `target` holds something already.
+        RetriableError: The disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
@@ -127,7 +128,7 @@ def full_disks_as_user_errors(target: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(
+            raise RetriableError(
                 f"{target}: the disk is full; nothing was published. Free some space, then run again"
             ) from error
         if error.errno in (errno.EACCES, errno.EROFS):

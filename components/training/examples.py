@@ -15,6 +15,8 @@ from mainspring.components.common.manifests import ExamplesManifest
 from mainspring.components.training.tf_examples import NO_INTEGER, first_values
 
 BATCH_ROWS = 65_536
+READ_BYTES = 1 << 16
+"""Of a column at a time; without it, a whole row group is in memory, however large the writer made it."""
 TFRECORD = (".tfrecord", ".tfrecord.gz")
 TF_KINDS = {"int64": tf.int64, "double": tf.float32, "string": tf.string}
 
@@ -72,7 +74,7 @@ def read_batches(folder: Path, split: str, manifest: ExamplesManifest, columns: 
 
 def _opened(path: Path) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path)
+        return pq.ParquetFile(path, buffer_size=READ_BYTES, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise _unreadable(path, "Parquet", error) from error
 

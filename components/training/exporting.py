@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from pathlib import Path
 
 import keras
@@ -14,6 +16,8 @@ from mainspring.components.training.labels import LabelSpec
 from mainspring.components.training.preprocessing import Encoder
 from mainspring.components.training.tf_examples import parse_examples
 
+NO_SPACE = os.strerror(errno.ENOSPC)
+
 
 def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
@@ -21,6 +25,9 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing).
     `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
     classes, `label`.
+
+    Raises:
+        OSError: The disk is full.
     """
     servable = tf.Module(name="servable")
     servable.encoder = encoder
@@ -43,7 +50,12 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
         "serving_default": serve_rows.get_concrete_function(),
         "serving_examples": serve_examples.get_concrete_function(),
     }
-    tf.saved_model.save(servable, str(folder), signatures=signatures)
+    try:
+        tf.saved_model.save(servable, str(folder), signatures=signatures)
+    except tf.errors.ResourceExhaustedError as error:  # What TensorFlow makes of "no space left on device".
+        if NO_SPACE not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, NO_SPACE, str(folder)) from error
     # A random number of TensorFlow's own, which would make equal models look different; nothing needs it.
     with contextlib.suppress(FileNotFoundError):
         (folder / "fingerprint.pb").unlink()

@@ -18,6 +18,7 @@ from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ExamplesManifest
 from mainspring.components.training import surveying
+from mainspring.components.training.allocating import give_large_arrays_back
 from mainspring.components.training.blocks import Blocks, Layout, deal, pack
 from mainspring.components.training.crosses import select_crosses
 from mainspring.components.training.examples import count_rows, read_batches
@@ -125,6 +126,7 @@ def prepare(
         UserError: The label cannot be learned, there is nothing to judge by, a file cannot be read, or the disk is
             too small.
     """
+    give_large_arrays_back()
     most = max(surveying.RESIDENT_CELLS // len(examples.columns), 1)
     rows = count_rows(examples.folder, "train", examples.manifest)
     train = surveying.survey(examples.batches("train"), examples.features, examples.label, rows, most, settings.seed)

@@ -44,7 +44,8 @@ def publish(
     """Publishes the model at `target`, which must not hold anything yet, and returns its manifest.
 
     Raises:
-        UserError: `target` holds something, or the disk is full.
+        UserError: `target` holds something.
+        RetriableError: The disk is full.
     """
     examples = prepared.examples
     recorded = settings.recorded() | {"module": origin.module}

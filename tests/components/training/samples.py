@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+ROW_GROUP = 65_536
 SCHEMA_TYPES = {"int64": "INT", "double": "FLOAT", "string": "BYTES"}
 
 
@@ -42,8 +43,8 @@ def write_examples(folder: Path, train: pa.Table, evaluation: pa.Table, extra_sc
     for split, table in (("train", train), ("eval", evaluation)):
         (folder / split).mkdir(parents=True)
         half = len(table) // 2
-        pq.write_table(table.slice(0, half), folder / split / "1.parquet")
-        pq.write_table(table.slice(half), folder / split / "2.parquet")
+        pq.write_table(table.slice(0, half), folder / split / "1.parquet", row_group_size=ROW_GROUP)
+        pq.write_table(table.slice(half), folder / split / "2.parquet", row_group_size=ROW_GROUP)
     manifest = {
         "rows": {"train": len(train), "eval": len(evaluation)},
         "columns": types,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -16,15 +17,15 @@ import pyarrow as pa
 import pytest
 from samples import Recorder, Trained, binary_rows, write_examples
 
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import RetriableError, UserError
 from mainspring.components.training.train_model import train_model
 
 
-def refusal(examples: Path, tmp_path: Path, **parameters: Any) -> str:
+def refusal(examples: Path, tmp_path: Path, kind: type[UserError] = UserError, **parameters: Any) -> str:
     """Returns the message of the UserError that training ends with; nothing is left behind."""
     out = tmp_path / "out"
     arguments: dict[str, Any] = {"examples": str(examples), "schema": str(examples), "label": "good"}
-    with pytest.raises(UserError) as caught:
+    with pytest.raises(kind) as caught:
         train_model(
             **arguments
             | {"model": str(out / "model"), "metrics": Recorder(), "report": str(out / "r.html")}
@@ -189,6 +190,24 @@ def test_the_exit_status_says_whether_a_retry_is_worth_it(kind: str, status: int
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == status
     assert done.stderr == "mainspring: error: disk: full\n"
+
+
+@pytest.mark.parametrize("size", ["16k", "100k"])
+def test_a_disk_that_is_full_when_the_model_is_published_is_worth_a_retry(
+    examples: Path, tmp_path: Path, size: str
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)]
+    can_mount = shutil.which("mount") and os.geteuid() == 0
+    if not can_mount or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system may be mounted here")
+    try:
+        said = refusal(examples, tmp_path, model=str(small / "model"), max_epochs=1, kind=RetriableError)
+        assert said == f"{small / 'model'}: the disk is full; nothing was published. Free some space, then run again"
+        assert list(small.iterdir()) == []
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
 
 
 def test_a_checkpoint_folder_that_may_not_be_written_stops_nothing_but_is_said(

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,8 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.training.train_model import train_model
 train_model(metrics=Recorder(), **json.loads(sys.argv[1]))
 """
+EPOCHS = 40
+"""So many of two workers take seconds on any machine, and a notice after the first meets them while they train."""
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -76,38 +81,63 @@ def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(examp
     assert scores["prediction"].numpy()[0] > 0.8 > 0.2 > scores["prediction"].numpy()[1]
 
 
-def test_two_workers_train_one_model_that_the_chief_alone_publishes(examples: str, tmp_path: Path) -> None:
-    ports = [_free_port() for _ in range(2)]
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
-    workers = []
-    for number in range(2):
-        order = _order(examples, tmp_path / f"of-{number}") | {
-            "max_epochs": 6,
-            "checkpoints": str(tmp_path / "checkpoints"),
-            "checkpoint_seconds": 0.5,
-        }
-        variables = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})}
-        workers.append(
-            subprocess.Popen(
-                _command(order),
-                env=_environment() | variables,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        )
-    said = [worker.communicate(timeout=300)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0], said
-    assert all(f"training on worker {number + 1} of 2" in text for number, text in enumerate(said))
+def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_notice_saves_for_both(
+    examples: str, tmp_path: Path
+) -> None:
+    settings = {"max_epochs": EPOCHS, "patience": EPOCHS, "batch_size": 64, "checkpoint_seconds": 3600}
+    settings |= {"checkpoints": str(tmp_path / "checkpoints")}
+
+    workers, logs = _two_workers(examples, tmp_path, settings, "first")
+    _wait_until(lambda: all("\nepoch 2/" in log.read_text() for log in logs), workers)
+    workers[1].send_signal(signal.SIGTERM)  # A spot node's notice comes to one machine, and not to the chief's.
+    statuses = [worker.wait(timeout=120) for worker in workers]
+    said = [log.read_text() for log in logs]
+    assert statuses == [143, 143], said
+    [saved] = {line for text in said for line in text.splitlines() if line.startswith("told to end at step")}
+    step = re.search(r"goes on at step ([\d,]+)", saved)
+    assert step
+    assert not (tmp_path / "of-0").exists()
+
+    workers, logs = _two_workers(examples, tmp_path, settings, "again")
+    statuses = [worker.wait(timeout=300) for worker in workers]
+    said = [log.read_text() for log in logs]
+    assert statuses == [0, 0], said
+    for number, text in enumerate(said):
+        assert f"training on worker {number + 1} of 2" in text
+        assert f"resumed at step {step[1]} from" in text
     # Both judge the same model on the same rows, and both stop at the same place.
-    epochs = [re.findall(r"^epoch (\d)/6: loss ([\d.]+), eval loss ([\d.]+)", text, re.MULTILINE) for text in said]
+    epochs = [re.findall(r"^epoch (\d+)/\d+: loss ([\d.]+), eval loss ([\d.]+)", text, re.MULTILINE) for text in said]
     assert epochs[0] == epochs[1]
-    assert len(epochs[0]) == 6
+    assert epochs[0][-1][0] == str(EPOCHS)
     manifest = json.loads((tmp_path / "of-0" / "model" / "manifest.json").read_text())
     assert manifest["metrics"]["eval_auc"] > 0.9
     assert not (tmp_path / "of-1").exists()
     weights = tf.train.load_checkpoint(str(tmp_path / "of-0" / "model" / "variables" / "variables"))
     assert all(np.isfinite(weights.get_tensor(name)).all() for name in _names(weights))
+
+
+def _two_workers(
+    examples: str, folder: Path, settings: dict[str, Any], attempt: str
+) -> tuple[list[subprocess.Popen[bytes]], list[Path]]:
+    """Starts the workers of one cluster; returns them, and the files that they write what they say to."""
+    cluster = {"worker": [f"127.0.0.1:{_free_port()}" for _ in range(2)]}
+    logs = [folder / f"{attempt}-{number}.log" for number in range(2)]
+    workers = []
+    for number, log in enumerate(logs):
+        variables = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})}
+        command = _command(_order(examples, folder / f"of-{number}") | settings)
+        with log.open("wb") as file:
+            started = subprocess.Popen(command, env=_environment() | variables, stdout=file, stderr=subprocess.STDOUT)
+        workers.append(started)
+    return workers, logs
+
+
+def _wait_until(is_so: Callable[[], bool], workers: list[subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + 240
+    while not is_so():
+        assert time.monotonic() < deadline
+        assert [worker.poll() for worker in workers] == [None, None], "a worker ended by itself"
+        time.sleep(0.02)
 
 
 def _names(reader: Any) -> list[str]:

@@ -20,15 +20,16 @@ PEAKS = """
 import json, resource, sys
 from pathlib import Path
 from samples import Recorder
-from mainspring.components.training import preparing, surveying
+from mainspring.components.training import blocks, examples, preparing, surveying
 from mainspring.components.training.train_model import train_model
 surveying.RESIDENT_CELLS = preparing.JUDGED_CELLS = 1_000_000
+blocks.BLOCK_ROWS = examples.BATCH_ROWS = 16_384  # So that the smaller table, too, has many of them.
 peaks = []
-for place, examples in enumerate(sys.argv[1:]):
-    out = Path(examples).with_name(f"out-{place}")
+for place, folder in enumerate(sys.argv[1:]):
+    out = Path(folder).with_name(f"out-{place}")
     train_model(
-        examples=examples, schema=examples, label="y", model=str(out / "model"), report=str(out / "report.html"),
-        metrics=Recorder(), hidden_units=[4], embedding_size=2, max_crosses=0, max_epochs=1, batch_size=8192,
+        examples=folder, schema=folder, label="y", model=str(out / "model"), report=str(out / "report.html"),
+        metrics=Recorder(), hidden_units=[4], embedding_size=2, max_crosses=0, max_epochs=1, batch_size=2048,
     )
     peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 print(json.dumps(peaks))
@@ -43,7 +44,7 @@ def test_six_times_the_rows_of_a_table_that_does_not_fit_take_no_more_memory(tmp
     assert done.returncode == 0, done.stdout + done.stderr
     small, large = json.loads(done.stdout.splitlines()[-1])
     # The process never gives its peak back, so the second figure is the first one's or more.
-    assert large - small < ENCODED_MIB / 3, f"{small:.0f} MiB, then {large:.0f} MiB"
+    assert large - small < ENCODED_MIB / 2, f"{small:.0f} MiB, then {large:.0f} MiB"
 
 
 def _examples(folder: Path, rows: int) -> Path:
