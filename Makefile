@@ -73,6 +73,7 @@ bench: setup ## Measure the loop on the flights, beside what is wanted of it (TF
 	@$(BIN)/python -m tests.benchmarks.data_bench $(if $(TFX),--tfx)
 	@$(BIN)/python -m tests.benchmarks.evaluation_bench
 	@$(BIN)/python -m tests.benchmarks.monitoring_bench
+	@$(BIN)/python -m tests.benchmarks.serving_bench
 	@$(BIN)/python -m tests.benchmarks.cold_start_bench
 
 lint: $(BIN)/.ready ## Check style and types

@@ -83,4 +83,7 @@ def _asked_for(response: InferResponse, request: InferRequest) -> InferResponse:
     names = {output.name for output in request.request_outputs or ()}
     if names:
         response.outputs = [output for output in response.outputs if output.name in names]
+    for output in response.outputs:
+        # Left to it, KServe asks an array whether it is true, and fails on more than one row.
+        output.set_data_from_numpy(output.data, binary_data=True)
     return response

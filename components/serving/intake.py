@@ -23,8 +23,11 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-LARGEST_BODY = 32 << 20
-"""Bytes; a larger body is answered with 413."""
+LARGEST_BODY = 64 << 20
+"""Bytes; a larger body is answered with 413, as by the front of a local target."""
+
+MOST_DISCARDED = 4 * LARGEST_BODY
+"""What is read of a body that is too large: most clients hear an answer only once they have sent everything."""
 
 BODY_SECONDS = 60.0
 """How long a client may take to send its request's body; then it is answered with 408."""
@@ -64,7 +67,7 @@ def before(app: App, model: TabularModel) -> App:
         try:
             if path.startswith(FORBIDDEN_PREFIX):
                 raise _Refused(403, "models are loaded by deployments, not by requests")
-            body = await asyncio.wait_for(_read(scope, receive), BODY_SECONDS)
+            body = await asyncio.wait_for(_read(receive), BODY_SECONDS)
             if body is None:
                 return
             began = time.perf_counter()
@@ -93,21 +96,22 @@ def before(app: App, model: TabularModel) -> App:
     return answer
 
 
-async def _read(scope: Scope, receive: Receive) -> bytes | None:
+async def _read(receive: Receive) -> bytes | None:
     """Returns the whole body, or None if the client has gone."""
-    declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not declared.isdigit() or int(declared) > LARGEST_BODY:
-        raise _Refused(413, f"the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once")
     parts: list[bytes] = []
     size, more = 0, True
-    while more:
+    while more and size <= MOST_DISCARDED:
         message = await receive()
         if message["type"] == "http.disconnect":
             return None
-        parts.append(message.get("body", b""))
-        size, more = size + len(parts[-1]), message.get("more_body", False)
-        if size > LARGEST_BODY:
-            raise _Refused(413, f"the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once")
+        part, more = message.get("body", b""), message.get("more_body", False)
+        size += len(part)
+        if size <= LARGEST_BODY:
+            parts.append(part)
+        else:
+            parts.clear()
+    if size > LARGEST_BODY:
+        raise _Refused(413, f"the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -18,6 +18,7 @@ from kserve import ModelServer
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady
 from kserve.model_server import app
 from kserve.protocol.rest.server import RESTServer
+from starlette.exceptions import HTTPException
 
 from mainspring.components.serving import grpc_port as grpc_server
 from mainspring.components.serving import intake
@@ -73,6 +74,7 @@ def run(model: TabularModel, listener: socket.socket, grpc_port: int | None = No
     """
     _quieten()
     app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
     server = ModelServer(http_port=listener.getsockname()[1], enable_grpc=False, enable_latency_logging=False)
     server.dataplane = StrictDataPlane(model_registry=server.registered_models)
     server.register_model(model)
@@ -97,6 +99,12 @@ async def _answer_validation_error(_: Request, error: Exception) -> JSONResponse
     place = ".".join(str(part) for part in first.get("loc", ()) if part not in ("body", "InferenceRequest"))
     detail = " ".join(f"{place}: {first.get('msg', error)}".removeprefix(": ").split())
     return JSONResponse(status_code=400, content={"error": f"the request is malformed: {detail}"})
+
+
+async def _answer_http_error(_: Request, error: Exception) -> JSONResponse:
+    # FastAPI's own says "detail" where every other answer says "error".
+    status, said = (error.status_code, error.detail) if isinstance(error, HTTPException) else (500, str(error))
+    return JSONResponse(status_code=status, content={"error": said})
 
 
 def _quieten() -> None:

@@ -81,8 +81,8 @@ def response(name: str, version: int, request: InferRequest, outputs: Outputs) -
 
 def _values(tensor: Any) -> list[Any]:
     try:
-        # Raw bytes (gRPC's `raw_input_contents`) come as no data at all, gRPC's own fields as a container.
-        values = list(tensor.data) if tensor.data is not None else tensor.as_numpy().ravel().tolist()
+        # Raw bytes (gRPC's `raw_input_contents`) come beside no data, gRPC's own fields as a container.
+        values = list(tensor.data) if tensor.data else tensor.as_numpy().ravel().tolist()
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"feature {tensor.name!r}: {error}") from error
     if any(isinstance(value, list) for value in values):
