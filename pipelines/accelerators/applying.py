@@ -96,23 +96,25 @@ def pool(profile: Profile | str, *, spot: bool = False) -> str:
             f"accelerator {chosen.name} is {chosen.machines} machines of one slice, and training with TensorFlow is "
             "prepared for slices of one machine only; use one such as v5e-2x4"
         )
-    _check_spot(chosen, spot)
+    check_spot(chosen, spot)
     tolerations = (*chosen.tolerations, *(chosen.spot_tolerations if spot else ()))
     resources = {"cpu": chosen.cpu, "memory": chosen.memory, chosen.resource: str(chosen.count)}
     fields = {
         "resources": {name: amount for name, amount in resources.items() if amount},
         "selectors": dict((*chosen.selectors, *(chosen.spot_selectors if spot else ()))),
-        "tolerations": [_as_kubernetes_writes(toleration) for toleration in tolerations],
+        "tolerations": [as_kubernetes_writes(toleration) for toleration in tolerations],
     }
     return json.dumps(fields)
 
 
-def _as_kubernetes_writes(toleration: Toleration) -> dict[str, str]:
+def as_kubernetes_writes(toleration: Toleration) -> dict[str, str]:
+    """Returns a toleration as a pod's specification has it."""
     operator = {"operator": "Equal", "value": toleration.value} if toleration.value else {"operator": "Exists"}
     return {"key": toleration.key, **operator, "effect": toleration.effect}
 
 
-def _check_spot(chosen: Profile, spot: bool) -> None:
+def check_spot(chosen: Profile, spot: bool) -> None:
+    """Raises a `UserError` if spot machines are asked for and the profile knows none."""
     if spot and not chosen.can_be_spot:
         raise UserError(
             f"accelerator {chosen.name}: the profile names no spot nodes; add `spot` to it, or leave it out"
@@ -130,7 +132,7 @@ def _check(task: Any, pool: Profile, spot: bool, retries: int | None, timeout: i
             f"accelerator {pool.name} is {pool.machines} machines, and a task is one pod; use a profile "
             "of one machine (train_model_distributed takes several of those)"
         )
-    _check_spot(pool, spot)
+    check_spot(pool, spot)
     if retries is not None and retries < 0:
         raise UserError(f"retries is {retries}; it must be 0 or more")
     if timeout < 0:

@@ -1,7 +1,8 @@
 """The story of a model kept fresh, on the flights of 2013: run it with `make demo`.
 
 January to June make a champion. July arrives, is validated against the champion's data and trained on, and the
-challenger takes over only if it is not worse. August arrives with a unit changed, an unknown carrier and a column
+challenger gets its traffic by steps, and keeps it only if it does well. A model whose files were mixed up after its
+evaluation is taken back at the first step. August arrives with a unit changed, an unknown carrier and a column
 gone: it is refused, with the reasons, while the champion keeps answering. Then July to December arrive as live
 requests, and a model that is never retrained, one that always is, and one that is when that pays are compared.
 
@@ -18,7 +19,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
-from mainspring.pipelines.examples import year
+from mainspring.pipelines.examples import canary, year
 
 ROOT = Path(".mainspring-demo")
 DATA = ROOT / "data"
@@ -29,14 +30,17 @@ QUERY = "SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM
 def main() -> int:
     """Plays the story, or what is left of it, and returns the exit status: 0 if every chapter ended as told."""
     _begin()
-    as_told = [
-        _chapter("January to June make the champion.", span=6, expected="succeeded"),
-        _chapter(
-            "July arrives: validated against the champion's data, then a challenger.", span=7, expected="succeeded"
-        ),
-    ]
+    as_told = [_chapter("January to June make the champion.", span=6, expected="succeeded")]
     _mainspring("endpoints", "start", "flights", "--root", str(ROOT))
+    url, request = _endpoint()
+    with canary.LiveRequests(url, request.read_bytes()):
+        july = "July arrives. Its model gets its traffic by steps, judged at each."
+        as_told.append(_chapter(july, f"rollout={canary.STEPS}", span=7, expected="succeeded"))
+    print(*canary.judgements(ROOT), sep="\n")
     before = _ask()
+    _say("A build mixes two models' files up: it serves, but not what was evaluated.")
+    mixed_up = [sys.executable, "-m", canary.__name__, str(ROOT), str(_endpoint()[1].parent)]
+    as_told.append(subprocess.run(mixed_up, check=False).returncode == 0)
     _mainspring("example", "flights", str(DATA), "--poisoned", "8")
     as_told.append(
         _chapter("August arrives: kilometres for miles, an unknown carrier, a column gone.", span=8, expected="refused")
@@ -58,7 +62,7 @@ def _begin() -> None:
     _mainspring("example", "flights", str(DATA))
 
 
-def _chapter(title: str, span: int, expected: str) -> bool:
+def _chapter(title: str, *parameters: str, span: int, expected: str) -> bool:
     _say(title)
     summary = ROOT / f"summary-{span}.json"
     if summary.is_file() and json.loads(summary.read_text(encoding="utf-8"))["status"] == expected:
@@ -69,6 +73,7 @@ def _chapter(title: str, span: int, expected: str) -> bool:
             *(SCRIPT, "run", "continuous_training", "--root", str(ROOT), "--summary", str(summary)),
             *("-p", f"source={DATA}/flights-2013-{{SPAN}}.parquet", "-p", f"query={QUERY}", "-p", "label=late"),
             *("-p", "target=local://flights", "-p", f"span={span}", "-p", f"window={span}"),
+            *(argument for parameter in parameters for argument in ("-p", parameter)),
         ],
         check=False,
     )
@@ -80,10 +85,15 @@ def _chapter(title: str, span: int, expected: str) -> bool:
 
 def _ask() -> Any:
     """Returns what the endpoint says of the newest version's example request."""
-    listed = json.loads(_mainspring("endpoints", "list", "--json", "--root", str(ROOT)))
-    request = (Path(listed[0]["model"]) / "request.json").read_bytes()
-    with urllib.request.urlopen(urllib.request.Request(listed[0]["url"], request), timeout=10) as answer:
+    url, request = _endpoint()
+    with urllib.request.urlopen(urllib.request.Request(url, request.read_bytes()), timeout=10) as answer:
         return json.load(answer)
+
+
+def _endpoint() -> tuple[str, Path]:
+    """Returns the endpoint's URL, and the example request of the version that it serves."""
+    listed = json.loads(_mainspring("endpoints", "list", "--json", "--root", str(ROOT)))
+    return listed[0]["url"], Path(listed[0]["model"]) / "request.json"
 
 
 def _mainspring(*arguments: str) -> str:
