@@ -80,5 +80,5 @@ def test_a_registry_is_put_before_our_images_and_no_others() -> None:
     images = {line.split()[-1] for line in text.splitlines() if line.strip().startswith("image:")}
     assert images == {
         f"registry.example.com/team/mainspring/{folder}:0.1.0"
-        for folder in ("ingestion", "validation", "training", "evaluation", "deployment")
+        for folder in ("ingestion", "validation", "training", "evaluation", "deployment", "kubeflow")
     }
