@@ -58,7 +58,8 @@ def models_prune(
     """Remove all but the newest versions of every model.
 
     What an endpoint of this root or a --target serves stays, with the version it would roll back to
-    and the data these were compared with; so does each model's newest version.
+    and the data these were compared with; so does each model's newest version. What a killed run
+    left unfinished in a bucket goes a day after its last object.
     """
     from mainspring.components.deployment import models_root as published
     from mainspring.components.deployment import retention, serving_now
@@ -74,6 +75,11 @@ def models_prune(
             if not dry_run:
                 published.remove(folder, name, version.version)
             rows.append(_row(folder, version))
+        for number in retention.unfinished(folder, name):
+            if not dry_run:
+                published.remove(folder, name, number)
+            uri = published.version_uri(folder, name, number)
+            rows.append({"name": name, "version": number, "created": "unfinished", "replaces": 0, "uri": uri})
     print_rows(rows, as_json, "nothing to remove", COLUMNS)
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 
+from mainspring.components.common import buckets, manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import VersionManifest
 from mainspring.components.deployment import models_root
+
+GRACE_SECONDS = 24 * 3600.0
+"""After its last object, so long is a version in a bucket left alone that is not complete: it may still be coming."""
 
 
 def removable(
@@ -37,3 +42,29 @@ def removable(
     }
     going = [version for version in published if models_root.version_uri(root, name, version.version) not in needed]
     return going[::-1]
+
+
+def unfinished(root: str, name: str, now: float | None = None) -> list[int]:
+    """Returns the numbers under which a killed publisher, or a removal that was cut short, left objects in a bucket.
+
+    On a path there are none: who publishes next removes them.
+
+    Args:
+        root: Where versions are published.
+        name: The model's name.
+        now: Seconds since the epoch; None: the clock's.
+
+    Raises:
+        UserError: The bucket does not answer.
+    """
+    if not buckets.is_bucket(root):
+        return []
+    left = []
+    for number in sorted(models_root.numbers(root, name)):
+        uri = models_root.version_uri(root, name, number)
+        objects = buckets.list_objects(uri)
+        is_complete = any(each.uri == buckets.join(uri, manifests.VERSION_MANIFEST) for each in objects)
+        newest = max((each.modified for each in objects), default=0.0)
+        if newest and not is_complete and newest < (time.time() if now is None else now) - GRACE_SECONDS:
+            left.append(number)
+    return left

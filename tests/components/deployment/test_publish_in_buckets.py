@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -66,6 +67,23 @@ def test_a_publisher_that_was_killed_leaves_no_version_and_no_obstacle(root, fak
                 put(root, fake_model("a"), judged)
         assert models_root.versions(root, "flights") == []
     assert put(root, fake_model("a"), judged).version == 3
+
+
+def test_what_a_killed_publisher_left_goes_a_day_later_and_nothing_else_does(root, fake_model, judged, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(buckets, "create", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            put(root, fake_model("a"), judged)
+    whole = put(root, fake_model("b"), judged)
+    bucket_servers.make_marker(f"{root}/flights/7")
+    assert buckets.list_objects(f"{root}/flights/1") != []
+    assert retention.unfinished(root, "flights") == [], "it may still be coming"
+    tomorrow = time.time() + retention.GRACE_SECONDS + 60
+    assert retention.unfinished(root, "flights", tomorrow) == [1]
+    models_root.remove(root, "flights", 1)
+    assert retention.unfinished(root, "flights", tomorrow) == []
+    assert buckets.list_objects(f"{root}/flights/1") == []
+    assert [known.version for known in models_root.versions(root, "flights")] == [whole.version] == [2]
 
 
 def test_folder_markers_are_no_versions_and_no_files(root, fake_model, judged):
