@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.statistics import drift, span_statistics
+from mainspring.components.statistics import drift, span_statistics, validating
 from mainspring.components.statistics.drift import Drift
 
 BINS = 20
@@ -31,7 +30,7 @@ def skew(
 ) -> list[Drift]:
     """Returns each judged feature's distance between training and serving, largest part of its threshold first."""
     judged = drift.suited(drift.with_skew_thresholds(_with_thresholds(schema, thresholds)), served, trained)
-    found = drift.skew_measured(validate_statistics(trained, judged, serving_statistics=served))
+    found = drift.skew_measured(validating.validate(trained, judged, serving=served))
     return _by_size(found, served)
 
 
@@ -43,13 +42,13 @@ def drifted(
 ) -> list[Drift]:
     """Returns each judged feature's distance from an earlier window, largest part of its threshold first."""
     judged = drift.suited(_with_thresholds(schema, thresholds), earlier, served)
-    found = drift.measured(validate_statistics(served, judged, environment=drift.SERVING, previous_statistics=earlier))
+    found = drift.measured(validating.validate(served, judged, drift.SERVING, previous=earlier))
     return _by_size(found, served)
 
 
 def anomalies(served: DatasetFeatureStatisticsList, schema: schema_pb2.Schema) -> dict[str, str]:
     """Returns what TFDV finds wrong with served rows by the schema, in its own words, by feature."""
-    found = validate_statistics(served, schema, environment=drift.SERVING)
+    found = validating.validate(served, schema, drift.SERVING)
     return {key: info.description for key, info in sorted(found.anomaly_info.items())}
 
 

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
+from mainspring.components.statistics import validating
 from mainspring.components.statistics.span_statistics import QUANTILE_BUCKETS, by_name, common, value_counts
 
 THRESHOLD_FLOOR = 0.1
@@ -88,10 +88,12 @@ def largest_between(parts: Sequence[DatasetFeatureStatisticsList], schema: schem
     for feature in probe.feature:
         set_threshold(feature, 1.0)
     largest = {feature.name: 0.0 for feature in schema.feature}
-    for earlier, later in itertools.combinations(parts[-SPANS_COMPARED:], 2):
-        before, now = by_name(earlier), by_name(later)
-        for found in measured(validate_statistics(later, probe, previous_statistics=earlier)):
-            beyond = found.value - by_chance(before[found.feature], now[found.feature])
+    with_spreads = [
+        (part, {name: _spread(feature) for name, feature in by_name(part).items()}) for part in parts[-SPANS_COMPARED:]
+    ]
+    for (earlier, before), (later, now) in itertools.combinations(with_spreads, 2):
+        for found in measured(validating.validate(later, probe, previous=earlier)):
+            beyond = found.value - _by_chance(before[found.feature], now[found.feature])
             largest[found.feature] = max(largest[found.feature], beyond)
     return largest
 
@@ -181,17 +183,35 @@ def by_chance(before: Any, now: Any) -> float:
         before: One sample's `FeatureNameStatistics`.
         now: The other's, of the same kind.
     """
-    rows = [common(one).num_non_missing for one in (before, now)]
-    if not all(rows) or before.WhichOneof("stats") != now.WhichOneof("stats"):
+    return _by_chance(_spread(before), _spread(now))
+
+
+@dataclass(frozen=True)
+class _Spread:
+    """What decides how far chance alone moves a sample."""
+
+    kind: str
+    rows: float
+    size: float
+    """The largest variance of a value's share, of text; the number of buckets, of numbers."""
+
+
+def _spread(feature: Any) -> _Spread:
+    rows = common(feature).num_non_missing
+    if feature.HasField("string_stats"):
+        counts = value_counts(feature).values()
+        total = sum(counts)
+        return _Spread("text", rows, max((count / total * (1 - count / total) for count in counts), default=0.0))
+    return _Spread(feature.WhichOneof("stats"), rows, len({bucket.high_value for bucket in _quantiles(feature)}))
+
+
+def _by_chance(before: _Spread, now: _Spread) -> float:
+    if not before.rows or not now.rows or before.kind != now.kind:
         return 0.0
-    spread = 1 / rows[0] + 1 / rows[1]
-    if before.HasField("string_stats"):
-        shares = [
-            count / sum(counts.values()) for counts in map(value_counts, (before, now)) for count in counts.values()
-        ]
-        return DEVIATIONS * math.sqrt(max((share * (1 - share) for share in shares), default=0.0) * spread)
-    buckets = max(len({bucket.high_value for bucket in _quantiles(one)}) for one in (before, now))
-    return max(0, buckets - 1) * spread / (8 * math.log(2))
+    both, size = 1 / before.rows + 1 / now.rows, max(before.size, now.size)
+    if now.kind == "text":
+        return DEVIATIONS * math.sqrt(size * both)
+    return max(0, size - 1) * both / (8 * math.log(2))
 
 
 def _quantiles(feature: Any) -> Sequence[Any]:

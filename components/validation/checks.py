@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pyarrow.compute as pc
-from tensorflow_data_validation.api.validation_api import validate_statistics
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.statistics import drift
+from mainspring.components.statistics import drift, validating
 from mainspring.components.statistics.span_statistics import by_name, common, value_counts
 from mainspring.components.validation import kinds, samples, words
 from mainspring.components.validation.confirm_verdict import Term
@@ -36,6 +37,11 @@ class Scope:
     statistics: DatasetFeatureStatisticsList
     files: Sequence[Path]
     """Where values are counted that a sentence names: all of a span's files, or those of the split."""
+
+    @functools.cached_property
+    def features(self) -> dict[str, Any]:
+        """`FeatureNameStatistics` by column."""
+        return by_name(self.statistics)
 
 
 @dataclass(frozen=True)
@@ -124,20 +130,22 @@ def against_schema(
     judged = schema.proto
     if previous is not None and schema.source != "given":
         judged = drift.suited(judged, previous, scope.statistics)
-    found = validate_statistics(scope.statistics, judged, schema.environment, previous_statistics=previous)
-    findings = [
-        _finding(scope, schema, info, reason, found, previous)
-        for _, info in sorted(found.anomaly_info.items())
-        for reason in info.reason
-    ]
+    found = validating.validate(scope.statistics, judged, schema.environment, previous=previous)
+    measured = drift.measured(found)
+    drifts, before = {one.feature: one for one in measured}, by_name(previous) if previous is not None else {}
+    infos = [info for _, info in sorted(found.anomaly_info.items())]
     if found.HasField("dataset_anomaly_info"):
-        info = found.dataset_anomaly_info
-        findings += [_finding(scope, schema, info, reason, found, previous) for reason in info.reason]
-    shifts = [finding for finding in findings if finding.kind == kinds.DRIFT or finding.kind.startswith("comparator_")]
-    judgement.add(f"schema: {scope.name}", [finding for finding in findings if finding not in shifts])
+        infos.append(found.dataset_anomaly_info)
+    shifts, others = [], []
+    for info in infos:
+        for reason in info.reason:
+            finding = _finding(scope, schema, info, reason, drifts, before)
+            is_shift = finding.kind == kinds.DRIFT or finding.kind.startswith("comparator_")
+            (shifts if is_shift else others).append(finding)
+    judgement.add(f"schema: {scope.name}", others)
     if previous is not None:
         judgement.add("drift", shifts)
-        judgement.drifts = drift.measured(found)
+        judgement.drifts = measured
     _merge(judgement, found)
 
 
@@ -152,8 +160,9 @@ def against_serving(
     if not known:
         reason = "skew: no feature of the schema has a skew_comparator or a drift_comparator; skew cannot be judged"
         return cannot_judge(judgement, "skew", reason)
-    found = validate_statistics(newest.statistics, judged, schema.environment, serving_statistics=serving)
+    found = validating.validate(newest.statistics, judged, schema.environment, serving=serving)
     judgement.skews = drift.skew_measured(found)
+    skews, served = {one.feature: one for one in judgement.skews}, by_name(serving)
     skewed = anomalies_pb2.Anomalies()
     skewed.drift_skew_info.extend(found.drift_skew_info)
     findings = []
@@ -167,7 +176,7 @@ def against_serving(
             entry.severity = info.severity
             entry.reason.append(reason)
             _describe(entry)
-            sentence = words.of_skew(name, reason, info.path.step[0], newest, judgement.skews, serving)
+            sentence = words.of_skew(name, reason, info.path.step[0], newest, skews, served)
             findings.append(own_finding(info.path.step[0], kinds.SKEW, newest.name, sentence))
     judgement.add("skew", findings)
     _merge(judgement, skewed)
@@ -191,7 +200,7 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
     """Refuses a label that is not there, is missing in some rows, or has one value only in train."""
     findings = []
     for scope in (scope for scope in scopes if scope.rows):
-        feature = by_name(scope.statistics).get(label)
+        feature = scope.features.get(label)
         if feature is None:
             sentence = f"{label}: not a column of the examples any more; it is the label"
             findings.append(own_finding(label, kinds.PRESENCE, scope.name, sentence))
@@ -218,7 +227,7 @@ def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: U
     for scope in scopes:
         if scope.name != "train" or schema.source != "inferred":
             continue
-        for name, feature in by_name(scope.statistics).items():
+        for name, feature in scope.features.items():
             if not common(feature).num_non_missing:
                 sentence = f"{name}: missing in all rows of train; leave the column out in the query"
                 findings.append(own_finding(name, kinds.PRESENCE, scope.name, sentence))
@@ -235,15 +244,15 @@ def _finding(
     schema: UsedSchema,
     info: anomalies_pb2.AnomalyInfo,
     reason: anomalies_pb2.AnomalyInfo.Reason,
-    found: anomalies_pb2.Anomalies,
-    previous: DatasetFeatureStatisticsList | None,
+    drifts: Mapping[str, drift.Drift],
+    before: Mapping[str, Any],
 ) -> Finding:
     name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
     kind = kinds.of_tfdv(name, kinds.DRIFT)
     feature = info.path.step[0] if info.path.step else DATASET
-    sentence = words.of_anomaly(name, reason, feature, scope, schema, found, previous)
+    sentence = words.of_anomaly(name, reason, feature, scope, schema, drifts, before)
     severity = kinds.WARNING if info.severity == anomalies_pb2.AnomalyInfo.WARNING else kinds.ERROR
-    expected = next((known for known in schema.proto.feature if known.name == feature), None)
+    expected = schema.features.get(feature)
     domain = words.domain(schema.proto, expected).value if expected is not None else ()
     rows = samples.of_anomaly(kind, feature, scope.files, expected, domain)
     return Finding(feature, kind, scope.name, severity == kinds.ERROR, sentence, severity, rows=rows)

@@ -111,7 +111,9 @@ def _here(groups: Groups, parts: list[list[Piece]], files: Mapping[str, list[Pat
     def sliced() -> dict[str, DatasetFeatureStatisticsList]:
         return {name: slice_statistics.of_files(paths, slices) for name, paths in files.items()} if slices else {}
 
-    whole = {name: extracted(pieces) for name, pieces in groups.items()}
+    # A lone span is train and the newest at once.
+    once = {pieces: extracted(pieces) for pieces in {tuple(pieces) for pieces in groups.values()}}
+    whole = {name: once[tuple(pieces)] for name, pieces in groups.items()}
     return _Found(whole, lambda: [extracted(part) for part in parts], sliced)
 
 

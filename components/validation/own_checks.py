@@ -162,7 +162,7 @@ def numbers_are_finite(judgement: Judgement, scopes: Sequence[Scope]) -> None:
     """Refuses columns with NaN or infinite numbers: they make means, deviations and quantiles meaningless."""
     findings = []
     for scope in scopes:
-        for name, feature in by_name(scope.statistics).items():
+        for name, feature in scope.features.items():
             if not feature.HasField("num_stats") or not common(feature).num_non_missing:
                 continue
             numbers = feature.num_stats

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,6 +50,11 @@ class UsedSchema:
     text: str
     """What is published as `schema.pbtxt`: if not inferred, byte for byte what was read, so that it never widens."""
 
+    @functools.cached_property
+    def features(self) -> dict[str, schema_pb2.Feature]:
+        """The features by name."""
+        return {feature.name: feature for feature in self.proto.feature}
+
     @property
     def fingerprint(self) -> str:
         """`sha256:<hex>` of the text."""
@@ -64,7 +70,7 @@ class UsedSchema:
 
     def knows(self, column: str) -> bool:
         """Whether the schema has this feature."""
-        return any(feature.name == column for feature in self.proto.feature)
+        return column in self.features
 
 
 def load(uri: str, source: str) -> UsedSchema:

@@ -26,6 +26,12 @@ BUCKETS_DRAWN = 20
 
 PICTURE_WIDTH = 440
 
+COLUMNS_DRAWN = 300
+"""No more columns than these have a picture, those with findings first: a browser takes seconds to open thousands."""
+
+LISTED = 200
+"""No more findings of one severity than these are written out; `validation.json` has all."""
+
 COLUMNS = ("Column", "Missing in train", "in eval", "in the baseline", "Values", "Drift", "Allowed")
 
 
@@ -56,7 +62,10 @@ def _findings(judgement: Judgement) -> list[tuple[str, Markup | str]]:
     """Returns a section per severity, with the rows that show each anomaly."""
     sections: list[tuple[str, Markup | str]] = []
     for severity, heading in ((kinds.ERROR, "Reasons"), (kinds.WARNING, "Warnings"), (kinds.IGNORE, "Passed over")):
-        items = [_finding(finding) for finding in judgement.of_severity(severity)]
+        found = judgement.of_severity(severity)
+        items = [_finding(finding) for finding in found[:LISTED]]
+        if len(found) > LISTED:
+            items.append(Markup("and {} more, in validation.json").format(f"{len(found) - LISTED:,}"))
         if items:
             sections.append((heading, report.listing(items)))
     return sections
@@ -108,21 +117,25 @@ def _cards(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatu
         found.setdefault(finding.feature, []).append(finding)
     ranks = {kinds.ERROR: 0, kinds.WARNING: 1, kinds.IGNORE: 2}
     names = sorted(train, key=lambda name: min([ranks[one.severity] for one in found.get(name, ())], default=3))
-    cards = [_card(name, found.get(name, []), judgement, series) for name in names]
-    return Markup('<div class="grid">{}</div>').format(Markup("").join(cards))
+    distances: dict[str, list[Markup]] = {}
+    for what, measured in (("drift", judgement.drifts), ("skew", judgement.skews)):
+        for one in measured:
+            distances.setdefault(one.feature, []).append(_distance(what, one))
+    cards = [_card(name, found.get(name, []), distances.get(name, []), series) for name in names[:COLUMNS_DRAWN]]
+    more = len(names) - len(cards)
+    note = f"{words.count(more, 'further column')} without a picture: see Columns." if more else ""
+    return Markup('<div class="grid">{}</div>{}').format(Markup("").join(cards), Markup("<p>{}</p>").format(note))
 
 
 def _card(
-    name: str, findings: Sequence[Finding], judgement: Judgement, series: Mapping[str, Mapping[str, Any]]
+    name: str, findings: Sequence[Finding], distances: Sequence[Markup], series: Mapping[str, Mapping[str, Any]]
 ) -> Markup:
     features = {title: found[name] for title, found in series.items() if name in found}
     kind = next(reversed(features.values())).WhichOneof("stats") if features else None
     same = {title: one for title, one in features.items() if one.WhichOneof("stats") == kind}
     drawn = _bars(same) if kind == "string_stats" else _histograms(same)
     missing = ", ".join(f"{title} {words.percent(missing_share(one))}" for title, one in features.items())
-    marks = [_mark(finding) for finding in findings]
-    marks += [_distance("drift", one) for one in judgement.drifts if one.feature == name]
-    marks += [_distance("skew", one) for one in judgement.skews if one.feature == name]
+    marks = [*(_mark(finding) for finding in findings), *distances]
     return Markup('<article class="card" id="{}"><h3>{}</h3><p class="legend">Missing: {}</p>{}{}</article>').format(
         f"feature-{name}", name, missing or "no rows", Markup("").join(marks), drawn
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.statistics import drift, span_statistics
-from mainspring.components.statistics.span_statistics import by_name, common, value_counts
+from mainspring.components.statistics.span_statistics import common, value_counts
 
 if TYPE_CHECKING:
     from mainspring.components.validation.checks import Scope
@@ -34,8 +34,8 @@ def of_anomaly(
     feature: str,
     scope: Scope,
     schema: UsedSchema,
-    found: Any,
-    previous: Any,
+    drifts: Mapping[str, drift.Drift],
+    before: Mapping[str, Any],
 ) -> str:
     """Returns one sentence for a reason of TFDV's.
 
@@ -45,10 +45,10 @@ def of_anomaly(
         feature: The column.
         scope: The rows that were judged.
         schema: What they were judged by.
-        found: The `Anomalies` that the reason is from.
-        previous: Statistics that drift was measured against, if it was.
+        drifts: What was measured, by feature.
+        before: The features' statistics that drift was measured against; empty if it was not.
     """
-    expected = next((known for known in schema.proto.feature if known.name == feature), None)
+    expected = schema.features.get(feature)
     if expected is None and kind == "SCHEMA_NEW_COLUMN":
         return f"{feature}: a column that the schema does not know; add it to the schema, or leave it out in the query"
     if expected is not None and kind == "SCHEMA_MISSING_COLUMN":
@@ -56,12 +56,12 @@ def of_anomaly(
     if expected is not None and kind in ("ENUM_TYPE_UNEXPECTED_STRING_VALUES", "BOOL_TYPE_UNEXPECTED_STRING"):
         return _unknown_values(feature, scope, schema, expected)
     if kind.startswith("COMPARATOR_") and kind.endswith("_HIGH"):
-        return _drifted(feature, scope, found, previous) or _as_it_is(feature, scope, reason)
+        return _drifted(feature, scope, drifts, before) or _as_it_is(feature, scope, reason)
     if kind == "COMPARATOR_CONTROL_DATA_MISSING":
         return f"{feature}: its drift cannot be judged; the baseline has no values of it"
     if kind == "UNEXPECTED_DATA_TYPE" and expected is not None and expected.type in TYPES:
         return f"{feature}: holds {_type_of(feature, scope)}; the schema expects {TYPES[expected.type]}"
-    statistics = by_name(scope.statistics).get(feature)
+    statistics = scope.features.get(feature)
     if expected is not None and statistics is not None and common(statistics).num_missing:
         if not common(statistics).num_non_missing:
             return f"{feature}: missing in all rows of {scope.words}; the schema requires it"
@@ -70,7 +70,9 @@ def of_anomaly(
     return _as_it_is(feature, scope, reason)
 
 
-def of_skew(kind: str, reason: Any, feature: str, newest: Scope, skews: Sequence[drift.Drift], serving: Any) -> str:
+def of_skew(
+    kind: str, reason: Any, feature: str, newest: Scope, skews: Mapping[str, drift.Drift], served: Mapping[str, Any]
+) -> str:
     """Returns one sentence for a feature that is served otherwise than it is trained on.
 
     Args:
@@ -78,17 +80,17 @@ def of_skew(kind: str, reason: Any, feature: str, newest: Scope, skews: Sequence
         reason: TFDV's `AnomalyInfo.Reason`.
         feature: The column.
         newest: The rows that are compared with what was served.
-        skews: What was measured.
-        serving: Statistics of what was served.
+        skews: What was measured, by feature.
+        served: Its features' statistics.
     """
-    measured = next((entry for entry in skews if entry.feature == feature), None)
+    measured = skews.get(feature)
     if kind == "COMPARATOR_CONTROL_DATA_MISSING":
         return f"{feature}: its skew cannot be judged; the serving statistics have no values of it"
     if measured is None or not kind.endswith("_HIGH"):
         return _as_it_is(feature, newest, reason)
     digits = 2 if f"{measured.value:.2f}" != f"{measured.threshold:.2f}" else 4
     details = f"{measured.measure} {measured.value:.{digits}f}, at most {measured.threshold:.{digits}f} allowed"
-    moved = _what_moved(feature, newest, serving).replace(" before", " served").replace(" now", " in training")
+    moved = _what_moved(feature, newest, served).replace(" before", " served").replace(" now", " in training")
     return f"{feature}: served otherwise than it is trained on ({details}{moved})"
 
 
@@ -139,18 +141,18 @@ def _rows_by_unknown_value(files: Sequence[Path], column: str, known: Sequence[s
     return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))
 
 
-def _drifted(feature: str, scope: Scope, found: Any, previous: Any) -> str | None:
-    measured = next((entry for entry in drift.measured(found) if entry.feature == feature), None)
+def _drifted(feature: str, scope: Scope, drifts: Mapping[str, drift.Drift], earlier: Mapping[str, Any]) -> str | None:
+    measured = drifts.get(feature)
     if measured is None:
         return None
     digits = 2 if f"{measured.value:.2f}" != f"{measured.threshold:.2f}" else 4
     details = f"{measured.measure} {measured.value:.{digits}f}, at most {measured.threshold:.{digits}f} allowed"
-    return f"{feature}: drifted against the baseline ({details}{_what_moved(feature, scope, previous)})"
+    return f"{feature}: drifted against the baseline ({details}{_what_moved(feature, scope, earlier)})"
 
 
-def _what_moved(feature: str, scope: Scope, previous: Any) -> str:
+def _what_moved(feature: str, scope: Scope, earlier: Mapping[str, Any]) -> str:
     """Returns the change that a reader can check: of the median, or of the share of the value that moved most."""
-    before, now = by_name(previous).get(feature), by_name(scope.statistics).get(feature)
+    before, now = earlier.get(feature), scope.features.get(feature)
     if before is None or now is None or before.WhichOneof("stats") != now.WhichOneof("stats"):
         return ""
     if now.HasField("num_stats"):
@@ -171,7 +173,7 @@ def _missing(feature: str, scope: Scope, expected: schema_pb2.Feature, rows: flo
 
 
 def _type_of(feature: str, scope: Scope) -> str:
-    statistics = by_name(scope.statistics)[feature]
+    statistics = scope.features[feature]
     kinds = {statistics.INT: "whole numbers", statistics.FLOAT: "numbers with fractions"}
     return kinds.get(statistics.type, "text")
 

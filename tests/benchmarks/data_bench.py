@@ -76,9 +76,11 @@ def _one_size(factor: int, table: Path, folder: Path) -> float:
     _print(f"{factor}x ingestion", ingested, f"{ingested.seconds / copied.seconds:.2f} (2 or less)")
     statistics = _measured("validation", "statistics", examples, folder)
     if factor in TFDV_FACTORS:
-        theirs = _measured("validation", "tfdv", examples, folder)
-        _print(f"{factor}x TFDV's call in memory", theirs)
-        _print(f"{factor}x statistics", statistics, f"{statistics.seconds / theirs.seconds:.2f} (1 or less)")
+        theirs, plain = (_measured("validation", way, examples, folder) for way in ("tfdv", "tfdv_plain"))
+        _print(f"{factor}x TFDV's call, the same protos", theirs)
+        _print(f"{factor}x TFDV's call, its defaults", plain)
+        ratios = [statistics.seconds / other.seconds for other in (theirs, plain)]
+        _print(f"{factor}x statistics", statistics, f"{ratios[0]:.2f} (1 or less), {ratios[1]:.2f} of its defaults")
     else:
         _print(f"{factor}x statistics", statistics)
     validated = _measured("validation", "validation", examples, folder)

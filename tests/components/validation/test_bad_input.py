@@ -18,8 +18,6 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.statistics.span_statistics import by_name, common, dataset
 
 ROWS = 150
-WIDE = 100
-"""Columns: enough to be wide, few enough for a test; see the README on thousands of them."""
 
 values = {
     "int64": st.none() | st.integers(-(2**63), 2**63 - 1),
@@ -60,15 +58,6 @@ def test_any_table_is_judged_and_counted_right_or_refused_whole(table: pa.Table)
         not_finite = [name for name in table.column_names if pa.types.is_floating(table[name].type)
                       and pc.any(pc.invert(pc.is_finite(table[name]))).as_py()]  # fmt: skip
         assert not (not_finite and run.valid)
-
-
-def test_a_wide_table_is_judged(tmp_path: Path) -> None:
-    random = np.random.default_rng(0)
-    columns = {f"c{number}": random.integers(0, 9, 300) for number in range(WIDE)}
-    table = pa.table({**columns, "late": np.arange(300) % 2})
-    run = Run(tmp_path / "r", write_examples(tmp_path / "e", {"1": table}))
-    assert (run.valid, run.reasons) == (True, "")
-    assert len(by_name(load_stats_binary(str(run.statistics / "train" / "FeatureStats.pb")))) == WIDE + 1
 
 
 def test_strings_of_a_megabyte_are_judged_and_not_copied_into_the_page(tmp_path: Path) -> None:
