@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +29,25 @@ Mask = Callable[[pa.Array], pa.Array]
 """Returns which values of an array are meant, as booleans."""
 
 
+def opened(path: Path) -> tuple[pq.ParquetFile, Mapping[str, None]]:
+    """Returns the file and its columns' names, read once however often asked for: a wide file's footer is long."""
+    return _opened(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=16)
+def _opened(path: Path, _modified: int) -> tuple[pq.ParquetFile, Mapping[str, None]]:
+    file = pq.ParquetFile(path)
+    return file, dict.fromkeys(file.schema_arrow.names)
+
+
 def where(files: Sequence[Path], column: str, mask: Mask) -> list[Sample]:
     """Returns the first rows whose value of `column` is meant by `mask`; none if no file has the column."""
     found: list[Sample] = []
     for path in files:
-        if column not in pq.read_schema(path).names:
+        file, names = opened(path)
+        if column not in names:
             continue
-        values = pq.read_table(path, columns=[column])[column].combine_chunks()
+        values = file.read(columns=[column])[column].combine_chunks()
         values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
         numbers = np.flatnonzero(pc.fill_null(mask(values), False).to_numpy(zero_copy_only=False))
         found += at(path, numbers[: ROWS_SHOWN - len(found)].tolist(), column)
@@ -44,9 +58,9 @@ def where(files: Sequence[Path], column: str, mask: Mask) -> list[Sample]:
 
 def at(path: Path, numbers: Sequence[int], first_column: str = "") -> list[Sample]:
     """Returns the rows of a file with these numbers (counted from 0), reading only the row groups that hold them."""
-    file, found, start = pq.ParquetFile(path), [], 0
-    names = [name for name in file.schema_arrow.names if name != first_column][:COLUMNS_SHOWN]
-    names = [first_column, *names] if first_column in file.schema_arrow.names else names
+    (file, known), found, start = opened(path), [], 0
+    names = list(itertools.islice((name for name in known if name != first_column), COLUMNS_SHOWN))
+    names = [first_column, *names] if first_column in known else names
     for group in range(file.num_row_groups):
         size = file.metadata.row_group(group).num_rows
         here = [number for number in numbers if start <= number < start + size]

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.statistics import drift, span_statistics
 from mainspring.components.statistics.span_statistics import common, value_counts
+from mainspring.components.validation import samples
 
 if TYPE_CHECKING:
     from mainspring.components.validation.checks import Scope
@@ -135,7 +135,7 @@ def _rows_by_unknown_value(files: Sequence[Path], column: str, known: Sequence[s
     """Counts exactly, and only where something is wrong: TFDV's statistics hold the most frequent values only."""
     found: dict[str, int] = {}
     for file in files:
-        values = pc.drop_null(pq.read_table(file, columns=[column])[column].combine_chunks())
+        values = pc.drop_null(samples.opened(file)[0].read(columns=[column])[column].combine_chunks())
         for entry in pc.value_counts(values.filter(pc.invert(pc.is_in(values, pa.array(known, values.type))))):
             found[entry["values"].as_py()] = found.get(entry["values"].as_py(), 0) + entry["counts"].as_py()
     return dict(sorted(found.items(), key=lambda entry: (-entry[1], entry[0])))

@@ -50,10 +50,10 @@ def test_histograms_are_tfdvs_to_the_last_bit(values: list[Any], repeated: int) 
 
 def columns(count: int, rows: int, seed: int) -> pa.Table:
     random = np.random.default_rng(seed)
-    words = np.array([f"word {number}" for number in range(40 + seed)])
+    words = np.array([f"word {number} of {seed}" for number in range(12)])
     kinds = (
-        lambda: random.integers(0, 1000 + 2000 * seed, rows),
-        lambda: random.normal(seed, 1, rows),
+        lambda: random.integers(0, 1000, rows) + 5000 * seed,
+        lambda: random.normal(20 * seed, 1, rows),
         lambda: words[random.integers(0, len(words), rows)],
     )
     return pa.table({f"c{number}": kinds[number % 3]() for number in range(count)} | {"late": np.arange(rows) % 2})
@@ -85,12 +85,12 @@ def test_validation_by_parts_finds_what_tfdv_finds_at_once() -> None:
 
 def test_the_time_of_validation_grows_with_the_columns_and_not_with_their_square() -> None:
     seconds = {}
-    for count in (200, 1_000):
+    for count in (100, 500):
         statistics, schema = statistics_and_schema(columns(count, 50, 0))
         started = time.process_time()
         validating.validate(statistics, schema, previous=statistics)
         seconds[count] = time.process_time() - started
-    assert seconds[1_000] < 12 * seconds[200]  # Linear: 5; TFDV in one go: 25.
+    assert seconds[500] < 12 * seconds[100]  # Linear: 5; TFDV in one go: 22.
 
 
 @pytest.fixture(scope="module")
@@ -113,10 +113,5 @@ def test_a_thousand_columns_that_all_moved_are_all_named(first: Run, tmp_path: P
     run = Run(tmp_path / "r", write_examples(tmp_path / "e", {"2": table}), baseline_uri=str(tmp_path / "base"))
     named = {reason.split(":")[0] for reason in run.reasons.splitlines()}
     assert not run.valid
-    assert {name for name, column in zip(table.column_names, table.columns, strict=True) if is_text(column)} <= named
-    assert {f"c{number}" for number in range(0, WIDE, 3)} <= named
+    assert named >= {*table.column_names} - {"late"}
     assert len(run.page) < 1_500_000
-
-
-def is_text(column: pa.ChunkedArray) -> bool:
-    return pa.types.is_string(column.type)
