@@ -136,7 +136,8 @@ def against_schema(
     infos = [info for _, info in sorted(found.anomaly_info.items())]
     if found.HasField("dataset_anomaly_info"):
         infos.append(found.dataset_anomaly_info)
-    shifts, others = [], []
+    shifts: list[Finding] = []
+    others: list[Finding] = []
     for info in infos:
         for reason in info.reason:
             finding = _finding(scope, schema, info, reason, drifts, before)
