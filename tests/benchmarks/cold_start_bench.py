@@ -1,7 +1,8 @@
 """How long each image takes from the container's start to its first useful work, and how big it is.
 
 Part of `make bench`, where the images are built. First useful work is when all that the folder's components import is
-there: from then on a task reads its inputs. Wall time of the whole `run` command on a read-only root, page cache warm.
+there: from then on a task reads its inputs. Wall time of the whole `run` command on a read-only root, page cache warm;
+beside it the processor time of the work, which says on a busy machine how much of that was waiting.
 """
 
 from __future__ import annotations
@@ -30,25 +31,25 @@ def main() -> None:
     """Measures and prints."""
     parser = argparse.ArgumentParser(description="Times the start of each image.")
     parser.add_argument("--runs", type=int, default=3, help="runs of each figure (default 3)")
-    runs = parser.parse_args().runs
+    parser.add_argument("images", nargs="*", help="such as training (default: every folder's)")
+    given = parser.parse_args()
     try:
         builder = builders.builder()
     except UserError as error:
         print(f"cold start: not measured: {error}")
         return
-    print(f"{'image':24} {'MB':>8} {'wanted':>8} {'start, s':>9} {'work, s':>9} {'wanted':>8} {'of':>3}")
-    for image in inventory.images():
+    print(f"{'image':24} {'MB':>8} {'wanted':>8} {'start, s':>9} {'work, s':>9} {'wanted':>8} {'cpu, s':>8} {'of':>3}")
+    for image in inventory.images(given.images):
         try:
             size = builder.size(image.name) / 1e6
         except subprocess.CalledProcessError:
             print(f"{image.title:24} is not built; `make images`")
             continue
-        begun = _median(builder.runner, image, "pass", runs)
-        works = _median(builder.runner, image, _code(image), runs)
+        begun, _ = _medians(builder.runner, image, "pass", given.runs)
+        works, processor = _medians(builder.runner, image, _code(image), given.runs)
         megabytes, seconds = (_text(wanted.get(image.folder)) for wanted in (WANTED_MEGABYTES, WANTED_SECONDS))
-        print(
-            f"{image.title:24} {size:8.0f} {megabytes:>8} {begun:9.2f} {works:9.2f} {seconds:>8} {runs:3}", flush=True
-        )
+        row = f"{image.title:24} {size:8.0f} {megabytes:>8} {begun:9.2f} {works:9.2f} {seconds:>8} {processor:8.2f}"
+        print(f"{row} {given.runs:3}", flush=True)
 
 
 def _text(wanted: float | None) -> str:
@@ -69,9 +70,11 @@ def _imports(image: Image) -> list[str]:
     return [*(name for name in names if name.startswith(own)), *OTHERS.get(image.folder, [])]
 
 
-def _median(program: str, image: Image, code: str, runs: int) -> float:
+def _medians(program: str, image: Image, code: str, runs: int) -> tuple[float, float]:
+    """Returns the wall seconds of the container and the processor seconds of its process."""
+    code = f"{code}\nimport time\nprint(time.process_time())"
     command = [program, "run", "--rm", "--read-only", "--tmpfs=/tmp", image.name, "python3", "-c", code]
-    seconds = []
+    seconds, processor = [], []
     for number in range(runs + 1):
         began = time.monotonic()
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -80,7 +83,8 @@ def _median(program: str, image: Image, code: str, runs: int) -> float:
             sys.exit(f"{image.name}: {said}; built from other code? `make images`")
         if number:  # The first run fills the page cache.
             seconds.append(time.monotonic() - began)
-    return statistics.median(seconds)
+            processor.append(float(done.stdout.split()[-1]))
+    return statistics.median(seconds), statistics.median(processor)
 
 
 if __name__ == "__main__":
