@@ -1,4 +1,4 @@
-"""Writes payload records as KServe's logger does, in JSON batches, off the path of the requests that it logs.
+"""Writes payload records as KServe's logger does, in batches, off the path of the requests that it logs.
 
 A full queue drops records rather than holding up a request or taking memory; what is dropped is counted and said.
 """
@@ -40,8 +40,8 @@ class Limits:
 class PayloadLog:
     """A bounded queue and the thread that empties it. Close it, and everything that was taken is written."""
 
-    def __init__(self, store: Store, limits: Limits | None = None) -> None:
-        self._store, self._limits = store, limits or Limits()
+    def __init__(self, store: Store, limits: Limits | None = None, form: str = payload_records.JSON) -> None:
+        self._store, self._limits, self._form = store, limits or Limits(), form
         self._queue: queue.SimpleQueue[PayloadRecord | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -95,10 +95,8 @@ class PayloadLog:
     def _write(self, batch: list[PayloadRecord]) -> None:
         dropped = 0
         try:
-            texts = [payload_records.as_json(record) for record in batch]
-            # KServe's marshaller writes a lone record as an object, several as an array.
-            content = texts[0] if len(texts) == 1 else f"[{','.join(texts)}]"
-            self._store(payload_records.file_name(batch[0], "json"), content.encode())
+            content = payload_records.as_file(batch, self._form)
+            self._store(payload_records.file_name(batch[0], self._form), content)
         except Exception as error:  # Whatever a store raises must not end the log, nor the server that it belongs to.
             dropped = len(batch)
             print(f"payload log: {dropped} records are lost: {error}", file=sys.stderr, flush=True)
@@ -116,7 +114,10 @@ def folder_store(folder: Path, keep_bytes: int) -> Store:
         keep_bytes: What all files together may take.
     """
     kept: list[tuple[Path, int]] = []
-    for path in sorted(folder.rglob("*.json"), key=_modified):
+    for path in sorted(
+        (path for form in (payload_records.JSON, payload_records.CSV) for path in folder.rglob(f"*.{form}")),
+        key=_modified,
+    ):
         with contextlib.suppress(OSError):
             kept.append((path, path.stat().st_size))
 

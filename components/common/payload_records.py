@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import re
 import uuid
@@ -18,6 +20,15 @@ RESPONSE = "org.kubeflow.serving.inference.response"
 
 VERSION_ANNOTATION = "mainspring.dev/version"
 """Annotation with the published version that answered, where the logger knows it."""
+
+JSON, CSV = "json", "csv"
+"""Forms of a file of records, and the ends of its name; KServe's third, Parquet, is not written here."""
+
+CSV_FIELDS = (
+    *("url", "bytes", "contentType", "reqType", "id", "sourceUri", "inferenceService", "namespace"),
+    *("component", "endpoint", "metadata", "annotations", "certName", "tlsSkipVerify"),
+)
+"""The header of KServe's CSV marshaller; its records do not say when they were made."""
 
 _FIT_FOR_A_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -68,6 +79,19 @@ def as_json(record: PayloadRecord) -> str:
     return json.dumps({key: value for key, value in content.items() if value or key == "bytes"})
 
 
+def as_file(records: Sequence[PayloadRecord], form: str) -> bytes:
+    """Returns a batch as KServe's marshaller of a form (`JSON` or `CSV`) writes it."""
+    if form == CSV:
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(CSV_FIELDS)
+        writer.writerows(map(_csv_row, records))
+        return text.getvalue().encode(errors="replace")
+    texts = [as_json(record) for record in records]
+    # A lone record is an object, several are an array.
+    return (texts[0] if len(texts) == 1 else f"[{','.join(texts)}]").encode()
+
+
 def file_name(first: PayloadRecord, extension: str) -> str:
     """Returns where KServe puts a batch, relative to the sink: its first record names it.
 
@@ -77,6 +101,25 @@ def file_name(first: PayloadRecord, extension: str) -> str:
     kind = first.req_type.rpartition(".")[2]
     parts = [_plain(part) for part in (*places, f"{_plain(first.id)}-{kind}")]
     return "/".join(parts) + f".{extension}"
+
+
+def _csv_row(record: PayloadRecord) -> list[str]:
+    known = {
+        "url": record.url,
+        "bytes": base64.b64encode(record.body).decode("ascii"),
+        "contentType": record.content_type,
+        "reqType": record.req_type,
+        "id": record.id,
+        "sourceUri": record.source_uri,
+        "inferenceService": record.inference_service,
+        "namespace": record.namespace,
+        "component": record.component,
+        "endpoint": record.endpoint,
+        "metadata": json.dumps(dict(record.metadata)),
+        "annotations": json.dumps(dict(record.annotations)),
+        "tlsSkipVerify": "false",
+    }
+    return [known.get(name, "") for name in CSV_FIELDS]
 
 
 def _plain(text: str) -> str:

@@ -9,28 +9,27 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import bisect
 import contextlib
 import json
 import os
-import random
 import secrets
 import signal
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
-from mainspring.components.common.errors import ERROR_PREFIX
+from mainspring.components.common import payload_records
+from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.payload_log import PayloadLog, folder_store
 from mainspring.components.serving import logged_payloads, probation
 from mainspring.components.serving.logged_payloads import VERSION_HEADER
+from mainspring.components.serving.routes import Observed, Route, Routing
 
 HOST = "127.0.0.1"
 
@@ -45,6 +44,9 @@ GRACE_SECONDS = 30
 
 LOG_BYTES = 512 << 20
 """What an endpoint's payload log may take on disk; the oldest files go first."""
+
+LOG_VARIABLE, LOG_OFF = "MAINSPRING_PAYLOAD_LOG", "off"
+"""Read when a front starts; a front that runs keeps its log's form."""
 
 HOP_BY_HOP = frozenset(
     (
@@ -69,60 +71,6 @@ FORBIDDEN_PREFIX = "/v2/repository/"
 """KServe's own load and unload, which would take the model away under the routing table."""
 
 
-@dataclass(frozen=True)
-class Route:
-    """A version's share of the traffic."""
-
-    version: int
-    port: int
-    percent: float
-
-
-BUCKETS = tuple(round(0.0005 * 1.25**step, 6) for step in range(56))
-"""Upper bounds of the latency histogram, in seconds: 0.5 ms to two minutes, each a quarter above the last."""
-
-
-@dataclass
-class Observed:
-    """What was seen of one port's requests."""
-
-    requests: int = 0
-    errors: int = 0
-    """Server errors and broken connections."""
-    buckets: Counter[float] = field(default_factory=Counter)
-    """Requests by the upper bound of their latency's bucket."""
-
-    def add(self, seconds: float, failed: bool) -> None:
-        """Counts one request."""
-        self.requests += 1
-        self.errors += failed
-        self.buckets[BUCKETS[min(bisect.bisect_left(BUCKETS, seconds), len(BUCKETS) - 1)]] += 1
-
-    def as_json(self) -> dict[str, object]:
-        """Returns what the control port says of it."""
-        return {"requests": self.requests, "errors": self.errors, "buckets": dict(self.buckets)}
-
-
-@dataclass
-class Routing:
-    """The table, how many requests each port works on, and what was seen of those before."""
-
-    routes: tuple[Route, ...] = ()
-    in_flight: Counter[int] = field(default_factory=Counter)
-    observed: dict[int, Observed] = field(default_factory=dict)
-
-    def pick(self, besides: Route | None = None) -> Route | None:
-        """Returns the route of the next request, by chance according to the percentages; None if there is no route.
-
-        Args:
-            besides: A route that has just failed; another one with traffic is taken if there is one.
-        """
-        routes = [route for route in self.routes if route != besides and route.percent] or list(self.routes)
-        if len(routes) <= 1:
-            return routes[0] if routes else None
-        return random.choices(routes, [route.percent for route in routes])[0]
-
-
 def main(arguments: list[str] | None = None) -> None:
     """Runs a front until it is told to stop by SIGTERM."""
     parser = argparse.ArgumentParser(prog="front", description=__doc__)
@@ -131,7 +79,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--report", required=True, type=Path, help="file that gets pid, control port and token")
     parser.add_argument("--payload-log", type=Path, help="folder that gets requests and responses as KServe logs them")
     options = parser.parse_args(arguments)
-    log = PayloadLog(folder_store(options.payload_log.absolute(), LOG_BYTES)) if options.payload_log else None
+    log = _payload_log(options.payload_log)
     os.chdir("/")
     threading.Thread(target=probation.wait_until_kept, daemon=True).start()
     try:
@@ -141,6 +89,18 @@ def main(arguments: list[str] | None = None) -> None:
     finally:
         if log:
             log.close()
+
+
+def _payload_log(folder: Path | None) -> PayloadLog | None:
+    """Returns the log that `$MAINSPRING_PAYLOAD_LOG` asks for: json, csv or off."""
+    form = os.environ.get(LOG_VARIABLE, "") or payload_records.JSON
+    if form not in (payload_records.JSON, payload_records.CSV, LOG_OFF):
+        raise UserError(
+            f"${LOG_VARIABLE} {form!r}: expected {payload_records.JSON}, {payload_records.CSV} or {LOG_OFF}"
+        )
+    if folder is None or form == LOG_OFF:
+        return None
+    return PayloadLog(folder_store(folder.absolute(), LOG_BYTES), form=form)
 
 
 async def _run(name: str, port: int, report: Path, log: PayloadLog | None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import csv
 import json
 import socket
 import threading
@@ -74,6 +75,44 @@ def test_the_front_logs_requests_and_answers_in_kserves_form(launch, until, ask,
     assert first["sourceUri"]["Host"] == "flights"
     assert first["occurrenceTime"].endswith("Z")
     assert [path.name for path in (payloads / "flights" / "predictor").iterdir()] == ["first-request.json"]
+
+
+def by_csv(folder):
+    """Rows by id and kind, from KServe's CSV form."""
+    rows = [row for path in folder.rglob("*.csv") for row in csv.DictReader(path.open(newline=""))]
+    return {(row["id"], row["reqType"]): base64.b64decode(row["bytes"]) for row in rows}
+
+
+def test_a_log_in_csv_is_kserves_and_counts_among_what_rotates(tmp_path):
+    log = PayloadLog(folder_store(tmp_path, 1 << 20), form="csv")
+    log.add(logged(1, b'{"a": "\n,"}'), logged(1, b"[]", RESPONSE))
+    log.close()
+    assert by_csv(tmp_path) == {("1", REQUEST): b'{"a": "\n,"}', ("1", RESPONSE): b"[]"}
+    folder_store(tmp_path, keep_bytes=10)("2-request.csv", b"x" * 20)
+    assert [path.name for path in tmp_path.rglob("*.csv")] == ["2-request.csv"]
+
+
+@pytest.mark.parametrize(("form", "files"), [("off", 0), ("csv", 1)])
+def test_the_log_of_an_endpoint_can_be_csv_or_off(monkeypatch, launch, until, ask, tmp_path, form, files):
+    monkeypatch.setenv("MAINSPRING_PAYLOAD_LOG", form)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    report, payloads = tmp_path / "front.json", tmp_path / "payloads"
+    arguments = ("--name", "x", "--port", str(port), "--report", str(report), "--payload-log", str(payloads))
+    process = launch("front", *arguments)
+    until(report.exists)
+    ask(port, "POST", "/v1/models/x:predict", b"{}")
+    process.terminate()
+    process.wait(20)
+    assert len(list(payloads.rglob("*.csv"))) == files
+    assert not list(payloads.rglob("*.json"))
+
+
+def test_an_unknown_form_of_log_is_one_line(monkeypatch, launch, tmp_path):
+    monkeypatch.setenv("MAINSPRING_PAYLOAD_LOG", "parquet")
+    process = launch("front", "--name", "x", "--port", "1", "--report", str(tmp_path / "r"))
+    assert process.wait(20) == 1
+    assert process.stderr.read().decode().count("\n") == 1
 
 
 def test_a_full_queue_drops_records_at_once_and_counts_them(tmp_path):
