@@ -1,4 +1,8 @@
-"""Compiling and the commands that talk to a cluster are quick enough to be done at every change."""
+"""Compiling and the commands that talk to a cluster are quick enough to be done at every change.
+
+Wanted are a second and three seconds. Both are held as shares of what importing kfp takes, about a second of processor
+time where they were measured: so they hold on a slow machine as well, and on one that other tests share.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +21,37 @@ from .kfp_server import running_server
 
 CODE = """
 import json, time
+start = time.process_time()
 import kfp, kfp.dsl, kfp.compiler, kfp.kubernetes
+imported = time.process_time() - start
 from mainspring.pipelines import catalogue, compiling
 sizes = {name: len(compiling.compiled(catalogue.load(name))) for name in catalogue.BUILT_IN}
 largest = max(sizes, key=sizes.get)
 pipeline = catalogue.load(largest)
-start = time.perf_counter()
+start = time.process_time()
 compiling.compiled(pipeline)
-print(json.dumps(time.perf_counter() - start))
+print(json.dumps((time.process_time() - start) / imported))
 """
+SUBMIT = ("submit", "continuous_training", "-p", "source=s", "-p", "label=l", "-p", "target=kserve://team/x")
+PLAN = ("schedule", "plan", str(Path(environments.PIPELINES) / "examples" / "schedules.yaml"))
+DOCTOR = ("doctor",)
+
+
+def processor_seconds(*command: str) -> float:
+    """The least of three calls."""
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run(command, capture_output=True, check=False)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+        assert b"Traceback" not in done.stderr
+    return min(seconds)
+
+
+@pytest.fixture(scope="module")
+def kfp_seconds() -> float:
+    return processor_seconds(sys.executable, "-W", "ignore", "-c", "import kfp")
 
 
 def test_the_largest_pipeline_compiles_within_a_second_of_kfps_import() -> None:
@@ -36,20 +62,7 @@ def test_the_largest_pipeline_compiles_within_a_second_of_kfps_import() -> None:
     assert min(runs) < 1
 
 
-SUBMIT = ("submit", "continuous_training", "-p", "source=s", "-p", "label=l", "-p", "target=kserve://team/x")
-PLAN = ("schedule", "plan", str(Path(environments.PIPELINES) / "examples" / "schedules.yaml"))
-DOCTOR = ("doctor", "--no-cluster")
-
-
 @pytest.mark.parametrize("command", [SUBMIT, PLAN, DOCTOR], ids=["submit", "plan", "doctor"])
-def test_the_clusters_commands_take_less_than_three_seconds(command: tuple[str, ...]) -> None:
-    # Processor time: they wait for nothing but the server, and other tests may share the machine.
-    seconds = []
+def test_the_clusters_commands_take_less_than_three_seconds(command: tuple[str, ...], kfp_seconds: float) -> None:
     with running_server() as server:
-        for _ in range(3):
-            before = resource.getrusage(resource.RUSAGE_CHILDREN)
-            done = subprocess.run([MAINSPRING, *command, "--host", server.url], capture_output=True, check=False)
-            after = resource.getrusage(resource.RUSAGE_CHILDREN)
-            seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-            assert b"Traceback" not in done.stderr
-    assert min(seconds) < 3
+        assert processor_seconds(str(MAINSPRING), *command, "--host", server.url) < 3 * kfp_seconds
