@@ -31,6 +31,6 @@ def run_as_nobody() -> None:
 
 def as_nobody(task: PipelineTask) -> None:
     """Lets one task run as the images' user, never as root."""
-    from kfp import kubernetes
-
-    kubernetes.set_security_context(task, run_as_user=NOBODY, run_as_group=NOBODY, run_as_non_root=True)
+    # What `kfp.kubernetes.set_security_context` writes: that package imports Kubernetes' client, a second for nothing.
+    context = {"runAsUser": str(NOBODY), "runAsGroup": str(NOBODY), "runAsNonRoot": True}
+    task.platform_config.setdefault("kubernetes", {})["securityContext"] = context
