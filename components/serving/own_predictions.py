@@ -13,12 +13,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mainspring.components.common import storage
+from mainspring.components.serving import gently
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+# Live requests go before it: this whole process ends with its answer.
+os.nice(gently.NICENESS)
 
 # TensorFlow reads the variable when it is imported.
 import tensorflow as tf
-
-from mainspring.components.common import storage
 
 SIGNATURE = "serving_default"
 PREDICTION = "prediction"
