@@ -21,7 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.nice(gently.NICENESS)
 
 # TensorFlow reads the variable when it is imported.
-import tensorflow as tf
+import tensorflow as tf  # noqa: E402
 
 SIGNATURE = "serving_default"
 PREDICTION = "prediction"
