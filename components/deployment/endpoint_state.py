@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
@@ -62,6 +62,36 @@ class State:
     def url(self) -> str:
         """What answers V1 predictions."""
         return f"http://{loopback.HOST}:{self.port}/v1/models/{self.name}:predict"
+
+
+SERVING: Literal["serving"] = "serving"
+STOPPED: Literal["stopped"] = "stopped"
+FAILED: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A local endpoint as `mainspring endpoints list` shows it."""
+
+    name: str
+    url: str
+    """What answers V1 predictions."""
+    version: int
+    """The version that is served, or will be once the endpoint is started again."""
+    state: Literal["serving", "stopped", "failed"]
+    pid: int
+    """The front's process, which owns the port; 0 if there is none."""
+    port: int
+    since: str
+    """When that version took over; ISO 8601, UTC."""
+    model: str
+    """Where that version is published."""
+    problem: str
+    """Why it failed; empty otherwise."""
+    canary: int = 0
+    """The version that is being rolled out beside it; 0 if none is."""
+    canary_percent: float = 0.0
+    """Its share of the traffic."""
 
 
 def folder_of(name: str) -> Path:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import (
@@ -18,39 +17,10 @@ from mainspring.components.deployment import (
     takeovers,
     upkeep,
 )
-from mainspring.components.deployment.endpoint_state import Server, State
+from mainspring.components.deployment.endpoint_state import FAILED, SERVING, STOPPED, Endpoint, Server, State
 from mainspring.components.deployment.processes import Probationer
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 from mainspring.components.deployment.routing import Route
-
-SERVING: Literal["serving"] = "serving"
-STOPPED: Literal["stopped"] = "stopped"
-FAILED: Literal["failed"] = "failed"
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A local endpoint as `mainspring endpoints list` shows it."""
-
-    name: str
-    url: str
-    """What answers V1 predictions."""
-    version: int
-    """The version that is served, or will be once the endpoint is started again."""
-    state: Literal["serving", "stopped", "failed"]
-    pid: int
-    """The front's process, which owns the port; 0 if there is none."""
-    port: int
-    since: str
-    """When that version took over; ISO 8601, UTC."""
-    model: str
-    """Where that version is published."""
-    problem: str
-    """Why it failed; empty otherwise."""
-    canary: int = 0
-    """The version that is being rolled out beside it; 0 if none is."""
-    canary_percent: float = 0.0
-    """Its share of the traffic."""
 
 
 def deploy(name: str, version: int, uri: str, plan: Plan | None = None) -> str:
