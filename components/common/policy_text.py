@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 
@@ -20,3 +24,34 @@ def read_text(policy: str) -> str:
         return path.read_text(encoding="utf-8").strip()
     except (OSError, ValueError) as error:
         raise UserError(f"policy: {path}: cannot be read: {error}") from error
+
+
+def refuse_unknown(content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
+    """Checks a mapping's keys.
+
+    Args:
+        content: The mapping.
+        known: The keys that it may have.
+        what: How the error begins, such as `policy: unknown key`.
+
+    Raises:
+        UserError: A key is none of them.
+    """
+    names = list(known)
+    for key in content:
+        if key not in names:
+            raise UserError(f"{what} {key!r}{suggestion(key, names)}")
+
+
+def suggestion(name: Any, known: Iterable[str], listed: Iterable[str] = ()) -> str:
+    """Returns the end of a sentence: what was probably meant, or what there is.
+
+    Args:
+        name: What was written.
+        known: What could have been meant.
+        listed: What there is, where that is not all that is known.
+    """
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
+    shown = ", ".join(listed or by_lower.values())
+    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known are {shown}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.policy_text import suggestion
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, METRICS, result_name
 from mainspring.components.evaluation.policy import Metric
 
@@ -81,10 +81,3 @@ def refuse_duplicates(metrics: list[Metric]) -> None:
     for name in names:
         if names.count(name) > 1:
             raise UserError(f"policy: metrics: {name} occurs twice; give one of them a name of its own, {{name: …}}")
-
-
-def suggestion(name: Any, known: Iterable[str]) -> str:
-    """Returns the end of a sentence: what was probably meant, or what there is."""
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
-    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known are {', '.join(by_lower.values())}"

@@ -7,6 +7,7 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.common.policy_text import refuse_unknown, suggestion
 from mainspring.components.evaluation import metrics_yaml
 from mainspring.components.evaluation.behaviour_yaml import behaviour
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, NEITHER, result_name
@@ -99,7 +100,7 @@ def _load(text: str) -> dict[str, Any]:
         raise UserError(
             f"policy: expected a mapping with {', '.join(POLICY_KEYS)}, or the path of a .yaml file: {text!r}"
         )
-    _refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
+    refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
     return content
 
 
@@ -121,16 +122,14 @@ def _features(item: Any, where: str, columns: Iterable[str], label: str) -> tupl
         if name == label:
             raise UserError(f"policy: {where}: {name!r} is the label; slice by a feature")
         if name not in usable:
-            raise UserError(
-                f"policy: {where}: {name!r} is no column of the examples{metrics_yaml.suggestion(name, usable)}"
-            )
+            raise UserError(f"policy: {where}: {name!r} is no column of the examples{suggestion(name, usable)}")
     return tuple(names)
 
 
 def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list[Metric]) -> Gate:
     if not isinstance(item, dict):
         raise UserError(f"policy: gates: expected mappings with {', '.join(GATE_KEYS)}; found {item!r}")
-    _refuse_unknown(item, GATE_KEYS, "policy: gates: unknown key")
+    refuse_unknown(item, GATE_KEYS, "policy: gates: unknown key")
     if "metric" not in item:
         raise UserError(f"policy: gates: {item!r} names no metric")
     if item["metric"] in COSTS:
@@ -252,9 +251,3 @@ def _flag(item: Mapping[str, Any], key: str, where: str, default: bool) -> bool:
     if not isinstance(value, bool):
         raise UserError(f"{where}: {key}: expected true or false, found {value!r}")
     return value
-
-
-def _refuse_unknown(content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
-    for key in content:
-        if key not in known:
-            raise UserError(f"{what} {key!r}{metrics_yaml.suggestion(key, known)}")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
 
 TRAFFIC, ERRORS, RECORDS, VOLUME = "traffic", "errors", "records", "volume"
 SKEW, DRIFT, PREDICTIONS, ANOMALY = "skew", "drift", "prediction_drift", "anomaly"
@@ -166,9 +165,7 @@ def _mapping(content: Any, where: str, keys: Iterable[str]) -> dict[str, Any]:
         return {}
     if not isinstance(content, dict):
         raise UserError(f"{where}: expected a mapping with {', '.join(known)}, found {content!r}")
-    for key in content:
-        if key not in known:
-            raise UserError(f"{where}: unknown key {key!r}{_suggestion(str(key), known)}")
+    refuse_unknown(content, known, f"{where}: unknown key")
     return content
 
 
@@ -186,9 +183,4 @@ def _is_share(value: Any) -> bool:
 
 def _one_of(value: str, known: Iterable[str], place: str) -> None:
     if value not in known:
-        raise UserError(f"{place}: unknown {value!r}{_suggestion(value, list(known))}")
-
-
-def _suggestion(name: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.5)
-    return f"; did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+        raise UserError(f"{place}: unknown {value!r}{suggestion(value, known)}")

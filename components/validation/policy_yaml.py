@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
 from mainspring.components.validation import kinds
 from mainspring.components.validation.policy import Allowance, Limits, Policy, Rule
 
@@ -55,7 +54,7 @@ def _load(text: str) -> dict[str, Any]:
     if not isinstance(content, dict):
         known = ", ".join(POLICY_KEYS)
         raise UserError(f"policy: expected a mapping with {known}, or the path of a .yaml file: {text!r}")
-    _refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
+    refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
     return content
 
 
@@ -66,7 +65,7 @@ def _mappings(content: Mapping[str, Any], key: str, keys: tuple[str, ...]) -> li
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
         raise UserError(f"policy: {key}: expected a list of mappings with {', '.join(keys)}; found {value!r}")
     for item in value:
-        _refuse_unknown(item, keys, f"policy: {key}: unknown key")
+        refuse_unknown(item, keys, f"policy: {key}: unknown key")
     return value
 
 
@@ -105,7 +104,7 @@ def _anomaly(item: Mapping[str, Any], where: str) -> str:
         return kinds.of_tfdv(tfdv[name.lower()], kinds.DRIFT)
     if name not in kinds.OURS:
         known = [*kinds.OURS, *tfdv]
-        raise UserError(f"policy: {where}: unknown anomaly {name!r}{_suggestion(name, known, list(kinds.OURS))}")
+        raise UserError(f"policy: {where}: unknown anomaly {name!r}{suggestion(name, known, list(kinds.OURS))}")
     return str(name)
 
 
@@ -114,7 +113,7 @@ def _feature(item: Mapping[str, Any], where: str, columns: list[str]) -> str:
     if name is None:
         return ""
     if name not in columns:
-        raise UserError(f"policy: {where}: {name!r} is no column of examples or schema{_suggestion(name, columns)}")
+        raise UserError(f"policy: {where}: {name!r} is no column of examples or schema{suggestion(name, columns)}")
     return str(name)
 
 
@@ -124,23 +123,10 @@ def _limits(content: Mapping[str, Any]) -> Limits:
         return Limits()
     if not isinstance(given, dict):
         raise UserError(f"policy: limits: expected a mapping with {', '.join(LIMIT_KEYS)}; found {given!r}")
-    _refuse_unknown(given, LIMIT_KEYS, "policy: limits: unknown key")
+    refuse_unknown(given, LIMIT_KEYS, "policy: limits: unknown key")
     for key, value in given.items():
         low, high, words = (1.0, float("inf"), "of 1 or more") if key in FACTORS else (0.0, 1.0, "from 0 to 1")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high or value == float("inf"):
             raise UserError(f"policy: limits: {key}: expected a number {words}, found {value!r}")
     return Limits(**{key: float(value) for key, value in given.items()})
-
-
-def _refuse_unknown(content: Mapping[Any, Any], known: Iterable[str], what: str) -> None:
-    for key in content:
-        if key not in known:
-            raise UserError(f"{what} {key!r}{_suggestion(key, known)}")
-
-
-def _suggestion(name: Any, known: Iterable[str], listed: Iterable[str] = ()) -> str:
-    by_lower = {candidate.lower(): candidate for candidate in known}
-    close = difflib.get_close_matches(str(name).lower(), by_lower, n=1, cutoff=0.5)
-    shown = ", ".join(listed or by_lower.values())
-    return f"; did you mean {by_lower[close[0]]}?" if close else f"; known are {shown}"
