@@ -39,9 +39,9 @@ QUERY = (
 """Without dates and tail numbers: an eval split of the same days knows them, live traffic of later days does not."""
 
 WINDOW = 1
-"""A retraining, of either way, takes the newest month alone: what a shift makes wrong is what came before it. This was
-chosen after the year had been played with two months: then the model that was trained on one month of either side
-of the shift was so poor a start that retraining when it paid kept 79 % of the gain, with 2 of 5 runs."""
+"""A retraining, of either way, takes the newest month alone: after a shift, what came before it is wrong. This was
+chosen after the year had been played with the newest two months. Then the model of September's end, made of one month
+on either side of the shift, was a poor one, and when it paid kept 79 % of the gain, with 2 runs of 5."""
 
 VALIDATION = "severity: [{anomaly: drift, severity: warning}]"
 """The data drift in this story, and that is why there is a retraining: validation says so and lets them pass."""
