@@ -70,7 +70,7 @@ def launch() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 def until() -> Callable[..., Any]:
     """Polls until a condition gives something true, and returns that."""
 
-    def wait(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    def wait(condition: Callable[[], Any], seconds: float = 150.0) -> Any:
         deadline = time.monotonic() + seconds
         while not (result := condition()):
             assert time.monotonic() < deadline, "waited in vain"
