@@ -109,7 +109,7 @@ def test_the_deployment_image_is_small_and_has_no_tensorflow(engine: docker.Dock
 def test_the_serving_image_serves_by_itself_and_checks_its_health(engine: docker.DockerClient) -> None:
     serving = next(image for image in IMAGES if image.folder == "serving")
     found = attributes(engine, serving)
-    assert "8080/tcp" in found["Config"]["ExposedPorts"]
+    assert {"8080/tcp", "8081/tcp"} <= set(found["Config"]["ExposedPorts"])
     assert found["Config"]["Cmd"][-1] == "mainspring.components.serving.mounted_model"
     container = engine.containers.create(serving.name, network_mode="none")
     try:

@@ -12,6 +12,7 @@ import yaml
 
 from mainspring.components.common.images import image
 from mainspring.components.deployment.kserve import preflight
+from mainspring.components.serving import mounted_model
 from tests.manifests.pod_security import violations
 from tests.manifests.rendering import MANIFESTS, OVERLAYS, Manifest, one, pods, render, rendered
 from tests.schemas import validate
@@ -121,6 +122,16 @@ def test_the_serving_runtime_takes_what_deploy_model_deploys_and_only_when_it_is
 
     assert [(form["name"], form["autoSelect"]) for form in runtime["supportedModelFormats"]] == [("tensorflow", False)]
     assert runtime["protocolVersions"] == ["v1", "v2"]
+    # Knative refuses a second port.
+    assert [port["containerPort"] for port in runtime["containers"][0]["ports"]] == [mounted_model.PORT]
+
+
+def test_where_two_ports_are_allowed_the_serving_runtime_offers_grpc_behind_http() -> None:
+    runtime = one(rendered("kind"), "ServingRuntime", "mainspring")["spec"]
+
+    assert runtime["protocolVersions"] == ["v1", "v2", "grpc-v2"]
+    ports = [(port["name"], port["containerPort"]) for port in runtime["containers"][0]["ports"]]
+    assert ports == [("http1", mounted_model.PORT), ("h2c", mounted_model.GRPC_PORT)]
 
 
 @overlays
