@@ -137,6 +137,7 @@ def test_steps_come_in_the_order_in_which_kfp_runs_them(run, tmp_path: Path) -> 
         "train-model",
         "evaluate-model",
         "deploy-model",
+        "register-model",
     ]
 
 
