@@ -14,8 +14,17 @@ from collections.abc import Mapping
 from mainspring.components.common.errors import UserError
 
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
-TPU_HOSTS = "TPU_WORKER_HOSTNAMES"
-"""GKE sets it in every pod of a TPU slice: the machines' names, with commas."""
+TPU_WORKER, TPU_HOSTS = "TPU_WORKER_ID", "TPU_WORKER_HOSTNAMES"
+"""GKE sets them in every pod with TPUs: which machine of its slice it is, and the machines' names, with commas."""
+
+ONE_TPU_MACHINE = (
+    "TensorFlow trains on TPUs of several machines only on Cloud TPU VMs, through a worker that their -pod images run "
+    "on each machine and GKE's pods do not have"
+)
+"""Sources: TensorFlow's `tpu_cluster_resolver.py` ("local" is the machine's own chips; else the Cloud TPU API or a list
+names gRPC workers) and `grpc_tpu_worker.py` (asks the TPU VM's metadata for its slice). Google's page "TPU software
+versions": `tpu-vm-tf-x.y.z-pod-pjrt`, up to TensorFlow 2.18. "Deploy TPU Multislices in GKE": JAX and PyTorch only.
+"""
 
 _FIRST_POD = re.compile(r"(?P<pods>[a-z0-9]([-a-z0-9]*[a-z0-9])?-)0\.(?P<service>[-.a-z0-9]+):(?P<port>[1-9][0-9]*)")
 
@@ -27,7 +36,7 @@ def tf_config(variables: Mapping[str, str]) -> str:
         variables: The pod's environment.
 
     Raises:
-        UserError: The pod is not one of a TrainJob's of our runtimes, or of a TPU slice of several machines.
+        UserError: The pod is not one of a TrainJob's of our runtimes, or one of several with TPUs.
     """
     missing = [name for name in (COORDINATOR, PROCESSES, PROCESS) if not variables.get(name)]
     if missing:
@@ -38,11 +47,14 @@ def tf_config(variables: Mapping[str, str]) -> str:
     count, number = (_whole(name, variables[name]) for name in (PROCESSES, PROCESS))
     if not 0 <= number < count:
         raise UserError(f"{PROCESS} is {number} and {PROCESSES} is {count}: there is no such worker")
-    if len([host for host in variables.get(TPU_HOSTS, "").split(",") if host]) > 1:
+    hosts = [host for host in variables.get(TPU_HOSTS, "").split(",") if host]
+    if len(hosts) > 1:
         raise UserError(
-            f"{TPU_HOSTS}: this TPU slice is several machines, and training with TensorFlow is prepared for slices "
-            "of one machine only; use v5e-2x4, v6e-2x4 or v5p-2x2x1"
+            f"{TPU_HOSTS}: this TPU slice is {len(hosts)} machines. {ONE_TPU_MACHINE}; use a slice of one machine: "
+            "v5e-2x4, v6e-2x4 or v5p-2x2x1"
         )
+    if count > 1 and (hosts or variables.get(TPU_WORKER)):
+        raise UserError(f"{PROCESSES}: {count} pods with TPUs. {ONE_TPU_MACHINE}; set nodes=1")
     if count == 1:
         return ""
     first = _FIRST_POD.fullmatch(variables[COORDINATOR])

@@ -125,7 +125,7 @@ def train_model_distributed(
         metrics: Training's last metrics, for the Kubeflow UI.
         report: A self-contained page with the learning curves.
         logs: TensorBoard's: loss and metric of each epoch.
-        nodes: How many workers.
+        nodes: How many workers; 1 with TPUs: TensorFlow cannot use those of several machines on GKE.
         runtime: A training runtime of `manifests/`: `mainspring-tensorflow`, `-gpu`, `-tpu`, or one's own like them.
         pool: Where the workers run: what `mainspring.pipelines.accelerators.pool("l4-x8", spot=True)` returns. Empty:
             where the runtime says.

@@ -12,6 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.training.cluster import ONE_TPU_MACHINE
 
 CLUSTER_VARIABLE = "TF_CONFIG"
 BFLOAT16_CAPABILITY = (8, 0)
@@ -64,6 +65,8 @@ def choose_hardware(accelerator: str = "", precision: str = "") -> Hardware:
         raise UserError(f"precision: {precision!r} is not one of {', '.join(PRECISIONS[1:])}, or empty")
     cluster = _cluster()
     if kind == "tpu" or (not kind and _has_tpu()):
+        if cluster:  # Each worker would train alone on its own chips, and all would publish.
+            raise UserError(f"{CLUSTER_VARIABLE}: {cluster[1]} workers with TPUs. {ONE_TPU_MACHINE}; start one worker")
         return _tpu(count, precision)
     gpus = [] if kind == "cpu" else _gpus(kind, count)
     devices = [f"GPU:{number}" for number in range(len(gpus))] or _cpus(kind, count)

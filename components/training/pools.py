@@ -10,6 +10,7 @@ from mainspring.components.common.errors import UserError
 
 MANAGER = "mainspring.dev/pool"
 """Who patches: Trainer keeps one patch for each."""
+GPU, TPU = "nvidia.com/gpu", "google.com/tpu"
 
 
 @dataclass(frozen=True)
@@ -20,8 +21,13 @@ class Pool:
     """By Kubernetes' names; requests and limits alike."""
     selectors: dict[str, str]
     tolerations: tuple[dict[str, str], ...]
-    machines: int = 1
-    """Pods that must be in one TPU slice together; 1: each pod stands alone."""
+
+    @property
+    def accelerator(self) -> str:
+        """What each pod must find, as `train_model`'s `accelerator` says it; empty: whatever is there."""
+        if TPU in self.resources:  # TensorFlow counts cores, not chips.
+            return "tpu"
+        return f"gpu:{self.resources[GPU]}" if GPU in self.resources else ""
 
 
 def read_pool(text: str) -> Pool | None:
@@ -34,8 +40,7 @@ def read_pool(text: str) -> Pool | None:
         return None
     try:
         fields = json.loads(text)
-        machines = int(fields.get("machines", 1))
-        return Pool(dict(fields["resources"]), dict(fields["selectors"]), tuple(fields["tolerations"]), machines)
+        return Pool(dict(fields["resources"]), dict(fields["selectors"]), tuple(fields["tolerations"]))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError("pool: must be what `accelerators.pool(…)` returned") from error
 

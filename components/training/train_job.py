@@ -11,6 +11,7 @@ from typing import Any
 
 from mainspring.components.common.errors import ERROR_PREFIX, RetriableError, UserError
 from mainspring.components.training import ownership, pools
+from mainspring.components.training.cluster import ONE_TPU_MACHINE
 from mainspring.components.training.distributed import ORDER
 from mainspring.components.training.patience import persistently, reason, status
 from mainspring.components.training.pools import Pool
@@ -65,7 +66,8 @@ def submit(client: Any, request: Request) -> None:
     """Submits a job; one of that name that is under way already is taken over, a failed one is replaced.
 
     Raises:
-        UserError: The runtime or Trainer is missing, the account may not, or the job is refused.
+        UserError: The runtime or Trainer is missing, the account may not, or the job is refused; or it is several nodes
+            with TPUs.
         RetriableError: The API did not answer in minutes.
     """
     namespace = client.backend.namespace
@@ -75,6 +77,9 @@ def submit(client: Any, request: Request) -> None:
         "(mainspring-tensorflow, -gpu, -tpu) or name another runtime"
     )
     runtime = told(lambda: client.get_runtime(request.runtime), "TrainJob", namespace, missing)
+    device = request.pool.accelerator if request.pool else runtime.trainer.device
+    if device == "tpu" and request.nodes > 1:
+        raise UserError(f"nodes is {request.nodes}. {ONE_TPU_MACHINE}; set nodes=1, or train on GPUs")
     trainer, options = _trainer(request), _options(request)
     for _ in range(3):
         try:

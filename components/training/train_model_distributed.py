@@ -69,7 +69,7 @@ def train_model_distributed(
         metrics: Gets training's last figures.
         report: HTML file to write.
         logs: Folder for TensorBoard's event file.
-        nodes: Workers.
+        nodes: Workers; 1 with TPUs.
         runtime: A training runtime.
         pool: From `accelerators.pool`; empty: the runtime's.
         hyperparameters: As `train_model` takes them; so are the seven that follow.
@@ -100,6 +100,7 @@ def train_model_distributed(
     for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
         distributed.check_reachable(name, uri)
     output = f"{model_uri.rstrip('/')}-trainjob"
+    where = read_pool(pool)
     order = {
         "examples": examples,
         "schema": schema,
@@ -111,6 +112,7 @@ def train_model_distributed(
         "module": module,
         "parent_uri": parent_uri,
         "warm_start": warm_start,
+        "accelerator": where.accelerator if where else "",
         "precision": precision,
         "checkpoints": checkpoints or f"{output}-checkpoints",
     }
@@ -120,7 +122,7 @@ def train_model_distributed(
         runtime=runtime,
         nodes=nodes,
         order={name: value for name, value in order.items() if value},
-        pool=read_pool(pool),
+        pool=where,
         image=image,
         queue=queue,
         seconds=timeout,

@@ -87,6 +87,7 @@ def tune_model_distributed(
         distributed.check_reachable(name, uri)
     given = hyper.as_mapping(hyperparameters)
     hyper.checked(given, seed=seed)
+    where = read_pool(pool)
     order = {
         "examples": examples,
         "schema": schema,
@@ -94,6 +95,7 @@ def tune_model_distributed(
         "task": hyper.checked_task(task),
         "exclude": list(exclude),
         "module": module,
+        "accelerator": where.accelerator if where else "",
     }
     tuning = Tuning(
         # The same step tried again finds its own experiment: nobody else writes there.
@@ -106,7 +108,7 @@ def tune_model_distributed(
         runtime=runtime,
         seed=seed,
         image=image,
-        pool=read_pool(pool),
+        pool=where,
         queue=queue,
     )
     seconds = hyper.checked_seconds("timeout", timeout)

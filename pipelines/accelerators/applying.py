@@ -88,14 +88,10 @@ def pool(profile: Profile | str, *, spot: bool = False) -> str:
     """Returns `train_model_distributed`'s `pool`: where each worker of a TrainJob runs, and what it gets.
 
     Raises:
-        UserError: The profile is a TPU slice of several machines, or has no spot machines.
+        UserError: The profile is several machines, or has no spot machines.
     """
     chosen = gke_profile(profile) if isinstance(profile, str) else profile
-    if chosen.machines > 1:
-        raise UserError(
-            f"accelerator {chosen.name} is {chosen.machines} machines of one slice, and training with TensorFlow is "
-            "prepared for slices of one machine only; use one such as v5e-2x4"
-        )
+    _check_one_machine(chosen)
     check_spot(chosen, spot)
     tolerations = (*chosen.tolerations, *(chosen.spot_tolerations if spot else ()))
     resources = {"cpu": chosen.cpu, "memory": chosen.memory, chosen.resource: str(chosen.count)}
@@ -127,16 +123,25 @@ def _check(task: Any, pool: Profile, spot: bool, retries: int | None, timeout: i
             f"accelerator {pool.name}: only a component's task can be put on a node pool; apply it inside the nested "
             "pipeline instead"
         )
-    if pool.machines > 1:
-        raise UserError(
-            f"accelerator {pool.name} is {pool.machines} machines, and a task is one pod; use a profile "
-            "of one machine (train_model_distributed takes several of those)"
-        )
+    _check_one_machine(pool)
     check_spot(pool, spot)
     if retries is not None and retries < 0:
         raise UserError(f"retries is {retries}; it must be 0 or more")
     if timeout < 0:
         raise UserError(f"timeout is {timeout}; it must be a number of seconds, or 0 for no limit")
+
+
+def _check_one_machine(chosen: Profile) -> None:
+    if chosen.machines == 1:
+        return
+    # The sources are named where pods are refused: components/training/cluster.py.
+    why = (
+        "TensorFlow trains on a slice of several only on Cloud TPU VMs, through a worker that their -pod images run on "
+        "each machine and GKE's pods do not have; use a slice of one machine, such as v5e-2x4"
+        if chosen.resource == TPU
+        else "a profile is one pod; use one of a single machine, and train_model_distributed's nodes for more"
+    )
+    raise UserError(f"accelerator {chosen.name} is {chosen.machines} machines: {why}")
 
 
 def _quantity(name: str, value: str) -> str:

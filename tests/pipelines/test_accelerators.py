@@ -188,6 +188,9 @@ def test_a_slice_of_several_machines(
     assert (pool.machines, pool.count, pool.machine_type) == (machines, 4, machine)
 
 
+TWO_HOSTS = Profile("h100", "nvidia.com/gpu", 8, 2, "", (("pool", "h100"),))
+
+
 @pytest.mark.parametrize(
     ("make", "says"),
     [
@@ -205,7 +208,9 @@ def test_a_slice_of_several_machines(
         (lambda: accelerators.tpu("v5e", ""), "no TPU v5e ;"),
         (lambda: accelerators.profile("a100-40bg"), "did you mean a100-40gb?"),
         (lambda: accelerators.profile("v5e-9x9"), "no TPU v5e 9x9"),
-        (lambda: training_on("v5e-4x4"), "v5e-4x4 is 4 machines, and a task is one pod; use a profile of one machine"),
+        (lambda: training_on("v5e-4x4"), "v5e-4x4 is 4 machines: TensorFlow trains on a slice of several"),
+        (lambda: accelerators.pool("v6e-4x4"), "v6e-4x4 is 4 machines: TensorFlow trains on a slice of several"),
+        (lambda: accelerators.pool(TWO_HOSTS), "h100 is 2 machines: a profile is one pod; use one of a single"),
     ],
 )
 def test_an_impossible_combination_is_refused_with_the_possible_ones(make: Any, says: str) -> None:
@@ -318,8 +323,3 @@ def test_a_train_jobs_workers_get_the_same_pool_as_a_task_would() -> None:
             {"key": SPOT, "operator": "Equal", "value": "true", "effect": "NoSchedule"},
         ],
     }
-
-
-def test_a_slice_of_several_machines_is_refused_for_a_train_job_too() -> None:
-    with pytest.raises(UserError, match="v6e-4x4 is 4 machines of one slice"):
-        accelerators.pool("v6e-4x4")

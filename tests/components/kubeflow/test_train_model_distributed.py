@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import re
@@ -40,6 +41,15 @@ RUNTIME: dict[str, Any] = {
             }
         },
     },
+}
+TPU_RUNTIME = copy.deepcopy(RUNTIME)
+TPU_RUNTIME["metadata"]["name"] = "mainspring-tensorflow-tpu"
+(_job,) = TPU_RUNTIME["spec"]["template"]["spec"]["replicatedJobs"]
+_job["template"]["spec"]["template"]["spec"]["containers"][0]["resources"] = {"limits": {"google.com/tpu": 8}}
+TPU_POOL = {
+    "resources": {"google.com/tpu": "8"},
+    "selectors": {"cloud.google.com/gke-tpu-topology": "2x4"},
+    "tolerations": [{"key": "google.com/tpu", "operator": "Exists", "effect": "NoSchedule"}],
 }
 POOL = {
     "resources": {"cpu": "9", "memory": "40G", "nvidia.com/gpu": "1"},
@@ -94,8 +104,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
     monkeypatch.setattr(patience, "LONGEST_SECONDS", 30.0)
     monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
-    assert validate(RUNTIME) == []
-    with serving(Cluster({"mainspring-tensorflow": RUNTIME}, validate, succeed), tmp_path / "kubeconfig") as found:
+    runtimes = {runtime["metadata"]["name"]: runtime for runtime in (RUNTIME, TPU_RUNTIME)}
+    assert [validate(runtime) for runtime in runtimes.values()] == [[], []]
+    with serving(Cluster(runtimes, validate, succeed), tmp_path / "kubeconfig") as found:
         yield found
 
 
@@ -141,6 +152,7 @@ def test_the_submitted_job_asks_for_the_nodes_and_the_pool(
     pod = replicated["template"]["spec"]["template"]["spec"]
     assert (pod["nodeSelector"], pod["tolerations"]) == (POOL["selectors"], POOL["tolerations"])
     assert order_of(job)["hyperparameters"] == {"max_epochs": 3}
+    assert order_of(job)["accelerator"] == "gpu:1"  # A worker that finds none fails: no silent training on its CPU.
     assert (tmp_path / "model" / "saved_model.pb").read_bytes() == b"model"
     assert (tmp_path / "report.html").read_text() == "<p>report"
     assert not (tmp_path / "model-trainjob").exists()
@@ -148,6 +160,19 @@ def test_the_submitted_job_asks_for_the_nodes_and_the_pool(
     said = capsys.readouterr().out
     assert "node-0: Succeeded" in said
     assert said.count("  epoch 1/1") == 1
+
+
+@pytest.mark.parametrize("pool", ["", json.dumps(TPU_POOL)])
+def test_one_tpu_machine_is_submitted_and_several_are_not(
+    cluster: Cluster, train: Callable[..., str], pool: str
+) -> None:
+    with pytest.raises(UserError, match=r"nodes is 2\. TensorFlow trains on TPUs of several machines only on"):
+        train(nodes=2, runtime="mainspring-tensorflow-tpu", pool=pool)
+    assert cluster.created == []
+
+    assert train(nodes=1, runtime="mainspring-tensorflow-tpu", pool=pool) == "sha256:1"
+
+    assert order_of(cluster.created[0]).get("accelerator") == ("tpu" if pool else None)
 
 
 @pytest.mark.parametrize("what", [429, 500, "reset"])

@@ -164,6 +164,8 @@ def test_the_best_trials_hyperparameters_come_back_and_the_experiment_goes(
     job = experiment["spec"]["trialTemplate"]["trialSpec"]
     assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "fast"}
     assert job["spec"]["trainer"]["resourcesPerNode"]["limits"] == POOL["resources"]
+    (order,) = [word for word in job["spec"]["trainer"]["command"] if word.startswith("--order=")]
+    assert json.loads(order.removeprefix("--order="))["accelerator"] == "gpu:1"
     (patch,) = job["spec"]["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     assert replicated["template"]["spec"]["template"]["spec"]["nodeSelector"] == POOL["selectors"]

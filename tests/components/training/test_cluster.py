@@ -24,8 +24,17 @@ def test_the_other_workers_names_follow_from_the_first_pods() -> None:
     }
 
 
-def test_a_pod_that_is_alone_needs_no_cluster() -> None:
-    assert tf_config(POD | {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}) == ""
+ALONE = {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}
+
+
+@pytest.mark.parametrize("slice_of_one", [{}, {"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}])
+def test_a_pod_that_is_alone_needs_no_cluster(slice_of_one: dict[str, str]) -> None:
+    assert tf_config(POD | ALONE | slice_of_one) == ""
+
+
+def test_the_only_pod_of_a_job_is_refused_where_its_slice_has_more_machines() -> None:
+    with pytest.raises(UserError, match="this TPU slice is 4 machines"):
+        tf_config(POD | ALONE | {"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "a,b,c,d"})
 
 
 @pytest.mark.parametrize(
@@ -36,7 +45,8 @@ def test_a_pod_that_is_alone_needs_no_cluster() -> None:
         ({"JAX_PROCESS_ID": "-1"}, "JAX_PROCESS_ID is '-1'; it must be a whole number"),
         ({"JAX_COORDINATOR_ADDRESS": "10.0.0.1:29500"}, "it must name the first pod"),
         ({"JAX_COORDINATOR_ADDRESS": "job-node-0-0.job"}, "it must name the first pod"),
-        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "slices of one machine only; use v5e-2x4"),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, "this TPU slice is 2 machines. TensorFlow trains on TPUs of several"),
+        ({"TPU_WORKER_HOSTNAMES": "a", "TPU_WORKER_ID": "0"}, "JAX_NUM_PROCESSES: 3 pods with TPUs. TensorFlow trains"),
     ],
 )
 def test_a_pod_that_is_no_trainjobs_is_refused(change: dict[str, str], says: str) -> None:

@@ -40,6 +40,15 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(write_examples(folder, binary_rows(1200, 1), binary_rows(400, 2)))
 
 
+def test_workers_with_tpus_are_refused_before_each_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    cluster = {"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(cluster))
+    for accelerator, tpu in (("tpu", ""), ("", "0")):
+        monkeypatch.setenv("TPU_WORKER_ID", tpu)
+        with pytest.raises(UserError, match=r"^TF_CONFIG: 2 workers with TPUs\. TensorFlow trains on TPUs of several"):
+            choose_hardware(accelerator)
+
+
 @pytest.mark.parametrize(
     ("accelerator", "message"),
     [
