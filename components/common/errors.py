@@ -13,7 +13,14 @@ class UserError(Exception):
     """A wrong input, not a bug: its message is one line that names the input, what is wrong and what to do."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(visible(" ".join(message.split())))
+
+
+def visible(text: str) -> str:
+    """Returns the text with its control characters written as in a Python string: data must not steer a terminal."""
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 RETRIABLE_STATUS = 75

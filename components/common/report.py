@@ -14,6 +14,9 @@ Cell = str | int | float | bool | Markup | None
 SERIES_CLASSES = ("s1", "s2", "s3", "s4")
 """CSS classes of a chart's series, in order; more series than that are more than a reader can tell apart."""
 
+CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
+"""What HTML allows in no page, as Unicode draws it: names and values of the data may hold anything."""
+
 
 def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence[tuple[str, Markup | str]]) -> str:
     """Returns a whole HTML page.
@@ -25,7 +28,8 @@ def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence
     """
     state = None if verdict is None else {True: "passed", False: "refused", None: "neutral"}[verdict[0]]
     sentence = "" if verdict is None else verdict[1]
-    return _template("page").render(title=title, state=state, sentence=sentence, sections=sections)
+    text = _template("page").render(title=title, state=state, sentence=sentence, sections=sections)
+    return text.translate(CONTROL_PICTURES)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:

@@ -13,7 +13,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ExamplesManifest
 from mainspring.components.statistics import beam_statistics, drift, slice_statistics, span_statistics, statistics_files
 from mainspring.components.statistics.span_statistics import Accumulator, Piece
-from mainspring.components.validation.checks import Scope
+from mainspring.components.validation.judgement import Scope
 
 NEWEST = "newest"
 ALL = "all"

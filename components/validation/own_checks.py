@@ -22,8 +22,8 @@ from mainspring.components.validation import (
     samples,
     words,
 )
-from mainspring.components.validation.checks import DATASET, Judgement, Scope, add_own, cannot_judge, own_finding
 from mainspring.components.validation.confirm_verdict import Term
+from mainspring.components.validation.judgement import DATASET, Judgement, Scope, add_own, cannot_judge, own_finding
 
 ROWS_TO_ASSOCIATE = 100
 """With fewer rows, a perfect association may well be chance."""
@@ -89,10 +89,10 @@ def label_balance(judgement: Judgement, newest: Scope, baseline: DatasetFeatureS
         shares = [min(max(found.get(value, 0.0), half), 1 - half) for found in (before, now)]
         odds = [share / (1 - share) for share in shares]
         if max(odds) > limit * min(odds):
+            here, there = (words.percent(found.get(value, 0.0)) for found in (now, before))
             sentence = (
-                f'{label}: "{value}" is the label in {words.percent(now.get(value, 0.0))} of the rows of '
-                f"{newest.words}, in {words.percent(before.get(value, 0.0))} of the baseline's; its odds may differ "
-                f"by a factor of {limit:g} (max_label_odds_factor)"
+                f'{label}: "{samples.clipped(value)}" is the label in {here} of the rows of {newest.words}, in {there} '
+                f"of the baseline's; its odds may differ by a factor of {limit:g} (max_label_odds_factor)"
             )
             findings.append(own_finding(label, kinds.LABEL_BALANCE, newest.name, sentence))
     add_own(judgement, "label balance", findings)

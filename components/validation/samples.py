@@ -111,6 +111,11 @@ def non_finite(values: pa.Array) -> pa.Array:
     return pc.and_(pc.is_valid(values), pc.invert(pc.is_finite(values)))
 
 
+def clipped(text: str) -> str:
+    """Returns the text, or how it begins and how long it is."""
+    return text if len(text) <= CHARACTERS_SHOWN else f"{text[:CHARACTERS_SHOWN]}… ({len(text):,} characters)"
+
+
 def _outside(values: pa.Array, expected: schema_pb2.Feature) -> pa.Array:
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return pc.is_valid(values)
@@ -129,6 +134,4 @@ def _outside(values: pa.Array, expected: schema_pb2.Feature) -> pa.Array:
 def _shown(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return str(value)
-    if isinstance(value, str) and len(value) > CHARACTERS_SHOWN:
-        return f"{value[:CHARACTERS_SHOWN]}… ({len(value):,} characters)"
-    return value
+    return clipped(value) if isinstance(value, str) else value

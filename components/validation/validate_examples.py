@@ -27,7 +27,7 @@ from mainspring.components.validation import (
     schemas,
     validation_report,
 )
-from mainspring.components.validation.checks import Judgement, Scope
+from mainspring.components.validation.judgement import Judgement, Scope, cannot_judge
 from mainspring.components.validation.measuring import NEWEST, Measured
 from mainspring.components.validation.own_checks import Asked
 from mainspring.components.validation.schemas import UsedSchema
@@ -165,7 +165,7 @@ def _judge_skew(judgement: Judgement, newest: Scope, schema: UsedSchema, uri: st
     path = local_copy(uri)
     serving, problem = statistics_files.read(path / STATISTICS_FILE if path.is_dir() else path)
     if serving is None:
-        checks.cannot_judge(judgement, "skew", f"serving_statistics_uri: {problem}; skew cannot be judged")
+        cannot_judge(judgement, "skew", f"serving_statistics_uri: {problem}; skew cannot be judged")
     elif newest.rows:
         checks.against_serving(judgement, newest, schema, serving)
 
@@ -195,7 +195,7 @@ def _judge(
         own_checks.row_count(judgement, newest, baseline)
         own_checks.label_balance(judgement, newest, baseline, asked.label)
     if unreadable:
-        checks.cannot_judge(judgement, "drift", unreadable)
+        cannot_judge(judgement, "drift", unreadable)
 
 
 def _publish_statistics(scopes: list[Scope], sliced: dict[str, DatasetFeatureStatisticsList], target: Path) -> None:

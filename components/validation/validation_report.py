@@ -15,7 +15,7 @@ from mainspring.components.common import report
 from mainspring.components.statistics.drift import Drift
 from mainspring.components.statistics.span_statistics import by_name, common, missing_share, value_counts
 from mainspring.components.validation import kinds, words
-from mainspring.components.validation.checks import Finding, Judgement, Scope
+from mainspring.components.validation.judgement import Finding, Judgement, Scope
 from mainspring.components.validation.schemas import UsedSchema
 
 VALUES_DRAWN = 8

@@ -15,11 +15,14 @@ from mainspring.components.statistics.span_statistics import common, value_count
 from mainspring.components.validation import samples
 
 if TYPE_CHECKING:
-    from mainspring.components.validation.checks import Scope
+    from mainspring.components.validation.judgement import Scope
     from mainspring.components.validation.schemas import UsedSchema
 
 VALUES_NAMED = 5
 """More unknown values than this are counted, not named."""
+
+CHARACTERS_OF_TFDV = 500
+"""TFDV's own descriptions, which name values of the data, are cut here."""
 
 TYPES = {
     schema_pb2.INT: "whole numbers",
@@ -119,7 +122,7 @@ def domain(schema: schema_pb2.Schema, feature: schema_pb2.Feature) -> schema_pb2
 
 def _unknown_values(feature: str, scope: Scope, schema: UsedSchema, expected: schema_pb2.Feature) -> str:
     unknown = _rows_by_unknown_value(scope.files, feature, domain(schema.proto, expected).value)
-    named = ", ".join(f'"{value}"' for value in list(unknown)[:VALUES_NAMED])
+    named = ", ".join(f'"{samples.clipped(value)}"' for value in list(unknown)[:VALUES_NAMED])
     more = f" and {count(len(unknown) - VALUES_NAMED, 'other value')}" if len(unknown) > VALUES_NAMED else ""
     rows = sum(unknown.values())
     verb = "has a value" if rows == 1 else "have values"
@@ -161,7 +164,8 @@ def _what_moved(feature: str, scope: Scope, earlier: Mapping[str, Any]) -> str:
     for counts in (value_counts(before), value_counts(now)):
         shares.append({value: rows / sum(counts.values()) for value, rows in counts.items()})
     value = max({**shares[0], **shares[1]}, key=lambda one: abs(shares[0].get(one, 0.0) - shares[1].get(one, 0.0)))
-    return f'; "{value}" {percent(shares[0].get(value, 0.0))} before, {percent(shares[1].get(value, 0.0))} now'
+    was, now_is = (percent(found.get(value, 0.0)) for found in shares)
+    return f'; "{samples.clipped(value)}" {was} before, {now_is} now'
 
 
 def _missing(feature: str, scope: Scope, expected: schema_pb2.Feature, rows: float) -> str:
@@ -180,4 +184,5 @@ def _type_of(feature: str, scope: Scope) -> str:
 
 def _as_it_is(feature: str, scope: Scope, reason: Any) -> str:
     text = " ".join(f"{reason.short_description}: {reason.description}".split()).rstrip(".")
+    text = text if len(text) <= CHARACTERS_OF_TFDV else f"{text[:CHARACTERS_OF_TFDV]}…"
     return f"{feature or scope.words}: {text} (in {scope.words})"

@@ -1,0 +1,172 @@
+"""What a validation found: findings with their severity, and the anomalies proto that says the same in TFDV's words."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+
+from mainspring.components.common.errors import visible
+from mainspring.components.statistics import drift
+from mainspring.components.statistics.span_statistics import by_name
+from mainspring.components.validation import kinds, samples
+from mainspring.components.validation.confirm_verdict import Term
+from mainspring.components.validation.policy import Decision, Policy
+
+DATASET = ""
+"""The feature of findings that are about the rows as a whole."""
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Rows that are judged together."""
+
+    name: str
+    """`newest`, `train` or `eval`."""
+    words: str
+    """How sentences call it, such as `span 8`."""
+    rows: int
+    statistics: DatasetFeatureStatisticsList
+    files: Sequence[Path]
+    """Where values are counted that a sentence names: all of a span's files, or those of the split."""
+
+    @functools.cached_property
+    def features(self) -> dict[str, Any]:
+        """`FeatureNameStatistics` by column."""
+        return by_name(self.statistics)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that a check found."""
+
+    feature: str
+    kind: str
+    """As in `kinds`."""
+    scope: str
+    error: bool
+    """Whether it refuses the examples; otherwise it is only mentioned."""
+    sentence: str
+    severity: str = kinds.ERROR
+    """`error`, `warning` or `ignore`: the kind's own, until the policy has been asked."""
+    note: str = ""
+    """What the policy says about it."""
+    rows: Sequence[samples.Sample] = ()
+    """Some of the rows that show it."""
+
+
+@dataclass
+class Judgement:
+    """What the checks found so far."""
+
+    findings: list[Finding] = field(default_factory=list)
+    anomalies: anomalies_pb2.Anomalies = field(default_factory=anomalies_pb2.Anomalies)
+    drifts: list[drift.Drift] = field(default_factory=list)
+    skews: list[drift.Drift] = field(default_factory=list)
+    made: dict[str, bool] = field(default_factory=dict)
+    """Whether each check passed, by its name."""
+    policy: Policy = field(default_factory=Policy)
+    today: datetime.date = field(default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).date())
+    """The day, in UTC, by which allowances expire."""
+    terms: list[Term] = field(default_factory=list)
+    """Until when what was found holds, where it does not hold for ever."""
+
+    def reasons(self) -> list[str]:
+        """Returns the sentences of all errors, one for each column and kind."""
+        return [finding.sentence for finding in self.findings if finding.error]
+
+    def of_severity(self, severity: str) -> list[Finding]:
+        """Returns the findings of a severity."""
+        return [finding for finding in self.findings if finding.severity == severity]
+
+    def add(self, check: str, findings: Sequence[Finding]) -> list[Finding]:
+        """Takes in a check's findings, as severe as the policy says; returns them so.
+
+        A column's second finding of the same kind says nothing new, nor does a second one about the same rows.
+        """
+        decisions = [self.policy.decide(one.kind, one.feature, one.severity, self.today) for one in findings]
+        decided = [_decided(finding, decision) for finding, decision in zip(findings, decisions, strict=True)]
+        self.made[check] = self.made.get(check, True) and not any(finding.error for finding in decided)
+        known = {_identity(finding) for finding in self.findings}
+        for finding, decision in zip(decided, decisions, strict=True):
+            if _identity(finding) not in known:
+                self.findings.append(finding)
+                self.terms += _terms(finding, decision)
+                known.add(_identity(finding))
+        return decided
+
+
+def own_finding(feature: str, kind: str, scope: str, sentence: str, rows: Sequence[samples.Sample] = ()) -> Finding:
+    """Returns a finding of ours, as severe as its kind is by itself."""
+    severity = kinds.OURS.get(kind, kinds.ERROR)
+    return Finding(feature, kind, scope, severity == kinds.ERROR, sentence, severity, rows=rows)
+
+
+def add_own(judgement: Judgement, check: str, findings: Sequence[Finding]) -> None:
+    """Adds findings that TFDV did not make, to its proto as well, as custom validations."""
+    for finding in judgement.add(check, findings):
+        if finding.feature == DATASET:
+            info = judgement.anomalies.dataset_anomaly_info
+        else:
+            info = judgement.anomalies.anomaly_info[finding.feature]
+            info.path.step[:] = [finding.feature]
+        severity = anomalies_pb2.AnomalyInfo.ERROR if finding.error else anomalies_pb2.AnomalyInfo.WARNING
+        info.severity = max(info.severity, severity)
+        reason = info.reason.add(type=anomalies_pb2.AnomalyInfo.CUSTOM_VALIDATION)
+        reason.short_description = finding.kind.replace("_", " ").capitalize()
+        reason.description = finding.sentence
+        describe(info)
+
+
+def cannot_judge(judgement: Judgement, check: str, reason: str) -> None:
+    """Refuses the examples because a check could not be made."""
+    add_own(judgement, check, [own_finding(DATASET, kinds.CANNOT_JUDGE, check, reason)])
+
+
+def add_tfdvs(judgement: Judgement, found: anomalies_pb2.Anomalies) -> None:
+    """Adds TFDV's anomalies as they are, but no more severe than the policy finds them."""
+    into = judgement.anomalies
+    errors = {finding.feature for finding in judgement.findings if finding.error}
+    for key, info in found.anomaly_info.items():
+        target = into.anomaly_info[key]
+        target.path.CopyFrom(info.path)
+        is_error = not info.path.step or info.path.step[0] in errors
+        target.severity = max(target.severity, info.severity if is_error else anomalies_pb2.AnomalyInfo.WARNING)
+        target.reason.extend(reason for reason in info.reason if reason not in target.reason)
+        describe(target)
+    into.drift_skew_info.extend(found.drift_skew_info)
+    into.anomaly_name_format = found.anomaly_name_format
+    if found.HasField("dataset_anomaly_info"):
+        into.dataset_anomaly_info.MergeFrom(found.dataset_anomaly_info)
+
+
+def describe(info: anomalies_pb2.AnomalyInfo) -> None:
+    """Sums up an anomaly's reasons as TFDV does."""
+    info.description = " ".join(reason.description for reason in info.reason)
+    info.short_description = info.reason[0].short_description if len(info.reason) == 1 else "Multiple errors"
+
+
+def _decided(finding: Finding, decision: Decision) -> Finding:
+    error = decision.severity == kinds.ERROR
+    sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
+    # Names and values of the data stand in sentences, and a sentence is a line of the verdict.
+    sentence = visible(sentence)
+    return dataclasses.replace(finding, error=error, severity=decision.severity, note=decision.note, sentence=sentence)
+
+
+def _terms(finding: Finding, decision: Decision) -> list[Term]:
+    if decision.expires is None:
+        return []
+    end = datetime.datetime.combine(decision.expires, datetime.time.max, datetime.timezone.utc)
+    return [Term(end, f"{finding.sentence} (it was {decision.note}; that has expired)")]
+
+
+def _identity(finding: Finding) -> tuple[str, str, str]:
+    return finding.feature, finding.kind, finding.scope if finding.feature == DATASET else ""
