@@ -13,6 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.column_types import PLAIN, TYPES, merge_columns, quoted, refuse_alike, typed
+from mainspring.components.ingestion.csv_separator import separator
 from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"
@@ -24,17 +26,11 @@ SAMPLE = 200_000
 _MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
 """What a CSV file writes for a missing value, as R, pandas and SQL do; one would turn a number column to text."""
 
+_AS_IT_LIES = "quote = '\"', skip = 0, comment = ''"
+"""DuckDB would leave out rows above the first that it finds regular, and those that it takes for comments."""
+
 MEMORY = "1GB"
 """What DuckDB may hold; a query that sorts or groups more goes through the disk."""
-
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "BOOLEAN"}
-_DOUBLES = {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT", "DECIMAL"}
-_STRINGS = {"VARCHAR", "UUID", "TIME", "INTERVAL", "ENUM"}
-_MOMENTS = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
-_TYPES = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
-_PLAIN = _INTEGERS | _DOUBLES | _STRINGS | _MOMENTS
-_UNKNOWN = "unknown"
-"""The type of a column that is null in all rows of a span."""
 
 
 @dataclass(frozen=True)
@@ -93,10 +89,14 @@ def add_table(connection: duckdb.DuckDBPyConnection, portion: Portion, name: str
         merge_columns({str(file): _columns(connection, portion, file) for file in portion.files}, "file")
     try:
         reading = _reading(portion, portion.files)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {_quoted(name)} AS {reading}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {reading}")
     except duckdb.Error as error:
         where = _named_in(error, portion) or f"span {portion.name}"
         raise UserError(f"{where}: cannot be read: {first_line(error)}") from error
+    described = connection.execute(f"DESCRIBE {quoted(name)}").fetchall() if portion.csv_columns else []
+    if len(described) != len(portion.csv_columns):
+        said = f"csv_columns names {len(portion.csv_columns)} columns, {portion.files[0]} has {len(described)}"
+        raise UserError(f"{said}; name each of them")
 
 
 def shape(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> dict[str, str]:
@@ -111,7 +111,7 @@ def shape(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -
         described = connection.execute(f"DESCRIBE {query}").fetchall()
     except duckdb.Error as error:
         raise UserError(f"query: on span {portion.name}: {first_line(error)}") from error
-    _refuse_alike([name for name, *_ in described], f"query: the rows of span {portion.name} have")
+    refuse_alike([name for name, *_ in described], f"query: the rows of span {portion.name} have")
     return {name: str(kind) for name, kind, *_ in described}
 
 
@@ -120,7 +120,7 @@ def _columns(connection: duckdb.DuckDBPyConnection, portion: Portion, file: Path
         described = connection.execute(f"DESCRIBE {_reading(portion, [file])}").fetchall()
     except duckdb.Error as error:
         raise UserError(f"{file}: cannot be read: {first_line(error)}") from error
-    return {name: str(kind) for name, kind, *_ in described if str(kind).split("(")[0] in _PLAIN}
+    return {name: str(kind) for name, kind, *_ in described if str(kind).split("(")[0] in PLAIN}
 
 
 def _reading(portion: Portion, files: Sequence[Path]) -> str:
@@ -131,7 +131,8 @@ def _reading(portion: Portion, files: Sequence[Path]) -> str:
     options += f", sample_size = {SAMPLE}"
     if portion.format == "jsonl":
         return f"FROM read_json([{names}], {options}, format = 'newline_delimited')"
-    options += f", nullstr = [{_MISSING_WORDS}], header = {str(not portion.csv_columns).lower()}"
+    options += f", nullstr = [{_MISSING_WORDS}], header = {str(not portion.csv_columns).lower()}, {_AS_IT_LIES}"
+    options += f", delim = {_literal(separator(files, len(portion.csv_columns)))}"
     if portion.csv_columns:
         options += f", names = [{', '.join(map(_literal, portion.csv_columns))}]"
     return f"FROM read_csv([{names}], {options})"
@@ -140,45 +141,6 @@ def _reading(portion: Portion, files: Sequence[Path]) -> str:
 def _escaped(path: Path) -> str:
     """Returns the name with its own brackets, stars and question marks taken for what they are."""
     return re.sub(r"([*?\[])", r"[\1]", str(path))
-
-
-def _refuse_alike(names: Sequence[str], what: str) -> None:
-    by_lower: dict[str, str] = {}
-    for name in names:
-        if name.lower() in by_lower:
-            raise UserError(
-                f"{what} both a column {by_lower[name.lower()]} and a column {name}: names must differ in more than "
-                "case; rename one of them in the query"
-            )
-        by_lower[name.lower()] = name
-
-
-def merge_columns(of_spans: Mapping[str, Mapping[str, str]], what: str = "span") -> dict[str, str]:
-    """Returns the columns of all spans together: `int64`, `double` or `string` by name.
-
-    Args:
-        of_spans: DuckDB's types by column, by span, oldest first.
-        what: What the portions are, in an error.
-
-    Raises:
-        UserError: A column has a type that no model takes, or is text in one span and a number in another.
-    """
-    merged: dict[str, str] = {}
-    first_seen: dict[str, str] = {}
-    for span, columns in of_spans.items():
-        for name, raw in columns.items():
-            kind, known = _plain_type(name, raw), merged.get(name, _UNKNOWN)
-            if _UNKNOWN not in (kind, known) and ("string" in (kind, known)) and kind != known:
-                raise UserError(
-                    f"column {name} is {known} in {what} {first_seen[name]} but {kind} in {what} {span}; "
-                    "cast it in the query"
-                )
-            if kind != _UNKNOWN and known == _UNKNOWN:
-                merged[name], first_seen[name] = kind, span
-            else:
-                merged[name] = "double" if {kind, known} == {"int64", "double"} else known
-    _refuse_alike(list(merged), f"the {what}s have")
-    return {name: "string" if kind == _UNKNOWN else kind for name, kind in merged.items()}
 
 
 def stream(
@@ -192,9 +154,9 @@ def stream(
         UserError: A file is unreadable, or a value cannot be converted.
     """
     present = shape(connection, portion, query)
-    typed = ", ".join(f"{_typed(name, present.get(name), kind)} AS {_quoted(name)}" for name, kind in columns.items())
+    selected = ", ".join(f"{typed(name, present.get(name), kind)} AS {quoted(name)}" for name, kind in columns.items())
     with _errors_named(portion, query):
-        for batch in connection.sql(f"SELECT {typed} FROM shaped").to_arrow_reader(ROW_GROUP):
+        for batch in connection.sql(f"SELECT {selected} FROM shaped").to_arrow_reader(ROW_GROUP):
             _refuse_infinite(batch, portion)
             yield batch
 
@@ -224,10 +186,10 @@ def time_cut(
     Raises:
         UserError: A row has no time, or all have the same.
     """
-    connection.execute(f"CREATE TEMP TABLE moments (moment {_TYPES[columns[time_column]]}, n BIGINT)")
+    connection.execute(f"CREATE TEMP TABLE moments (moment {TYPES[columns[time_column]]}, n BIGINT)")
     for portion in portions:
         raw = shape(connection, portion, query).get(time_column)
-        at = _typed(time_column, raw, columns[time_column])
+        at = typed(time_column, raw, columns[time_column])
         with _errors_named(portion, query):
             connection.execute(f"INSERT INTO moments SELECT {at}, count(*) FROM shaped GROUP BY ALL")
     nameless = connection.execute("SELECT sum(n) FROM moments WHERE moment IS NULL").fetchall()[0][0]
@@ -249,31 +211,9 @@ def time_cut(
 def first_line(error: Exception) -> str:
     """Returns what DuckDB says, without its drawing of where, and with the column that could not be converted."""
     lines = [line.strip() for line in str(error).strip().split("\n")]
+    if "Error when sniffing file" in lines[0]:
+        return "its rows have not all as many values as its first line, or a quote is not closed, or it is not in UTF-8"
     return ". ".join([lines[0].rstrip("."), *(line for line in lines[1:] if line.startswith("Error when converting"))])
-
-
-def _plain_type(name: str, raw: str) -> str:
-    base = raw.split("(")[0]
-    if base in _INTEGERS or base in _MOMENTS:
-        return "int64"
-    if base in _DOUBLES:
-        return "double"
-    if base in _STRINGS:
-        return "string"
-    if base == '"NULL"':
-        return _UNKNOWN
-    raise UserError(f"column {name} is {raw}; turn it into numbers or strings in the query")
-
-
-def _typed(name: str, raw: str | None, kind: str) -> str:
-    target = _TYPES[kind]
-    if raw is None:
-        return f"NULL::{target}"
-    if raw.split("(")[0] in _MOMENTS:  # Seconds since 1970, UTC.
-        return f"epoch({_quoted(name)}::TIMESTAMP)::{target}"
-    if raw in ("FLOAT", "DOUBLE"):  # What is not a number is missing.
-        return f"CASE WHEN NOT isnan({_quoted(name)}) THEN {_quoted(name)}::{target} END"
-    return f"{_quoted(name)}::{target}"
 
 
 def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:
@@ -291,7 +231,3 @@ def _named_in(error: Exception, portion: Portion) -> str:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

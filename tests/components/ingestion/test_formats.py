@@ -129,6 +129,57 @@ def test_a_row_with_too_many_values_is_refused(tmp_path: Path) -> None:
     assert "a.csv" in refusal(path, tmp_path / "ex")
 
 
+@pytest.mark.parametrize("end", ["3", "3,4,5\n", '3,"x', '3,"x\n1,2\n'])
+def test_a_small_csv_file_that_was_cut_in_a_row_is_no_table_of_one_column(tmp_path: Path, end: str) -> None:
+    path = text_file(tmp_path / "a.csv", "a,b\n" + "1,2\n" * 50 + end)
+    assert "its rows have not all as many values as its first line" in refusal(path, tmp_path / "ex")
+    assert "a.csv" in refusal(path, tmp_path / "ex", csv_columns=["a", "b"])
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+@pytest.mark.parametrize("above", ["", "\ufeff"])
+def test_the_separator_is_that_of_the_first_line(tmp_path: Path, separator: str, above: str) -> None:
+    lines = ['i,"x, or y; or z"', '1,"q;|,r"', '2,"say ""hi"", or \'so\'"', "3,", '4,"back\\slash"']
+    path = text_file(tmp_path / "a.csv", above + "\n".join(line.replace(",", separator, 1) for line in lines))
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert list(types_of(tmp_path / "ex")) == ["i", "x, or y; or z"]
+    assert [row[1] for row in all_rows(tmp_path / "ex")] == ["q;|,r", "say \"hi\", or 'so'", None, "back\\slash"]
+
+
+def test_rows_that_look_like_comments_are_rows(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "#tag,n\n" + "#fun,1\n#sad,2\n" * 20 + "plain,3\n")
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert len(all_rows(tmp_path / "ex", '"#tag"')) == 41
+
+
+@pytest.mark.parametrize("above", ["\n\n", "\ufeff\n", "# made by hand\n"])
+def test_lines_above_the_header_are_refused(tmp_path: Path, above: str) -> None:
+    refusal(text_file(tmp_path / "a.csv", above + "i,s\n" + "1,x\n" * 20), tmp_path / "ex")
+
+
+def test_rows_above_longer_ones_are_not_left_out(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "a,b\n" + "1,2\n" * 5 + "3,4,5\n" * 200)
+    refusal(path, tmp_path / "ex")
+
+
+def test_quotes_escaped_by_a_backslash_are_read(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "i,s\n" + r'1,"say \"hi\", or so"' + "\n")
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == [(1, 'say "hi", or so')]
+
+
+def test_files_of_a_span_with_different_separators_are_refused(tmp_path: Path) -> None:
+    text_file(tmp_path / "in" / "a.csv", "i,s\n1,x\n")
+    text_file(tmp_path / "in" / "b.csv", "i;s\n1;x\n")
+    assert "b.csv: its values are separated by ';'" in refusal(tmp_path / "in", tmp_path / "ex")
+
+
+@pytest.mark.parametrize("names", [["i"], ["i", "s", "t"]])
+def test_names_for_more_or_fewer_columns_than_there_are_are_refused(tmp_path: Path, names: list[str]) -> None:
+    said = refusal(text_file(tmp_path / "a.csv", "1,x\n2,y\n"), tmp_path / "ex", csv_columns=names)
+    assert f"csv_columns names {len(names)} columns" in said
+
+
 @pytest.mark.parametrize("name", ["a.csv.gz", "a.jsonl.gz"])
 def test_a_truncated_gzip_file_is_refused(tmp_path: Path, name: str) -> None:
     lines = [f'{{"i": {i * 7919 % 1_000_003}}}' for i in range(50_000)]
