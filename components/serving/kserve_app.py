@@ -21,7 +21,7 @@ from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
 from mainspring.components.serving import grpc_port as grpc_server
-from mainspring.components.serving import intake
+from mainspring.components.serving import intake, stalled
 from mainspring.components.serving.kserve_data import StrictDataPlane
 from mainspring.components.serving.tabular_model import TabularModel
 
@@ -47,14 +47,18 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self._make = beside
         self._beside: grpc.aio.Server | None = None
+        self._closing: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         if self._make:
             self._beside = self._make()
             await self._beside.start()
         await super().startup(sockets)
+        self._closing = asyncio.create_task(stalled.close(self.server_state.connections))
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._closing:
+            self._closing.cancel()
         if self._beside is None:
             await super().shutdown(sockets)
         else:
