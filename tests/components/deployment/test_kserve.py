@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,21 @@ def test_the_service_says_which_version_and_where_its_files_are(cluster, version
     assert predictor["storageUris"] == [{"uri": version(1).uri, "mountPath": "/mnt/models/1"}]
     assert predictor["annotations"]["mainspring/model-fingerprint"] == "sha256:1"
     assert predictor["logger"] == {"url": "http://logs", "mode": "all"}
+
+
+def test_each_version_on_the_service_names_the_run_that_published_it(cluster, version):
+    deploy(replace(version(1), run="run-1"))
+    assert cluster.service()["spec"]["predictor"]["annotations"]["mainspring/run"] == "run-1"
+    deploy(replace(version(2), run="run-2"))
+    specs = [body["spec"] for body in cluster.applied]
+    asked = [spec["predictor"] for spec in specs] + [
+        one["predictor"] for spec in specs for one in spec.get("canary", [])
+    ]
+    runs = [predictor["annotations"]["mainspring/run"] for predictor in asked]
+    assert set(runs) == {"run-1", "run-2"}, "the champion keeps its run's name beside a canary"
+    assert cluster.service()["spec"]["predictor"]["annotations"]["mainspring/run"] == "run-2"
+    deploy(version(3))
+    assert "mainspring/run" not in cluster.service()["spec"]["predictor"]["annotations"], "it has no run"
 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
