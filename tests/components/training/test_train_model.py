@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from browser import opened
 from samples import Trained, binary_rows, mixed_rows, table_of, write_examples
 
 Train = Callable[..., Trained]
@@ -47,6 +49,21 @@ def test_the_report_shows_curves_features_and_hyperparameters(binary: Trained) -
     for text in ("Learning curves", "colour", " bins; standardised (mean ", "learning_rate", "1,200"):
         assert text in binary.report, text
     assert "http://" not in binary.report.replace("http://www.w3.org", "")
+
+
+EPOCHS_WIDTHS = """<script>onload = () => {
+  const sections = [...frames[0].document.querySelectorAll("section")];
+  const epochs = sections.find(section => section.querySelector("h2").textContent == "Epochs").querySelector(".scroll");
+  document.title = [epochs.scrollWidth, epochs.clientWidth];
+}</script>"""
+
+
+def test_the_epochs_are_whole_in_a_narrow_window(binary: Trained, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    page.write_text(f'<title></title><iframe width="400" srcdoc="{escape(binary.report)}"></iframe>{EPOCHS_WIDTHS}')
+    widths = re.search(r"<title>(\d+),(\d+)</title>", opened(page, tmp_path / "profile"))
+    assert widths
+    assert 0 < int(widths[1]) <= int(widths[2]) < 400
 
 
 def test_a_text_label_of_three_values_becomes_classes(train: Train, tmp_path: Path) -> None:
