@@ -70,7 +70,7 @@ def tune_model(
         "module": module,
         "accelerator": accelerator,
     }
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna.logging.set_verbosity(optuna.logging.ERROR)  # Its warnings are tracebacks of failed trials.
     study = optuna.create_study(
         direction="minimize",
         sampler=optuna.samplers.TPESampler(seed=seed, constant_liar=processes > 1),
