@@ -32,6 +32,9 @@ COLUMNS_DRAWN = 300
 LISTED = 200
 """No more findings of one severity than these are written out; `validation.json` has all."""
 
+LISTED_WITH_ROWS = 20
+"""No more findings of one severity than these come with the rows that show them: the pictures stand below."""
+
 COLUMNS = ("Column", "Missing in train", "in eval", "in the baseline", "Values", "Drift", "Allowed")
 
 
@@ -63,7 +66,7 @@ def _findings(judgement: Judgement) -> list[tuple[str, Markup | str]]:
     sections: list[tuple[str, Markup | str]] = []
     for severity, heading in ((kinds.ERROR, "Reasons"), (kinds.WARNING, "Warnings"), (kinds.IGNORE, "Passed over")):
         found = judgement.of_severity(severity)
-        items = [_finding(finding) for finding in found[:LISTED]]
+        items = [_finding(one, with_rows=place < LISTED_WITH_ROWS) for place, one in enumerate(found[:LISTED])]
         if len(found) > LISTED:
             items.append(Markup("and {} more, in validation.json").format(f"{len(found) - LISTED:,}"))
         if items:
@@ -71,10 +74,10 @@ def _findings(judgement: Judgement) -> list[tuple[str, Markup | str]]:
     return sections
 
 
-def _finding(finding: Finding) -> Markup:
+def _finding(finding: Finding, *, with_rows: bool) -> Markup:
     note = f": {finding.note}" if finding.note and not finding.error else ""
     text = Markup("{}{}").format(finding.sentence, note)
-    if not finding.rows:
+    if not finding.rows or not with_rows:
         return text
     columns = list(dict.fromkeys(name for row in finding.rows for name in row["values"]))
     rows = [

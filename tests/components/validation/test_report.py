@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -27,3 +28,21 @@ def test_the_report_opens_in_a_browser_with_each_anomaly_marked_where_it_is(tmp_
             assert series in card, (name, series)
     assert "Missing: baseline 1" in cards["seats"]
     assert re.findall(r'(?:src|href)="(?!#)', dom) == []
+
+
+def test_the_report_needs_no_sideways_scrolling_on_a_screen_or_a_phone(tmp_path: Path) -> None:
+    odd = "a_name_that_nobody_would_give_a_column_" * 3
+    table = span(1).append_column(odd, span(1)["carrier"]).append_column("<b>\x1b\n", span(1)["tail"])
+    page = html.escape(Run(tmp_path / "r", write_examples(tmp_path / "e", {"1": table})).page, quote=True)
+    frames = "".join(f'<iframe style="width:{width}px" srcdoc="{page}"></iframe>' for width in (400, 1000))
+    measure = """onload = () => { for (const frame of document.querySelectorAll("iframe")) {
+        const root = frame.contentDocument.documentElement;
+        document.title += ` ${root.querySelectorAll("svg").length}:${root.clientWidth}:${root.scrollWidth}`; } }"""
+    (tmp_path / "frames.html").write_text(f"<title></title>{frames}<script>{measure}</script>")
+    found = re.findall(
+        r"(\d+):(\d+):(\d+)", opened(tmp_path / "frames.html", tmp_path / "profile").split("</title>")[0]
+    )
+    assert [int(width) // 100 for _, width, _ in found] == [3, 9]
+    for pictures, width, needed in found:
+        assert int(pictures) == table.num_columns
+        assert needed == width

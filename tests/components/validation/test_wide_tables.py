@@ -21,6 +21,7 @@ from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.statistics import drift, span_statistics, validating
 from mainspring.components.statistics.span_statistics import by_name
+from mainspring.components.validation import validation_report
 
 WIDE = 450
 NUMBERS = st.one_of(
@@ -115,3 +116,4 @@ def test_hundreds_of_columns_that_all_moved_are_all_named(first: Run, tmp_path: 
     assert not run.valid
     assert named >= {*table.column_names} - {"late"}
     assert len(run.page) < 1_500_000
+    assert 0 < run.page.count("Such as") <= validation_report.LISTED_WITH_ROWS
