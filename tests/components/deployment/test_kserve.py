@@ -128,6 +128,24 @@ def test_the_service_says_which_version_and_where_its_files_are(cluster, version
     assert predictor["logger"] == {"url": "http://logs", "mode": "all"}
 
 
+@pytest.mark.parametrize("mode", ["Knative"], indirect=True)
+def test_replicas_autoscaling_and_account_are_the_policys_also_while_a_canary_is_tried(cluster, version):
+    scaling = {"min_replicas": 0, "max_replicas": 5, "scale_target": 20, "scale_metric": "rps"}
+    cluster.objects["/api/v1/namespaces/team/serviceaccounts/reader"] = {"kind": "ServiceAccount"}
+    deploy(version(1), service_account="reader", **scaling)
+    deploy(version(2), service_account="reader", **scaling)
+    wanted = {
+        "minReplicas": 0,
+        "maxReplicas": 5,
+        "scaleTarget": 20,
+        "scaleMetric": "rps",
+        "serviceAccountName": "reader",
+    }
+    assert len(cluster.applied) > 2
+    for body in cluster.applied:
+        assert {key: body["spec"]["predictor"].get(key) for key in wanted} == wanted
+
+
 def test_each_version_on_the_service_names_the_run_that_published_it(cluster, version):
     deploy(replace(version(1), run="run-1"))
     assert cluster.service()["spec"]["predictor"]["annotations"]["mainspring/run"] == "run-1"

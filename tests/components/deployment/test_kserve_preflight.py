@@ -45,6 +45,21 @@ def test_steps_are_refused_where_nothing_would_split_the_traffic(cluster, versio
     assert is_serving(cluster, version(2))
 
 
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"min_replicas": 0}, "only Knative scales to zero"),
+        ({"service_account": "nobody"}, "'nobody': there is none in namespace team; make it, with the storage secret"),
+        ({"runtime": "other"}, "'other': no such serving runtime here; there are"),
+    ],
+)
+def test_a_policy_that_this_cluster_cannot_meet_is_refused_and_nothing_is_applied(cluster, version, settings, says):
+    with pytest.raises(UserError, match=says):
+        deploy(version(1), **settings)
+    assert cluster.applied == []
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
