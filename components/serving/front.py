@@ -36,6 +36,9 @@ HOST = "127.0.0.1"
 LARGEST_BODY = 64 << 20
 """Bytes of a request's body; a larger one is answered with 413."""
 
+BODY_SECONDS = 60.0
+"""How long a client may take to send its request's body; then it is answered with 408, as by the model server."""
+
 REQUEST_SECONDS = 120
 """How long a model server may take for one request."""
 
@@ -139,10 +142,14 @@ def public_app(name: str, routing: Routing, log: PayloadLog | None = None) -> we
             return _refusal(403, f"{name}: versions are loaded by deployments, not by requests"), None
         # The whole body first: a slow client must not hold on to a version that is being drained.
         try:
-            body = await request.read()
+            body = await asyncio.wait_for(request.read(), BODY_SECONDS)
         except web.HTTPRequestEntityTooLarge:
             said = f"{name}: the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once"
             return _refusal(413, said), None
+        except asyncio.TimeoutError:
+            refusal = _refusal(408, f"{name}: the request did not arrive within {BODY_SECONDS:.0f} s")
+            refusal.force_close()  # What is still to come of the body is not a next request.
+            return refusal, None
         return await route_of(request, body), body
 
     async def route_of(request: web.Request, body: bytes) -> web.Response:

@@ -1,4 +1,4 @@
-"""Clients that never finish a request's headers do not keep a connection; everybody else does."""
+"""Clients that never finish a request do not keep a connection; everybody else does."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ import time
 
 import pytest
 import uvicorn
+from aiohttp import web
 
-from mainspring.components.serving import kserve_app, stalled
+from mainspring.components.serving import front, kserve_app, stalled
+from mainspring.components.serving.routes import Routing
 
 ASK = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -66,3 +68,24 @@ def test_a_connection_in_use_stays(port):
 
 def test_a_request_on_an_idle_connection_has_time_left():
     assert stalled.REQUEST_SECONDS > kserve_app.KEEP_ALIVE_SECONDS + stalled.REQUEST_SECONDS / stalled.CHECKS
+
+
+def test_a_body_that_does_not_come_is_answered_by_a_local_endpoints_front(monkeypatch):
+    monkeypatch.setattr(front, "BODY_SECONDS", 0.3)
+
+    async def ask():
+        runner = web.AppRunner(front.public_app("flights", Routing()), lingering_time=0.1, shutdown_timeout=1)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            reader, writer = await asyncio.open_connection(*runner.addresses[0])
+            writer.write(b"POST /v1/models/flights:predict HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{")
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+            writer.close()
+            return head
+        finally:
+            await runner.cleanup()
+
+    head = asyncio.run(ask())
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"connection: close" in head.lower()
