@@ -203,7 +203,7 @@ def _retire_others(state: State, server: Server) -> State:
 def _with_front(state: State, started: list[Probationer]) -> State:
     if processes.alive(state.front):
         return state
-    if not loopback.is_free(state.port):
+    if not loopback.becomes_free(state.port):
         raise UserError(
             f"{upkeep.title(state)}: its port {state.port} is in use by another process; "
             "end that process, then run again"

@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,6 +47,16 @@ def call(port: int, method: str, path: str, body: Any = None, *, token: str = ""
     with contextlib.suppress(ValueError):
         content = json.loads(text)
     return Answer(response.status, content, {key.lower(): value for key, value in response.getheaders()})
+
+
+def becomes_free(port: int, seconds: float = 2.0) -> bool:
+    """Returns whether a loopback port can be listened on, now or soon: a killed process may hold it a moment longer."""
+    deadline = time.monotonic() + seconds
+    while not is_free(port):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def is_free(port: int) -> bool:
