@@ -88,7 +88,8 @@ def as_regex(pattern: str, placeholders: dict[str, str]) -> re.Pattern[str]:
 
 
 def _in_bucket(source: str) -> list[FoundFile]:
-    if lone := buckets.stat(source.rstrip("/")):  # Its name may hold brackets or stars.
+    _, name = buckets.split(source)
+    if name and (lone := buckets.stat(source.rstrip("/"))):  # Its name may hold brackets or stars.
         return [FoundFile(lone.uri, lone, lone.modified)]
     # A pattern is matched here; the folder before its first wildcard is what the bucket is asked for.
     is_pattern = bool(WILDCARDS.search(source))

@@ -13,7 +13,7 @@ import toys
 from gcs_server import google_storage
 from google.cloud import storage
 
-from mainspring.components.common import buckets
+from mainspring.components.common import buckets, found_files
 from mainspring.components.common.errors import UserError
 from mainspring.components.evaluation import rows
 from mainspring.components.evaluation.predict_batch import predict_batch
@@ -117,6 +117,7 @@ def test_files_in_a_bucket_are_predicted_like_files_here(tmp_path, models):
 
         assert predict("rows/2024", "folder") == predict("rows/*/march.parquet", "pattern") == 600
         assert predict("rows/2025/march.parquet", "file") == 300
+        assert len(found_files.find(bucket, (".parquet",))) == 4  # A whole bucket.
         written = pq.read_table(tmp_path / "file" / "march.parquet")
         np.testing.assert_allclose(written["prediction"], table["good"][:300], rtol=1e-6)
         with pytest.raises(UserError, match=f"{bucket}/rows/torn.parquet: cannot be read"):
