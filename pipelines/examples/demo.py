@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.pipelines.examples import canary, year
+from mainspring.pipelines.examples.live_flights import Scenario
 
 ROOT = Path(".mainspring-demo")
 DATA = ROOT / "data"
@@ -50,7 +51,7 @@ def main() -> int:
     print(f"before: {before}\nafter:  {after}")
     subprocess.run([SCRIPT, "endpoints", "list", "--root", str(ROOT)], check=True)
     _say("July to December as live traffic: never retrained, every month, when it paid (some minutes)")
-    print(f"the picture: {year.play(ROOT)}")
+    print(f"the picture: {year.play(ROOT, Scenario())}")
     print(f"\nThe endpoint stays up; stop it with: {SCRIPT} endpoints stop flights --root {ROOT}")
     return 0 if all(as_told) and before == after else 1
 

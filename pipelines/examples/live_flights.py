@@ -1,10 +1,11 @@
 """July to December's flights as a live endpoint meets them: asked one hour's departures at a time, delays known later.
 
-From September on the schedule's feed gives times in UTC instead of New York's: requests and training data alike.
+From some month on the schedule's feed gives times in UTC instead of New York's: requests and training data alike.
 """
 
 from __future__ import annotations
 
+import calendar
 import json
 import urllib.error
 import urllib.request
@@ -23,8 +24,8 @@ LABELS_KNOWN_TO = 25
 """At a month's end, the delays of its flights up to this day are known; those of the rest come in the next month."""
 
 ROWS_A_REQUEST = 12
-SAMPLED = 2
-"""Every second flight is asked for, in the order of departure: even flight numbers would not be a fair sample."""
+NEVER = 13
+"""As the month from which on times are in UTC: not within the year."""
 
 FEATURES = "weekday, sched_dep_time, sched_arr_time, carrier, origin, dest, distance, plane_year, seats"
 
@@ -33,6 +34,28 @@ _IN_UTC = """
                       (sched_arr_time + 100 * {hours}) % 2400 AS sched_arr_time)
     FROM read_parquet('{path}')
 """
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What the year brings."""
+
+    shift_month: int = 9
+    """From this month on times are in UTC; `NEVER`: not within the year."""
+    half: int = 0
+    """Every second flight is asked for, in the order of departure (even flight numbers would not be a fair sample): 0
+    the second, fourth …, 1 the first, third …"""
+
+    def hours_behind(self, month: int) -> int:
+        """Returns by how many hours the feed's times differ from New York's; summer time ends with October here."""
+        return 0 if month < self.shift_month else 4 if month < 11 else 5
+
+    def told(self) -> str:
+        """Returns what the year brings, in a sentence or two."""
+        if self.shift_month == NEVER:
+            return "The schedule's feed gives New York's times all the year."
+        month = calendar.month_name[self.shift_month]
+        return f"From {month} on the schedule's feed gives times in UTC, in live requests and in training data."
 
 
 @dataclass(frozen=True)
@@ -51,29 +74,25 @@ class Month:
         return f"2013-{self.number:02d}-{request:05d}"
 
 
-def hours_behind(month: int) -> int:
-    """Returns by how many hours the feed's times differ from New York's: none until August, then UTC."""
-    return 0 if month < 9 else 4 if month < 11 else 5
-
-
-def write_feed(flights: Path, feed: Path, month: int, known_to: int) -> Path:
+def write_feed(flights: Path, feed: Path, month: int, known_to: int, scenario: Scenario) -> Path:
     """Writes a month of training data as far as its labels are known."""
     target = feed / f"flights-2013-{month:02d}.parquet"
-    query = _IN_UTC.format(hours=hours_behind(month), path=flights / target.name)
+    query = _IN_UTC.format(hours=scenario.hours_behind(month), path=flights / target.name)
     feed.mkdir(parents=True, exist_ok=True)
     with _database() as connection:
         connection.execute(f"COPY (FROM ({query}) WHERE day <= {known_to}) TO '{target}' (FORMAT parquet)")
     return target
 
 
-def read_month(flights: Path, month: int) -> Month:
+def read_month(flights: Path, month: int, scenario: Scenario) -> Month:
     """Returns a month's requests; cancelled flights, whose delay nobody will know, are left out."""
-    query = _IN_UTC.format(hours=hours_behind(month), path=flights / f"flights-2013-{month:02d}.parquet")
+    path = flights / f"flights-2013-{month:02d}.parquet"
+    query = _IN_UTC.format(hours=scenario.hours_behind(month), path=path)
     order = "ORDER BY day, sched_dep_time, carrier, flight, origin"
     with _database() as connection:
         table = connection.execute(
             f"SELECT arr_delay > 15, day <= {LABELS_KNOWN_TO}, {FEATURES} FROM ({query}) WHERE arr_delay IS NOT NULL"
-            f" QUALIFY row_number() OVER ({order}) % {SAMPLED} = 0 {order}"
+            f" QUALIFY row_number() OVER ({order}) % 2 = {scenario.half} {order}"
         ).fetchall()
     names = FEATURES.split(", ")
     parts = [table[start : start + ROWS_A_REQUEST] for start in range(0, len(table), ROWS_A_REQUEST)]

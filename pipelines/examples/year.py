@@ -4,23 +4,27 @@ January to June make the champion of three endpoints. Each then answers July to 
 (`live_flights`). One keeps its model; one is trained anew at every month's end; for one, `continuous_monitoring`
 judges the month and trains anew only if that pays. A page (`year_page`) shows what came of it, and what each cost.
 
-Each step leaves a file in `steps/` when it is done: a year that was cut short is played on from there.
+Each step leaves a file in `steps/` when it is done: a year that was cut short is played on from there. `make demo`
+plays it. `python -m mainspring.pipelines.examples.year FOLDER --shift-month 8` plays another.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
 from mainspring.pipelines.examples import flights, live_flights
-from mainspring.pipelines.examples.live_flights import LABELS_KNOWN_TO, Month
+from mainspring.pipelines.examples.live_flights import LABELS_KNOWN_TO, Month, Scenario
 from mainspring.pipelines.examples.year_page import MONTHLY, MONTHS, NAMES, PAYING, TITLES, Strategy, page_of, told
 
 PAGE = "year.html"
@@ -28,6 +32,9 @@ PAGE = "year.html"
 
 STEPS = "steps"
 """Folder of what is done."""
+
+SCENARIO = "scenario.json"
+"""Which year it is: its steps are no other year's."""
 
 SCRIPT = str(Path(sys.executable).parent / "mainspring")
 LAST_DAY = {7: 31, 8: 31, 9: 30, 10: 31, 11: 30, 12: 31}
@@ -57,14 +64,19 @@ default limit for a slice, 0.05, August's dip at one airport started a retrainin
 comparators. Volume is left alone: a month passes in seconds here."""
 
 
-def play(root: Path) -> Path:
-    """Plays the year under a folder, or what is left of it, and returns the page that shows it."""
+def play(root: Path, scenario: Scenario) -> Path:
+    """Plays the year under a folder, or what is left of it, and returns the page that shows it.
+
+    Raises:
+        UserError: Another year was begun under this folder.
+    """
     started = time.monotonic()
     year, data = root / "year", root / "data-of-the-year"
     is_rest = (year / STEPS).is_dir()
+    _begin(year / SCENARIO, scenario)
     flights.write_months(data)
     for month in range(1, 7):
-        live_flights.write_feed(data, year / "feed", month, known_to=31)
+        live_flights.write_feed(data, year / "feed", month, 31, scenario)
     ways = [Strategy(name) for name in TITLES]
     _mainspring("endpoints", "stop", "--all", "--root", str(year))  # Of a year that was killed; they log what waits.
     try:
@@ -74,23 +86,30 @@ def play(root: Path) -> Path:
             way.runs, way.seconds = 0, 0.0
             _say(f"{way.title}: January to June's model serves")
         for number in MONTHS:
-            _live(year, data, ways, number)
+            _live(year, data, ways, number, scenario)
     finally:
         _mainspring("endpoints", "stop", "--all", "--root", str(year))
     page = root / PAGE
-    storage.write_atomically(page, page_of(ways, None if is_rest else time.monotonic() - started))
+    storage.write_atomically(page, page_of(ways, scenario.told(), None if is_rest else time.monotonic() - started))
     for line in told(ways):
         _say(line)
     return page
 
 
-def _live(year: Path, data: Path, ways: list[Strategy], number: int) -> None:
+def _begin(mark: Path, scenario: Scenario) -> None:
+    asked = asdict(scenario)
+    if mark.is_file() and storage.read_json(mark) != asked:
+        raise UserError(f"{mark.parent}: another year was begun there; give another folder, or remove this one")
+    storage.write_json(mark, asked)
+
+
+def _live(year: Path, data: Path, ways: list[Strategy], number: int, scenario: Scenario) -> None:
     """Plays a month: requests, labels, and at its end what each way does."""
-    month = live_flights.read_month(data, number)
+    month = live_flights.read_month(data, number, scenario)
     live_flights.write_labels(year / "labels" / f"2013-{number:02d}.csv", month, everything=False)
-    live_flights.write_feed(data, year / "feed", number, LABELS_KNOWN_TO)
+    live_flights.write_feed(data, year / "feed", number, LABELS_KNOWN_TO, scenario)
     if number > MONTHS.start:
-        live_flights.write_feed(data, year / "feed", number - 1, known_to=31)
+        live_flights.write_feed(data, year / "feed", number - 1, 31, scenario)
     for way in ways:
         way.auc.append(_asked(year, way, month))
     _say(f"{NAMES[number]}: {sum(map(len, month.rows)):,} flights asked of each")
@@ -192,3 +211,25 @@ def _say(line: str, indent: int = 0) -> None:
     """Prints a line, in as many as a terminal of 80 columns needs."""
     margin = " " * indent
     print(textwrap.fill(line, 80, initial_indent=margin, subsequent_indent=f"{margin}  "), flush=True)
+
+
+def main() -> None:
+    """Plays the year that the command line asks for."""
+    parser = argparse.ArgumentParser(
+        prog="python -m mainspring.pipelines.examples.year", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, help="where it is played, or played on")
+    parser.add_argument(
+        "--shift-month",
+        type=int,
+        choices=range(MONTHS.start, live_flights.NEVER + 1),
+        default=Scenario.shift_month,
+        help=f"the first month whose times are in UTC (default {Scenario.shift_month}); {live_flights.NEVER}: none",
+    )
+    parser.add_argument("--half", type=int, choices=(0, 1), default=0, help="which half of the flights is asked for")
+    given = parser.parse_args()
+    print(f"the picture: {play(given.folder.absolute(), Scenario(given.shift_month, given.half))}")
+
+
+if __name__ == "__main__":
+    main()

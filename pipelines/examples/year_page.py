@@ -60,8 +60,8 @@ def told(ways: list[Strategy]) -> list[str]:
     ]
 
 
-def page_of(ways: list[Strategy], seconds: float | None) -> str:
-    """Returns the page; `seconds` is what playing took, None if that was in parts."""
+def page_of(ways: list[Strategy], brought: str, seconds: float | None) -> str:
+    """Returns the page; `brought` is what the year brought, `seconds` what playing took, None if that was in parts."""
     lines = {way.title: list(zip(map(float, MONTHS), way.auc, strict=True)) for way in ways}
     seconds_spent = {
         "retraining": [way.seconds for way in ways],
@@ -80,9 +80,8 @@ def page_of(ways: list[Strategy], seconds: float | None) -> str:
     ]
     headers = ["", *(NAMES[month] for month in MONTHS), "Mean AUC", "Retrainings", "Seconds"]
     story = (
-        "January to June made the champion. From September on the schedule's feed gives times in UTC, in live requests "
-        "and in training data. Delays of a month's last days are known in the next month only. A retraining takes the "
-        "newest month."
+        f"January to June made the champion. {brought} Delays of a month's last days are known in the next month only. "
+        "A retraining takes the newest month."
     )
     chart = report.line_chart(lines, width=760, height=300, x_label="month of 2013", y_label="AUC, live")
     return report.page(
@@ -94,8 +93,8 @@ def page_of(ways: list[Strategy], seconds: float | None) -> str:
             ("What was decided, and why", report.listing(ways[2].decisions)),
             (
                 "How it was made",
-                f"By make demo, {'in several parts' if seconds is None else f'in {seconds:.0f} s'}, with real runs of "
-                "both pipelines and real endpoints.",
+                f"Played {'in several parts' if seconds is None else f'in {seconds:.0f} s'}, with real runs of both "
+                "pipelines and real endpoints.",
             ),
         ],
     )

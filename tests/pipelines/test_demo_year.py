@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 
 from mainspring.components.common import storage
-from mainspring.pipelines.examples import live_flights, year, year_page
+from mainspring.components.common.errors import UserError
+from mainspring.pipelines.examples import flights, live_flights, year, year_page
+from mainspring.pipelines.examples.live_flights import Scenario
 from mainspring.pipelines.examples.year_page import MONTHLY, NEVER, PAYING, Strategy
 
 from ..browser import opened
@@ -67,6 +71,28 @@ def test_what_was_done_before_the_year_was_cut_short_is_not_done_again(
     assert (way.runs, way.seconds) == (1, 30.0)
 
 
+def test_another_year_in_the_same_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(year, "SCRIPT", "/nothing/to/run")
+    for scenario, error in ((Scenario(), OSError), (Scenario(8), UserError), (Scenario(half=1), UserError)):
+        with pytest.raises(error):
+            year.play(tmp_path, scenario)
+
+
+def test_the_shift_begins_in_the_scenarios_month_and_the_halves_are_all_flights(tmp_path: Path) -> None:
+    flights.write_months(tmp_path)
+
+    def departures(month: int, *scenarios: Scenario) -> Counter[int]:
+        months = [live_flights.read_month(tmp_path, month, scenario) for scenario in scenarios]
+        return Counter(row["sched_dep_time"] for one in months for rows in one.rows for row in rows)
+
+    arrived = "SELECT (sched_dep_time + {}) % 2400 FROM '{}/flights-2013-{:02d}.parquet' WHERE arr_delay IS NOT NULL"
+    for month, shift_month, hours in ((7, 8, 0), (8, 8, 4), (8, 9, 0), (11, 8, 5), (11, live_flights.NEVER, 0)):
+        expected = duckdb.execute(arrived.format(100 * hours, tmp_path, month)).fetchall()
+        asked = departures(month, Scenario(shift_month, 0), Scenario(shift_month, 1))
+        assert asked == Counter(time for (time,) in expected)
+    assert departures(7, Scenario(half=0)) != departures(7, Scenario(half=1))
+
+
 def test_a_run_that_failed_is_not_taken_for_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     failing = tmp_path / "mainspring"
     failing.write_text('#!/bin/sh\nfor last; do :; done\nwhile [ "$1" != --summary ]; do shift; done\n')
@@ -80,7 +106,7 @@ def test_a_run_that_failed_is_not_taken_for_done(tmp_path: Path, monkeypatch: py
 
 def test_the_page_shows_three_lines_and_what_each_cost_in_a_browser(tmp_path: Path) -> None:
     page = tmp_path / year.PAGE
-    page.write_text(year_page.page_of(ways(0.696, 2), 300.0))
+    page.write_text(year_page.page_of(ways(0.696, 2), Scenario().told(), 300.0))
     shown = opened(page, tmp_path / "profile")
     assert shown.count("<svg") == 2
     assert all(title in shown for title in year_page.TITLES.values())
