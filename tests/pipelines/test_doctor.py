@@ -6,14 +6,10 @@ import json
 import os
 import re
 import subprocess
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines import environments
@@ -21,70 +17,15 @@ from mainspring.pipelines.doctor import machine, needs
 
 from .conftest import MAINSPRING
 from .kfp_server import KfpServer, running_server
+from .kubernetes_server import Kubernetes, node_with, running_kubernetes
 
 L4 = environments.PIPELINES / "training" / "l4.yaml"
 
 
-class Kubernetes:
-    """What the stand-in for the Kubernetes API and for a registry answers: a status and an object by path."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.forbidden: set[str] = set()
-        self.objects: dict[str, Any] = {
-            "/version": {"gitVersion": "v1.33.1"},
-            "/apis/serving.kserve.io/v1beta1": {"resources": [{"name": "inferenceservices"}]},
-            "/apis/trainer.kubeflow.org/v1alpha1": {"resources": [{"name": "trainjobs"}]},
-            "/apis/storage.k8s.io/v1/storageclasses": {
-                "items": [
-                    {
-                        "metadata": {
-                            "name": "standard",
-                            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-                        }
-                    }
-                ]
-            },
-            "/api/v1/nodes": {"items": [_node("nvidia-l4")]},
-            "/v2/team/training/manifests/1": {},
-        }
-
-
-def _node(accelerator: str) -> dict[str, Any]:
-    labels = {"cloud.google.com/gke-accelerator": accelerator}
-    return {"metadata": {"name": "n", "labels": labels}, "status": {"allocatable": {"nvidia.com/gpu": "1"}}}
-
-
 @pytest.fixture
 def kubernetes() -> Iterator[Kubernetes]:
-    state = Kubernetes()
-
-    class Handler(BaseHTTPRequestHandler):
-        def log_message(self, *arguments: object) -> None:
-            """Says nothing."""
-
-        def _answer(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
-            found: Any = state.objects.get(self.path)
-            if self.path.endswith("selfsubjectaccessreviews"):
-                attributes = asked["spec"]["resourceAttributes"]
-                found = {"status": {"allowed": f"{attributes['verb']} {attributes['resource']}" not in state.forbidden}}
-            status = 403 if self.path in state.forbidden else 404 if found is None else 200
-            content = json.dumps(found or {}).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(content)
-
-        do_GET = do_POST = do_HEAD = _answer
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        state.url = f"http://127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    with running_kubernetes() as state:
         yield state
-        server.shutdown()
 
 
 @pytest.fixture
@@ -95,18 +36,10 @@ def kfp() -> Iterator[KfpServer]:
 
 def doctor(kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path, *more: str) -> tuple[int, dict[str, dict[str, str]]]:
     """Runs the command against both servers; returns its exit status and the findings by check."""
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "here",
-        "contexts": [{"name": "here", "context": {"cluster": "here", "user": "me"}}],
-        "clusters": [{"name": "here", "cluster": {"server": kubernetes.url}}],
-        "users": [{"name": "me", "user": {"token": "abc"}}],
-    }
-    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    config = kubernetes.write_kubeconfig(tmp_path / "config")
     done = subprocess.run(
         [MAINSPRING, "doctor", "--json", "--host", kfp.url, *more],
-        env=os.environ | {"KUBECONFIG": str(tmp_path / "config"), "NO_PROXY": "127.0.0.1"},
+        env=os.environ | {"KUBECONFIG": str(config), "NO_PROXY": "127.0.0.1"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -116,15 +49,8 @@ def doctor(kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path, *more: str) -
     return done.returncode, {finding["check"]: finding for finding in json.loads(done.stdout)}
 
 
-def _pipeline(tmp_path: Path, registry: str) -> str:
-    path = tmp_path / "compiled.yaml"
-    path.write_text(re.sub(r"image: mainspring/training:\S+", f"image: {registry}/team/training:1", L4.read_text()))
-    return str(path)
-
-
 def test_a_cluster_with_everything_is_well(kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path) -> None:
-    registry = kubernetes.url.removeprefix("http://")
-    status, found = doctor(kubernetes, kfp, tmp_path, _pipeline(tmp_path, registry))
+    status, found = doctor(kubernetes, kfp, tmp_path, str(kubernetes.write_pipeline(tmp_path / "compiled.yaml")))
     wrong = {check: finding for check, finding in found.items() if finding["state"] == "wrong"}
     assert not {check for check in wrong if not check.startswith(("disk", "python", "c++"))}, wrong
     assert found["node pool for train-model"]["says"] == (
@@ -149,7 +75,7 @@ def test_what_a_cluster_lacks_is_said_with_its_fix(
     kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path, gone: str, check: str, state: str, fix: str
 ) -> None:
     del kubernetes.objects[gone]
-    status, found = doctor(kubernetes, kfp, tmp_path, _pipeline(tmp_path, kubernetes.url.removeprefix("http://")))
+    status, found = doctor(kubernetes, kfp, tmp_path, str(kubernetes.write_pipeline(tmp_path / "compiled.yaml")))
     assert found[check]["state"] == state
     assert fix in found[check]["fix"]
     assert status == 1 or state == "note"
@@ -159,7 +85,7 @@ def test_lacking_rights_and_node_pools_and_registries_are_told(
     kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path
 ) -> None:
     kubernetes.forbidden = {"patch inferenceservices", "/v2/team/training/manifests/1"}
-    kubernetes.objects["/api/v1/nodes"] = {"items": [_node("nvidia-tesla-t4")]}
+    kubernetes.objects["/api/v1/nodes"] = {"items": [node_with("nvidia-tesla-t4")]}
     status, found = doctor(kubernetes, kfp, tmp_path, str(L4))
     assert status == 1
     assert found["rights on inferenceservices"]["says"] == "you may not patch"
@@ -169,7 +95,7 @@ def test_lacking_rights_and_node_pools_and_registries_are_told(
     assert "no node has 1 nvidia.com/gpu" in found["node pool for train-model"]["says"]
     assert "compile with --digests" in found["images"]["fix"]
     kubernetes.forbidden.add("/api/v1/nodes")
-    _, found = doctor(kubernetes, kfp, tmp_path, _pipeline(tmp_path, kubernetes.url.removeprefix("http://")))
+    _, found = doctor(kubernetes, kfp, tmp_path, str(kubernetes.write_pipeline(tmp_path / "compiled.yaml")))
     assert found["node pool for train-model"]["state"] == "note"
     assert "wants a login" in found["image team/training"]["says"]
 
