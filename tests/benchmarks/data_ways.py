@@ -6,7 +6,6 @@ Prints seconds (the median, imports left out), the process's peak memory and the
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import statistics
 import sys
@@ -26,20 +25,15 @@ QUERY = "SELECT * EXCLUDE (arr_delay), arr_delay > 15 AS late FROM source WHERE 
 
 def main(what: str, source: Path, target: Path) -> None:
     """Times one way and prints what was measured."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from peak_memory import peak_mebibytes
+
     way, seconds, rows = WAYS[what](source, target), [], 0
     while len(seconds) < REPEATS and sum(seconds) < ENOUGH_SECONDS:
         started = time.perf_counter()
         rows = way()
         seconds.append(time.perf_counter() - started)
-    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": _peak_mebibytes(), "rows": rows}))
-
-
-def _peak_mebibytes() -> float:
-    """Returns the most memory that this program held; `ru_maxrss` would count what its parent held when it forked."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": statistics.median(seconds), "mebibytes": peak_mebibytes(), "rows": rows}))
 
 
 def copy(source: Path, target: Path) -> Callable[[], int]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import resource
 import shutil
 import statistics
 import subprocess
@@ -161,6 +160,9 @@ def _measure(what: str, examples: Path, model: Path, records: Path, count: int) 
 
     from mainspring.components.evaluation import evaluate_model
 
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from peak_memory import peak_mebibytes
+
     evaluate_model.preload()
     ways: dict[str, Callable[[Path, Path, Path, int], Result]] = {
         "records": _write_records,
@@ -170,8 +172,7 @@ def _measure(what: str, examples: Path, model: Path, records: Path, count: int) 
         "raw": _raw,
     }
     result = ways[what](examples, model, records, count)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 10)
-    print("\n" + json.dumps({"mebibytes": peak, **result}))
+    print("\n" + json.dumps({"mebibytes": peak_mebibytes(), **result}))
 
 
 def _write_records(examples: Path, model: Path, records: Path, count: int) -> Result:

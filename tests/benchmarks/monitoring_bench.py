@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -83,8 +82,9 @@ def measure(logs: Path, scratch: Path) -> None:
     started = time.perf_counter()
     from mainspring.components.monitoring.monitor_endpoint import monitor_endpoint
 
-    sys.path.insert(0, str(tests()))
+    sys.path[:0] = [str(tests()), str(Path(__file__).parents[1])]
     from logs import publish
+    from peak_memory import peak_mebibytes
 
     version = scratch / "version"
     if not version.is_dir():
@@ -96,9 +96,8 @@ def measure(logs: Path, scratch: Path) -> None:
         files = {"monitoring": str(folder / "m"), "report": str(folder / "report.html"), "journal": str(folder / "j")}
         found = monitor_endpoint(logs=str(logs), version_uri=str(version), **files)
     seconds = time.perf_counter() - started
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    processor, peak = used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
-    print(json.dumps({"requests": found.requests, "seconds": seconds, "cpu": processor, "mebibytes": peak}))
+    figures = {"seconds": seconds, "cpu": time.process_time(), "mebibytes": peak_mebibytes()}
+    print(json.dumps({"requests": found.requests, **figures}))
 
 
 def tests() -> Path:

@@ -11,7 +11,6 @@ include the tracing of the model's graph, once.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -27,7 +26,6 @@ MEMORY_BATCH = 8192
 """Where only memory is measured, one epoch of larger steps says as much in less time."""
 REPEATS = 3
 LARGE = 30
-MEBIBYTE = 1 << 10
 REQUESTS = 2000
 WANTED_RATIO, WANTED_GROWTH, WANTED_MILLISECONDS = 0.9, 1.1, 1.0
 
@@ -90,6 +88,9 @@ def measure(what: str, examples: str, schema: str, label: str) -> dict[str, floa
     from mainspring.components.training.context import Folders
     from mainspring.components.training.preparing import open_examples, prepare
 
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from peak_memory import peak_mebibytes
+
     epochs, batch = (1, MEMORY_BATCH) if what == "memory" else (EPOCHS, BATCH)
     settings = hyperparameters.checked(batch_size=batch, max_epochs=epochs, patience=epochs)
     with tempfile.TemporaryDirectory() as name:
@@ -106,9 +107,8 @@ def measure(what: str, examples: str, schema: str, label: str) -> dict[str, floa
             }
         model, done = trainer.train(job)
         seconds = [clock() - start for clock, start in zip(clocks, started, strict=True)]
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
         rates = [prepared.train_rows * len(done) / taken for taken in seconds]
-        found = {"rate": rates[0], "cpu": rates[1], "mebibytes": peak}
+        found = {"rate": rates[0], "cpu": rates[1], "mebibytes": peak_mebibytes()}
         return found | ({"milliseconds": _served(model, prepared, scratch)} if what == "ours" else {})
 
 

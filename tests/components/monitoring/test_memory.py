@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 
@@ -13,17 +14,15 @@ REQUESTS = 1_000_000
 LARGE_REQUESTS = 150
 
 BEGIN = """
-import json, math, resource, sys
+import json, math, sys
 from pathlib import Path
 import duckdb
+from peak_memory import peak_mebibytes
 from mainspring.components.monitoring import gathering, records, traffic
 from mainspring.components.monitoring.faults import Faults
 from mainspring.components.monitoring.gathering import Served, Window
 
 folder, window, faults = Path(sys.argv[1]), Window(-math.inf, math.inf), Faults()
-
-def peak_mebibytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 before = peak_mebibytes()
 """
@@ -43,7 +42,9 @@ print(json.dumps({"batches": batches, "grown": peak_mebibytes() - before}))
 
 
 def measured(code, folder):
-    done = subprocess.run([sys.executable, "-c", BEGIN + code, str(folder)], capture_output=True, text=True)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", BEGIN + code, str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

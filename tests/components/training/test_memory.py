@@ -17,8 +17,9 @@ SMALL, LARGE = 150_000, 900_000
 ENCODED_MIB = (LARGE - SMALL) * (3 * COLUMNS + 1) * 4 / 2**20
 """What the additional rows are where they are held encoded: an id, a number and an indicator a column, and a target."""
 PEAKS = """
-import json, resource, sys
+import json, sys
 from pathlib import Path
+from peak_memory import peak_mebibytes
 from samples import Recorder
 from mainspring.components.training import blocks, examples, preparing, surveying
 from mainspring.components.training.train_model import train_model
@@ -31,7 +32,7 @@ for place, folder in enumerate(sys.argv[1:]):
         examples=folder, schema=folder, label="y", model=str(out / "model"), report=str(out / "report.html"),
         metrics=Recorder(), hidden_units=[4], embedding_size=2, max_crosses=0, max_epochs=1, batch_size=2048,
     )
-    peaks.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    peaks.append(peak_mebibytes())
 print(json.dumps(peaks))
 """
 
