@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from peak_memory import peak_mebibytes
+
 REPEATS = 3
 ENOUGH_SECONDS = 8.0
 """What takes longer than this is not repeated."""
@@ -25,9 +27,6 @@ QUERY = "SELECT * EXCLUDE (arr_delay), arr_delay > 15 AS late FROM source WHERE 
 
 def main(what: str, source: Path, target: Path) -> None:
     """Times one way and prints what was measured."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from peak_memory import peak_mebibytes
-
     way, seconds, rows = WAYS[what](source, target), [], 0
     while len(seconds) < REPEATS and sum(seconds) < ENOUGH_SECONDS:
         started = time.perf_counter()

@@ -157,11 +157,9 @@ def _in_process(what: str, examples: Path, model: Path, records: Path | None = N
 
 def _measure(what: str, examples: Path, model: Path, records: Path, count: int) -> None:
     import tensorflow_model_analysis as tfma  # noqa: F401
+    from peak_memory import peak_mebibytes
 
     from mainspring.components.evaluation import evaluate_model
-
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from peak_memory import peak_mebibytes
 
     evaluate_model.preload()
     ways: dict[str, Callable[[Path, Path, Path, int], Result]] = {

@@ -82,7 +82,7 @@ def measure(logs: Path, scratch: Path) -> None:
     started = time.perf_counter()
     from mainspring.components.monitoring.monitor_endpoint import monitor_endpoint
 
-    sys.path[:0] = [str(tests()), str(Path(__file__).parents[1])]
+    sys.path.insert(0, str(tests()))
     from logs import publish
     from peak_memory import peak_mebibytes
 

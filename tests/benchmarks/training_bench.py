@@ -20,6 +20,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from peak_memory import peak_mebibytes
+
 BATCH = 1024
 EPOCHS = 3
 MEMORY_BATCH = 8192
@@ -87,9 +89,6 @@ def measure(what: str, examples: str, schema: str, label: str) -> dict[str, floa
     from mainspring.components.training import devices, hyperparameters, trainer
     from mainspring.components.training.context import Folders
     from mainspring.components.training.preparing import open_examples, prepare
-
-    sys.path.insert(0, str(Path(__file__).parents[1]))
-    from peak_memory import peak_mebibytes
 
     epochs, batch = (1, MEMORY_BATCH) if what == "memory" else (EPOCHS, BATCH)
     settings = hyperparameters.checked(batch_size=batch, max_epochs=epochs, patience=epochs)

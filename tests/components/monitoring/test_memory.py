@@ -17,7 +17,7 @@ BEGIN = """
 import json, math, sys
 from pathlib import Path
 import duckdb
-from peak_memory import peak_mebibytes
+from benchmarks.peak_memory import peak_mebibytes
 from mainspring.components.monitoring import gathering, records, traffic
 from mainspring.components.monitoring.faults import Faults
 from mainspring.components.monitoring.gathering import Served, Window

@@ -9,10 +9,10 @@ import json
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from benchmarks.peak_memory import peak_mebibytes
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from logs import as_go, exchange, record, write
-from peak_memory import peak_mebibytes
 
 from mainspring.components.monitoring import faults, records
 from mainspring.components.monitoring.faults import Faults

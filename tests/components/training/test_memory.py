@@ -19,7 +19,7 @@ ENCODED_MIB = (LARGE - SMALL) * (3 * COLUMNS + 1) * 4 / 2**20
 PEAKS = """
 import json, sys
 from pathlib import Path
-from peak_memory import peak_mebibytes
+from benchmarks.peak_memory import peak_mebibytes
 from samples import Recorder
 from mainspring.components.training import blocks, examples, preparing, surveying
 from mainspring.components.training.train_model import train_model
