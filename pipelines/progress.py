@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shlex
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -17,11 +15,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from mainspring.components.common.manifests import REQUEST_FILE
 from mainspring.components.common.report import number_text
 from mainspring.pipelines.engines.kfp_seam import Step
 from mainspring.pipelines.engines.results import RunResult, TaskResult
-from mainspring.pipelines.engines.run_page import metrics_of, said_by
+from mainspring.pipelines.engines.run_page import endpoint_of, example_request, metrics_of, said_by
 
 TAIL_BYTES = 16_384
 NOTES = ("[KFP", "WARNING", "INFO", "I0", "W0", "E0", " ", "{", "}")
@@ -155,16 +152,7 @@ def print_result(result: RunResult, console: Console) -> None:
     if result.error:
         console.print(result.error, style="red", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {result.report}", markup=False, highlight=False, soft_wrap=True)
-    deployed = next((task for task in result.tasks if task.outputs.get("endpoint")), None)
-    if deployed:
-        console.print(f"endpoint: {deployed.outputs['endpoint']}", markup=False, highlight=False, soft_wrap=True)
-        if request := _example_request(deployed):
+    if endpoint := endpoint_of(result):
+        console.print(f"endpoint: {endpoint}", markup=False, highlight=False, soft_wrap=True)
+        if request := example_request(result):
             console.print(f"try it:\n  {request}", markup=False, highlight=False, soft_wrap=True)
-
-
-def _example_request(deployed: TaskResult) -> str:
-    path = Path(deployed.outputs.get("version_uri", "")) / REQUEST_FILE
-    if not path.is_file():
-        return ""
-    body = json.dumps(json.loads(path.read_text(encoding="utf-8")))
-    return f"curl -s {deployed.outputs['endpoint']} -H 'Content-Type: application/json' -d {shlex.quote(body)}"

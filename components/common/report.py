@@ -34,7 +34,13 @@ def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:
     """Returns a table; numbers are aligned and rounded to four significant digits, True and False become marks."""
-    return Markup(_template("table").render(headers=headers, rows=[[_cell(value) for value in row] for row in rows]))
+    cells = [[_cell(value) for value in row] for row in rows]
+    kinds = [{kind for kind, text in column if text != ""} for column in zip(*cells, strict=False)]
+    heads = [
+        ("number" if place < len(kinds) and kinds[place] == {"number"} else "", header)
+        for place, header in enumerate(headers)
+    ]
+    return Markup(_template("table").render(headers=heads, rows=cells))
 
 
 def key_values(values: Mapping[str, Cell]) -> Markup:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ class RunResult:
     """The run's page, with links to the tasks' reports."""
     error: str
     """What went wrong; empty if nothing did."""
+    arguments: dict[str, Any] = field(default_factory=dict)
+    """The parameters that were given."""
 
     @property
     def is_success(self) -> bool:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 from kfp import dsl
 from markupsafe import Markup
 
 from mainspring.components.common import report, storage
+from mainspring.components.common.manifests import REQUEST_FILE
 from mainspring.pipelines.engines.results import RunResult, TaskResult
 
 LONGEST_WORD_SHOWN = 24
 """Longer texts, such as URIs, fingerprints and reasons, stand in the summary and the reports, not in the table."""
+
+Section = tuple[str, Markup | str]
 
 
 def write_run_page(result: RunResult) -> None:
@@ -35,14 +41,16 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
     stages = report.table(
         ["Stage", "State", "Seconds", "Says", "Report"],
         [
-            [task.title, task.state, f"{task.seconds:.1f}", said_by(task), _links(pages[task.name])]
+            [task.title, task.state, round(task.seconds, 1), said_by(task), _links(pages[task.name])]
             for task in result.tasks
             if task.state != "skipped"
         ],
     )
-    return report.page(
-        result.pipeline, (result.is_success, sentence), [("Stages", stages), ("Metrics", _metrics(result))]
-    )
+    sections: list[Section] = [("Stages", stages), ("Where the time went", _times(result))]
+    sections += [("The endpoint", _endpoint(result))] if endpoint_of(result) else []
+    sections += [("Metrics", _metrics(result))] if metrics_of(result) else []
+    sections += [("Parameters", _parameters(result.arguments))] if result.arguments else []
+    return report.page(result.pipeline, (result.is_success, sentence), sections)
 
 
 def said_by(task: TaskResult) -> str:
@@ -68,6 +76,38 @@ def metrics_of(result: RunResult) -> dict[str, dict[str, float]]:
         if isinstance(logged, dict) and logged.get("metadata"):
             found[task.title] = dict(sorted(logged["metadata"].items()))
     return found
+
+
+def endpoint_of(result: RunResult) -> str:
+    """Returns the URL of the endpoint that the run deployed to; empty if it deployed nothing."""
+    return next((str(task.outputs["endpoint"]) for task in result.tasks if task.outputs.get("endpoint")), "")
+
+
+def example_request(result: RunResult) -> str:
+    """Returns a command that asks the deployed version for its own example's prediction; empty if it has none here."""
+    version = next((task.outputs.get("version_uri", "") for task in result.tasks if task.outputs.get("endpoint")), "")
+    path = Path(version) / REQUEST_FILE
+    if not version or not path.is_file():
+        return ""
+    body = json.dumps(json.loads(path.read_text(encoding="utf-8")))
+    return f"curl -s {endpoint_of(result)} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def _times(result: RunResult) -> Markup:
+    reached = [task for task in result.tasks if task.state != "skipped"]
+    seconds = [round(task.seconds, 1) for task in reached]
+    return report.bar_chart([task.title for task in reached], {"seconds": seconds}, unit=" s")
+
+
+def _endpoint(result: RunResult) -> Markup:
+    request = example_request(result)
+    command = Markup("<p>Ask it:</p><pre>{}</pre>").format(request) if request else Markup()
+    return Markup("<p>{}</p>{}").format(endpoint_of(result), command)
+
+
+def _parameters(arguments: dict[str, Any]) -> Markup:
+    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}
+    return report.table([], [[name, Markup("<pre>{}</pre>").format(text)] for name, text in texts.items()])
 
 
 def _metrics(result: RunResult) -> Markup:

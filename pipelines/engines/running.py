@@ -119,6 +119,7 @@ def run_here(
         folder=folder,
         report=folder / "report.html",
         error=error,
+        arguments=arguments,
     )
     write_run_page(result)
     return result

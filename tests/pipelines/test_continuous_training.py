@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import subprocess
 import urllib.request
@@ -71,10 +72,11 @@ def test_the_first_run_deploys_version_1_and_prints_what_to_do_next(loop: Loop, 
     assert first["status"] == "succeeded"
     assert first["tasks"]["deploy-model"]["outputs"]["version"] == 1
     assert first["tasks"]["evaluate-model"]["outputs"]["metrics"]["metadata"]["auc"] > 0.6
-    assert Path(first["report"]).is_file()
     curl = next(line for line in loop.done.stdout.splitlines() if line.strip().startswith("curl "))
     answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True).stdout
     assert 0 <= json.loads(answer)["predictions"][0]["prediction"] <= 1
+    page = html.unescape(Path(first["report"]).read_text())
+    assert curl.strip() in page, "the run's page says how to ask as well"
 
 
 def test_the_endpoint_predicts_what_the_model_predicts(loop: Loop, first: dict[str, Any], tmp_path: Path) -> None:

@@ -53,7 +53,11 @@ def test_a_pipeline_runs_and_its_summary_says_how(run, tmp_path: Path) -> None:
     }
     assert summary["tasks"]["double-2"]["outputs"]["metrics"]["metadata"] == {"doubled": 12}
     assert "Double again" in done.stdout
-    assert Path(summary["report"]).read_text().count(">Double again<") == 2
+    page = Path(summary["report"]).read_text()
+    assert page.count("<td>Double again</td>") == 2, "among the stages and the metrics"
+    assert "<title>Double again</title>" in page, "among the bars of where the time went"
+    assert "<td>number</td><td><pre>3</pre></td>" in page
+    assert summary["arguments"] == {"number": 3}
 
 
 def test_a_task_runs_in_the_environment_of_its_image_and_its_log_is_kept(run, tmp_path: Path) -> None:
