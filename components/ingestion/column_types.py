@@ -46,8 +46,13 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]], what: str = "span")
     return {name: plain.get(kind, kind) for name, kind in merged.items()}
 
 
-def refuse_alike(names: Sequence[str], what: str) -> None:
+def refuse_alike(names: Sequence[str], what: str, cure: str = "rename one of them in the query") -> None:
     """Checks that names can be told apart by everything that reads the examples.
+
+    Args:
+        names: The columns' names.
+        what: Whose they are, with a verb, such as "the spans have".
+        cure: What to do about two that are alike.
 
     Raises:
         UserError: Two differ in their case only, or one holds a NUL character, where SQL's names end.
@@ -59,7 +64,7 @@ def refuse_alike(names: Sequence[str], what: str) -> None:
         if name.lower() in by_lower:
             raise UserError(
                 f"{what} both a column {by_lower[name.lower()]} and a column {name}: names must differ in more than "
-                "case; rename one of them in the query"
+                f"case; {cure}"
             )
         by_lower[name.lower()] = name
 
@@ -100,3 +105,8 @@ def typed(name: str, raw: str | None, kind: str) -> str:
 def quoted(name: str) -> str:
     """Returns the name as SQL wants it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def literal(text: str) -> str:
+    """Returns the text as SQL wants it."""
+    return "'" + text.replace("'", "''") + "'"

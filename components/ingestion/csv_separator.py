@@ -13,7 +13,7 @@ from pathlib import Path
 from mainspring.components.common.errors import UserError
 
 SEPARATORS = (",", ";", "\t", "|")
-_HEAD = 1 << 20
+HEAD = 1 << 20
 """Bytes of a file in which its first line is looked for."""
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 
@@ -50,7 +50,7 @@ def _first_line(file: Path, columns: int) -> str:
     """Returns the first line without what stands in quotes."""
     try:
         with gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb") as opened:
-            head = opened.read(_HEAD)
+            head = opened.read(HEAD)
     except OSError as error:
         raise UserError(f"{file}: cannot be read: {error}") from error
     line = next(iter(_QUOTED.sub('""', head.decode(errors="replace")).removeprefix("\ufeff").splitlines()), "")

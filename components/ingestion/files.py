@@ -89,6 +89,11 @@ def nearest(pattern: str) -> str:
     return f"{folder} holds {', '.join(names)}{', …' if len(names) == 3 else ''}" if names else f"{folder} is empty"
 
 
+def exactly(path: Path) -> str:
+    """Returns the glob that means this file alone: brackets, stars and question marks are part of its name."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
 def _file(path: Path) -> File:
     status = path.stat()
     return File(str(path), status.st_size, str(status.st_mtime_ns))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import PLAIN, TYPES, merge_columns, quoted, refuse_alike, typed
+from mainspring.components.ingestion import json_columns
+from mainspring.components.ingestion.column_types import (
+    PLAIN,
+    TYPES,
+    literal,
+    merge_columns,
+    quoted,
+    refuse_alike,
+    typed,
+)
 from mainspring.components.ingestion.csv_separator import separator
+from mainspring.components.ingestion.files import exactly
+from mainspring.components.ingestion.json_columns import FOLDERS_ARE_NO_COLUMNS
 from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"
@@ -28,6 +38,13 @@ _MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
 
 _AS_IT_LIES = "quote = '\"', skip = 0, comment = ''"
 """DuckDB would leave out rows above the first that it finds regular, and those that it takes for comments."""
+
+_ISO_8601 = "dateformat = '%Y-%m-%d', timestampformat = 'iso'"
+"""01/02/2026 is the first of February to some and the second of January to others. DuckDB would take what fits a file's
+values, so that two files may differ; so only what ISO 8601 writes is a date, and anything else stays text."""
+
+_CSV_FAULTS = ("Error when converting", "Maximum line size", "Invalid unicode", "Expected Number of Columns")
+"""How the line begins with which DuckDB says what is wrong in a row, below the one that says which row."""
 
 MEMORY = "1GB"
 """What DuckDB may hold; a query that sorts or groups more goes through the disk."""
@@ -52,12 +69,14 @@ def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnectio
     The user's SQL runs in it: it must not read other files, write, install extensions or change these settings.
     """
     connection = duckdb.connect()
-    files = ", ".join(_literal(name) for path in readable for name in {str(path): 0, _escaped(path): 0})
+    files = ", ".join(literal(name) for path in readable for name in {str(path): 0, exactly(path): 0})
     connection.execute(f"SET allowed_paths = [{files}]")
-    connection.execute(f"SET allowed_directories = [{_literal(str(scratch))}]")
-    connection.execute(f"SET temp_directory = {_literal(str(scratch / 'spill'))}")
+    connection.execute(f"SET allowed_directories = [{literal(str(scratch))}]")
+    connection.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
     connection.execute("SET enable_external_access = false")
+    connection.execute("SET autoinstall_known_extensions = false")  # A query that names one would have it downloaded.
+    connection.execute("SET autoload_known_extensions = false")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET lock_configuration = true")
@@ -124,23 +143,18 @@ def _columns(connection: duckdb.DuckDBPyConnection, portion: Portion, file: Path
 
 
 def _reading(portion: Portion, files: Sequence[Path]) -> str:
-    names = ", ".join(_literal(_escaped(file)) for file in files)
-    options = "union_by_name = true"
+    names = ", ".join(literal(exactly(file)) for file in files)
+    options = f"union_by_name = true, {FOLDERS_ARE_NO_COLUMNS}"
     if portion.format == "parquet":
         return f"FROM read_parquet([{names}], {options})"
-    options += f", sample_size = {SAMPLE}"
     if portion.format == "jsonl":
-        return f"FROM read_json([{names}], {options}, format = 'newline_delimited')"
+        return f"FROM read_json([{names}], {options}, {json_columns.options(files)})"
+    options += f", sample_size = {SAMPLE}, {_ISO_8601}"
     options += f", nullstr = [{_MISSING_WORDS}], header = {str(not portion.csv_columns).lower()}, {_AS_IT_LIES}"
-    options += f", delim = {_literal(separator(files, len(portion.csv_columns)))}"
+    options += f", delim = {literal(separator(files, len(portion.csv_columns)))}"
     if portion.csv_columns:
-        options += f", names = [{', '.join(map(_literal, portion.csv_columns))}]"
+        options += f", names = [{', '.join(map(literal, portion.csv_columns))}]"
     return f"FROM read_csv([{names}], {options})"
-
-
-def _escaped(path: Path) -> str:
-    """Returns the name with its own brackets, stars and question marks taken for what they are."""
-    return re.sub(r"([*?\[])", r"[\1]", str(path))
 
 
 def stream(
@@ -213,7 +227,7 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().split("\n")]
     if "Error when sniffing file" in lines[0]:
         return "its rows have not all as many values as its first line, or a quote is not closed, or it is not in UTF-8"
-    return ". ".join([lines[0].rstrip("."), *(line for line in lines[1:] if line.startswith("Error when converting"))])
+    return ". ".join([lines[0].rstrip("."), *(line for line in lines[1:] if line.startswith(_CSV_FAULTS))])
 
 
 def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:
@@ -227,7 +241,3 @@ def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:
 
 def _named_in(error: Exception, portion: Portion) -> str:
     return next((str(file) for file in portion.files if str(file) in str(error)), "")
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

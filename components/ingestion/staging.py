@@ -10,11 +10,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.column_names import own_names
+from mainspring.components.ingestion.column_types import refuse_alike
 from mainspring.components.ingestion.files import BIGQUERY, FORMATS, File, format_of, is_elsewhere
 from mainspring.components.ingestion.rows import Portion
 
 AUTO = "auto"
 UTF_8 = "utf-8"
+
+GZIP = b"\x1f\x8b"
+"""How a gzip file begins; no text in UTF-8 does."""
 
 TABLE = "table.parquet"
 """The copy of a table that is no file."""
@@ -55,6 +60,8 @@ def stage(
             _check_gzip(path)
     if form == "tfrecord":
         paths, form = _examples_as_parquet(name, paths, scratch), "parquet"
+    for path in paths if not csv_columns else ():
+        refuse_alike(own_names(path, form), f"{path}: has", "rename one of them")
     return Portion(name, tuple(paths), form, tuple(csv_columns))
 
 
@@ -120,6 +127,9 @@ def _recoded(path: Path, encoding: str, target: Path) -> Path:
 def _check_gzip(path: Path) -> None:
     """Reads a gzip file to its checksum: DuckDB before 2.0 takes the rows of a truncated one for all there are."""
     if not path.name.lower().endswith(".gz"):
+        with path.open("rb") as plain:
+            if plain.read(len(GZIP)) == GZIP:
+                raise UserError(f"{path}: is compressed by gzip; its name must end in .gz")
         return
     try:
         with gzip.open(path) as source:

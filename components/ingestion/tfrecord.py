@@ -25,6 +25,10 @@ from mainspring.components.ingestion import examples_wire
 BATCH = 65_536
 """Records per Parquet file."""
 
+MOST_BYTES = 2**31
+"""No message of protobuf's may be so long; a record that claims to be is corrupt."""
+
+_PIECE = 1 << 24
 _MASK_DELTA = 0xA282EAD8
 _GZIP = b"\x1f\x8b"
 _ARROW = {"bytes_list": pa.string(), "float_list": pa.float64(), "int64_list": pa.int64()}
@@ -70,10 +74,21 @@ def _record(stream: BinaryIO, header: bytes, file: Path, number: int) -> bytes:
     if len(header) < 12 or _masked(header[:8]) != struct.unpack("<I", header[8:])[0]:
         raise broken
     length = struct.unpack("<Q", header[:8])[0]
-    data, check = stream.read(length), stream.read(4)
+    if length >= MOST_BYTES:
+        raise broken
+    data, check = _read(stream, length), stream.read(4)
     if len(data) < length or len(check) < 4 or _masked(data) != struct.unpack("<I", check)[0]:
         raise broken
     return data
+
+
+def _read(stream: BinaryIO, length: int) -> bytes:
+    """Reads piece by piece: memory is taken for what the file holds, not for what it claims to hold."""
+    pieces = []
+    while length and (piece := stream.read(min(length, _PIECE))):
+        pieces.append(piece)
+        length -= len(piece)
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 def _masked(data: bytes) -> int:

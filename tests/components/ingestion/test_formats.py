@@ -79,6 +79,70 @@ def test_json_lines_plain_and_gzipped_with_missing_keys(tmp_path: Path) -> None:
     assert all_rows(tmp_path / "ex2") == [(1, None), (2, None), (None, "x")]
 
 
+def test_a_key_that_occurs_late_is_a_column_all_the_same(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.jsonl", '{"i": 1}\n' * 210_000 + '{"i": 2, "late": "x"}\n')
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert set(all_rows(tmp_path / "ex", "i, late")) == {(1, None), (2, "x")}
+
+
+def test_json_lines_in_very_many_files_are_read_with_all_their_keys(tmp_path: Path) -> None:
+    for i in range(60):
+        row = {"i": i, "x": None if i < 20 else i if i < 40 else i + 0.5} | ({"last": "z"} if i == 59 else {})
+        text_file(tmp_path / "in" / f"{i:02}.jsonl", json.dumps(row) + "\n")
+    ingest_examples(str(tmp_path / "in"), str(tmp_path / "ex"))
+    found = sorted(all_rows(tmp_path / "ex", "i, x, last"))
+    assert [row[0] for row in found] == list(range(60))
+    assert [found[0][1:], found[20][1:], found[59][1:]] == [(None, None), (20.0, None), (59.5, "z")]
+
+
+def test_json_lines_of_hundreds_of_alike_keys_are_rows_of_columns(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.jsonl", (json.dumps({f"k{j}": j for j in range(400)}) + "\n") * 30)
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert list(types_of(tmp_path / "ex").values()) == ["BIGINT"] * 400
+
+
+@pytest.mark.parametrize("text", ['{"a": 1, "A": 2}\n', '{"a": 1}\n{"A": 2}\n'])
+def test_json_keys_that_differ_in_case_only_are_refused(tmp_path: Path, text: str) -> None:
+    assert "both a key a and a key A" in refusal(text_file(tmp_path / "a.jsonl", text), tmp_path / "ex")
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2013-02-01", 1_359_676_800),
+        ("2013-02-01 10:00:00", 1_359_712_800),
+        ("2013-02-01T10:00:00Z", 1_359_712_800),
+        ("2013-02-01T10:00:00+02:00", 1_359_705_600),
+        ("01/02/2013", "01/02/2013"),
+        ("25/12/2013", "25/12/2013"),
+        ("01-02-2013", "01-02-2013"),
+        ("01/02/2013 10:00:00", "01/02/2013 10:00:00"),
+    ],
+)
+def test_a_date_is_what_iso_8601_writes_and_nothing_that_could_be_two_days(
+    tmp_path: Path, ending: str, text: str, expected: object
+) -> None:
+    lines = f"d,i\n{text},1\n" if ending == "csv" else json.dumps({"d": text, "i": 1})
+    ingest_examples(str(text_file(tmp_path / f"a.{ending}", lines)), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == [(expected, 1)]
+
+
+@pytest.mark.parametrize("ending", ["parquet", "csv", "jsonl"])
+def test_the_names_of_folders_are_no_columns(tmp_path: Path, ending: str) -> None:
+    path = tmp_path / "late=1" / "year=2013" / f"a.{ending}"
+    options = "(FORMAT json)" if ending == "jsonl" else ""
+    write_file(path, "SELECT i, i % 2 AS late FROM range(60) t(i)", options)
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex") == sorted(((i, i % 2) for i in range(60)), key=repr)
+
+
+@pytest.mark.parametrize("header", ["a,b,a", "a,b,A", '"a",b,a'])
+def test_two_csv_columns_of_one_name_are_refused(tmp_path: Path, header: str) -> None:
+    path = text_file(tmp_path / "a.csv", f"{header}\n1,2,3\n")
+    assert f"a.csv: has both a column a and a column {header[-1]}" in refusal(path, tmp_path / "ex")
+
+
 @pytest.mark.parametrize("text", ['{"i": 1}\n{"i": ', "[1, 2", "not json\n", '{"i": [1]}\n', '{"i": {"j": 1}}\n'])
 def test_json_that_is_broken_or_nested_is_refused(tmp_path: Path, text: str) -> None:
     refusal(text_file(tmp_path / "a.jsonl", text), tmp_path / "ex")
@@ -188,6 +252,12 @@ def test_a_truncated_gzip_file_is_refused(tmp_path: Path, name: str) -> None:
     refusal(path, tmp_path / "ex")
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl"])
+def test_a_gzip_file_without_its_ending_is_refused_as_what_it_is(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(gzip.compress(b"i\n1\n"))
+    assert "is compressed by gzip; its name must end in .gz" in refusal(tmp_path / name, tmp_path / "ex")
+
+
 def test_formats_mixed_in_a_span_are_refused(tmp_path: Path) -> None:
     write_file(tmp_path / "in" / "a.parquet", "SELECT 1 AS i")
     text_file(tmp_path / "in" / "b.csv", "i\n1\n")
@@ -226,6 +296,14 @@ def test_a_column_missing_in_all_rows_is_text_without_values(tmp_path: Path) -> 
     ingest_examples(str(path), str(tmp_path / "ex"))
     assert types_of(tmp_path / "ex") == {"i": "BIGINT", "x": "VARCHAR"}
     assert set(all_rows(tmp_path / "ex", "x")) == {(None,)}
+
+
+def test_a_csv_row_of_a_megabyte_is_read_and_one_of_three_refused_by_its_size(tmp_path: Path) -> None:
+    path = text_file(tmp_path / "a.csv", "i,s\n1," + "é" * 500_000 + "\n")
+    ingest_examples(str(path), str(tmp_path / "ex"))
+    assert all_rows(tmp_path / "ex", "i, length(s)") == [(1, 500_000)]
+    said = refusal(text_file(tmp_path / "b.csv", "i,s\n1," + "x" * 3_000_000 + "\n"), tmp_path / "ex2")
+    assert "Maximum line size of 2000000 bytes exceeded" in said
 
 
 def test_five_thousand_columns_and_a_string_of_a_megabyte(tmp_path: Path) -> None:

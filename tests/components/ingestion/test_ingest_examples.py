@@ -268,6 +268,7 @@ QUERIES_REFUSED = [
     "-- only a comment",
     ";",
     "SELECT getenv('HOME') AS home FROM source",
+    "FROM read_text(current_setting('allowed_directories')[1] || '/../../in/secret.csv')",
 ]
 
 
@@ -282,6 +283,12 @@ def test_sql_that_is_wrong_or_reaches_elsewhere_is_refused_in_one_line(
     said = refusal(source, tmp_path / "ex", query=query.format(folder=tmp_path / "in"))
     assert "query" in said
     assert left_over(tmp_path / "in") == before
+
+
+def test_sql_that_names_an_extension_has_it_neither_fetched_nor_loaded(source: str, tmp_path: Path) -> None:
+    said = refusal(source, tmp_path / "ex", query=f"FROM sqlite_scan('{tmp_path}/in/other.db', 'table')")
+    assert "is not in the catalog" in said
+    assert "install" not in said
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,14 @@ def test_control_characters_of_names_reach_no_terminal(tmp_path: Path) -> None:
     assert "holds a NUL character" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("other", ["a", "A"])
+def test_two_parquet_columns_of_one_name_are_refused(tmp_path: Path, other: str) -> None:
+    (tmp_path / "in").mkdir()
+    table = pa.Table.from_arrays([pa.array([1] * 60), pa.array([2] * 60)], ["a", other])
+    pq.write_table(table, tmp_path / "in" / "s-1.parquet")
+    assert f"has both a column a and a column {other}" in refusal(tmp_path)
+
+
 def test_text_that_is_not_utf_8_inside_parquet_is_refused(tmp_path: Path) -> None:
     not_text = pa.array([b"\xff\xfe"] * 60, pa.binary())
     table = pa.table({"t": pa.Array.from_buffers(pa.string(), 60, not_text.buffers())})

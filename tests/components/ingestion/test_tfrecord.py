@@ -53,6 +53,16 @@ def all_rows(examples: Path, columns: str) -> list[tuple[object, ...]]:
     return sorted(read_split(examples, "train", columns) + read_split(examples, "eval", columns), key=repr)
 
 
+@pytest.mark.parametrize("claimed", [2**31, 2**40, 2**62, 2**64 - 1])
+@pytest.mark.parametrize("name", ["a.tfrecord", "a.tfrecord.gz"])
+def test_a_record_that_claims_to_be_endless_is_corrupt_and_takes_no_memory(
+    tmp_path: Path, name: str, claimed: int
+) -> None:
+    length = struct.pack("<Q", claimed)
+    path = written(tmp_path / name, length + struct.pack("<I", _masked(length)) + b"abc")
+    assert "record 1 is truncated or corrupt" in refusal(path, tmp_path / "ex")
+
+
 @pytest.mark.parametrize("name", ["a.tfrecord.gz", "a.tfrecord", "data_tfrecord-00000-of-00001.gz", "part-0"])
 def test_what_tensorflow_wrote_is_read_plain_and_gzipped_under_any_name(tmp_path: Path, name: str) -> None:
     plain = not name.endswith(".gz")
