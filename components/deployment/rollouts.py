@@ -17,6 +17,9 @@ from mainspring.components.deployment.routing import Route
 
 POLL_SECONDS = 0.2
 
+ENDING_SECONDS = 1.0
+"""A process that is killed breaks its connections a moment before it is gone: that it ended is the better reason."""
+
 PAIRS = 40
 """Requests to each version, in turns, from which their median latencies are compared: noise meets both alike."""
 
@@ -91,7 +94,7 @@ def _judge(
             for server in (canary, champion)
         )
         reasons = reasons or judgement.of_traffic(live, usual)
-        if not processes.alive(canary.process):
+        if _has_ended(canary, ENDING_SECONDS if reasons else 0.0):
             reasons = [
                 f"its model server ended: {processes.last_line(model_servers.log_of(state.name, canary.version))}"
             ]
@@ -105,6 +108,16 @@ def _judge(
         flush=True,
     )
     return reasons
+
+
+def _has_ended(server: Server, seconds: float) -> bool:
+    """Returns whether a server's process is gone, within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while processes.alive(server.process):
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(POLL_SECONDS)
+    return True
 
 
 def _parity(name: str, canary: Server, replay: Replay) -> list[str]:
