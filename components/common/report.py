@@ -99,6 +99,7 @@ def line_chart(
     x_label: str = "",
     y_label: str = "",
     diagonal: bool = False,
+    from_zero: bool = False,
 ) -> Markup:
     """Returns lines through (x, y) points, with axes.
 
@@ -109,6 +110,7 @@ def line_chart(
         x_label: Under the x axis.
         y_label: Beside the y axis.
         diagonal: Whether to draw y = x, as ROC and calibration curves want it.
+        from_zero: Whether the y axis begins at zero, as shares want it.
     """
     clean = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in series.items()
@@ -117,7 +119,7 @@ def line_chart(
     if not points:
         return Markup("<p>Nothing to draw.</p>")
     x_low, x_high = _range([x for x, _ in points])
-    y_low, y_high = _range([y for _, y in points])
+    y_low, y_high = _range([y for _, y in points] + [0.0] * from_zero)
     whole = all(x == int(x) for x, _ in points) and x_high - x_low > 1
     left, right, top, bottom = 56, 12, 10, 36
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from markupsafe import Markup
 from tensorflow_metadata.proto.v0 import statistics_pb2
-from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
 
 from mainspring.components.common import report
 from mainspring.components.statistics.drift import Drift
@@ -22,7 +22,11 @@ VALUES_DRAWN = 8
 """The most frequent values of a string column that are drawn."""
 
 BUCKETS_DRAWN = 20
-"""TFDV's histograms have ten buckets between the least and the largest number of each dataset."""
+"""TFDV's histograms have ten buckets between the least and the largest number of each dataset. Whole numbers that are
+no more than these have a step each."""
+
+ROUNDING = 1e-6
+"""By which an edge that should be a whole number may miss it."""
 
 PICTURE_WIDTH = 440
 
@@ -35,7 +39,16 @@ LISTED = 200
 LISTED_WITH_ROWS = 20
 """No more findings of one severity than these come with the rows that show them: the pictures stand below."""
 
+
 COLUMNS = ("Column", "Missing in train", "in eval", "in the baseline", "Values", "Drift", "Allowed")
+
+
+class Bucket(NamedTuple):
+    """A part of a histogram, as TFDV's own buckets are."""
+
+    low_value: float
+    high_value: float
+    sample_count: float
 
 
 def page(
@@ -180,12 +193,30 @@ def _histograms(features: Mapping[str, Any]) -> Markup:
     bounds = [bound for bound in bounds if math.isfinite(bound)]
     if not bounds:
         return report.line_chart({}, width=PICTURE_WIDTH, height=180)
-    edges = np.linspace(min(bounds), max(bounds), BUCKETS_DRAWN + 1) if min(bounds) < max(bounds) else np.array([])
-    if not len(edges):
-        value = report.number_text(min(bounds))
+    low, high = min(bounds), max(bounds)
+    if low == high:
+        value = report.number_text(low)
         return report.bar_chart([value], {title: [100.0] for title in features}, width=PICTURE_WIDTH, unit=" %")
+    if high - low < BUCKETS_DRAWN and all(feature.type == FeatureNameStatistics.INT for feature in features.values()):
+        buckets = {title: _whole_numbers(found) for title, found in buckets.items()}
+        edges = np.arange(low - 0.5, high + 1)
+    else:
+        edges = np.linspace(low, high, BUCKETS_DRAWN + 1)
     steps = {title: _steps(_shares(found, edges), edges) for title, found in buckets.items()}
-    return report.line_chart(steps, width=PICTURE_WIDTH, height=180, y_label="% of rows")
+    return report.line_chart(steps, width=PICTURE_WIDTH, height=180, y_label="% of rows", from_zero=True)
+
+
+def _whole_numbers(buckets: Sequence[Any]) -> list[Bucket]:
+    """Returns buckets of whole numbers as a bucket a number: TFDV's edges lie between numbers or cut across several.
+
+    TFDV counts a number that is an edge in the bucket below it, and the least number in the first.
+    """
+    found = []
+    for place, bucket in enumerate(buckets):
+        low, high = (math.floor(edge + ROUNDING) for edge in (bucket.low_value, bucket.high_value))
+        numbers = range(low if place == 0 else low + 1, high + 1)
+        found += [Bucket(number, number, bucket.sample_count / len(numbers)) for number in numbers]
+    return found
 
 
 def _shares(buckets: Sequence[Any], edges: np.ndarray) -> np.ndarray:

@@ -6,8 +6,15 @@ import html
 import re
 from pathlib import Path
 
+import pyarrow as pa
+import pytest
 from browser import opened
 from flightlike import Run, changed, span, write_examples
+from tensorflow_data_validation.statistics.stats_impl import generate_statistics_in_memory
+
+from mainspring.components.statistics import span_statistics
+from mainspring.components.statistics.span_statistics import by_name
+from mainspring.components.validation import validation_report
 
 
 def test_the_report_opens_in_a_browser_with_each_anomaly_marked_where_it_is(tmp_path: Path) -> None:
@@ -46,3 +53,16 @@ def test_the_report_needs_no_sideways_scrolling_on_a_screen_or_a_phone(tmp_path:
     for pictures, width, needed in found:
         assert int(pictures) == table.num_columns
         assert needed == width
+
+
+@pytest.mark.parametrize("values", [[1, 2, 2, 3, 3, 3, 7], [0, 1], [-2, 0, 0, 5, 5, 5, 5], list(range(1, 12))])
+def test_few_whole_numbers_are_drawn_a_step_each_with_their_true_shares(values: list[int]) -> None:
+    batch = pa.RecordBatch.from_pydict({"number": pa.array([[value] for value in values for _ in range(10)])})
+    feature = by_name(generate_statistics_in_memory(batch, span_statistics.options()))["number"]
+    picture = validation_report._histograms({"train": feature})
+    [line] = re.findall(r'<polyline[^>]* points="([^"]+)"', picture)
+    heights = [float(point.split(",")[1]) for point in line.split()][::2]
+    base, top = 144.0, min(heights)  # The y axis begins at zero, whatever the numbers.
+    counts = [values.count(number) for number in range(min(values), max(values) + 1)]
+    shares = [(base - height) / (base - top) for height in heights]
+    assert shares == pytest.approx([count / max(counts) for count in counts], abs=0.01)
