@@ -54,6 +54,12 @@ def listing(items: Sequence[str | Markup]) -> Markup:
     return Markup(_template("listing").render(items=items))
 
 
+def gallery(pictures: Mapping[str, Markup]) -> Markup:
+    """Returns pictures side by side where the window has room, each under its title."""
+    titled = [Markup("<div><h3>{}</h3>{}</div>").format(title, picture) for title, picture in pictures.items()]
+    return Markup('<div class="grid">{}</div>').format(Markup("").join(titled))
+
+
 def bar_chart(
     categories: Sequence[str], series: Mapping[str, Sequence[float | None]], *, width: int = 520, unit: str = ""
 ) -> Markup:
@@ -120,7 +126,7 @@ def line_chart(
         return Markup("<p>Nothing to draw.</p>")
     x_low, x_high = _range([x for x, _ in points])
     y_low, y_high = _range([y for _, y in points] + [0.0] * from_zero)
-    whole = all(x == int(x) for x, _ in points) and x_high - x_low > 1
+    whole = all(x == int(x) for x, _ in points) and x_high - x_low >= 1
     left, right, top, bottom = 56, 12, 10, 36
 
     def place(x: float, y: float) -> str:

@@ -171,26 +171,37 @@ def _with_interval(measured: Measured, role: str, name: str) -> str:
 def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> list[Section]:
     predictions = {role: scored.predictions[role] for role in overall.values}
     sections: list[Section] = []
-    if manifest.task == BINARY:
-        found = {role: curves.curve(scored.labels, values) for role, values in predictions.items()}
-        drawn = {role: curve for role, curve in found.items() if curve is not None}
-        roc = {role: list(zip(c.false_positive_rate, c.true_positive_rate, strict=True)) for role, c in drawn.items()}
-        recall = {role: _precision_at_recall(curve) for role, curve in drawn.items()}
-        sections += [
-            ("ROC", report.line_chart(roc, diagonal=True, x_label="false positive rate", y_label="true positive rate")),
-            ("Precision and recall", report.line_chart(recall, x_label="recall", y_label="precision")),
-        ]
+    if pictures := _pictures(scored, predictions, manifest):
+        sections.append(("Curves", report.gallery(pictures)))
     if manifest.task == MULTILABEL:
         sections.append(("Classes (challenger)", _classes(scored.labels, scored.predictions[CHALLENGER], manifest)))
-    if manifest.task in (BINARY, REGRESSION):
-        points = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
-        calibrated = report.line_chart(points, diagonal=True, x_label="mean prediction", y_label="mean label")
-        sections.append(("Calibration, in tenths of the rows", calibrated))
     for role, values in predictions.items():
         confusion = curves.confusion(scored.labels, values, manifest)
         if confusion:
             sections.append((f"Confusion matrix ({role})", _confusion(confusion)))
     return sections
+
+
+def _pictures(
+    scored: ScoredRows, predictions: Mapping[str, accumulators.Predictions], manifest: ModelManifest
+) -> dict[str, Markup]:
+    pictures = {}
+    size = {"width": 440, "height": 260}
+    if manifest.task == BINARY:
+        found = {role: curves.curve(scored.labels, values) for role, values in predictions.items()}
+        drawn = {role: curve for role, curve in found.items() if curve is not None}
+        roc = {role: list(zip(c.false_positive_rate, c.true_positive_rate, strict=True)) for role, c in drawn.items()}
+        recall = {role: _precision_at_recall(curve) for role, curve in drawn.items()}
+        pictures["ROC"] = report.line_chart(
+            roc, diagonal=True, x_label="false positive rate", y_label="true positive rate", **size
+        )
+        pictures["Precision and recall"] = report.line_chart(recall, x_label="recall", y_label="precision", **size)
+    if manifest.task in (BINARY, REGRESSION):
+        points = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
+        pictures["Calibration, in tenths of the rows"] = report.line_chart(
+            points, diagonal=True, x_label="mean prediction", y_label="mean label", **size
+        )
+    return pictures
 
 
 def _classes(labels: accumulators.Labels, predictions: accumulators.Predictions, manifest: ModelManifest) -> Markup:
@@ -207,7 +218,8 @@ def _classes(labels: accumulators.Labels, predictions: accumulators.Predictions,
 
 def _precision_at_recall(curve: curves.Curve) -> list[tuple[float, float]]:
     points = zip(curve.true_positive_rate, curve.precision, strict=True)
-    return [(recall, precision) for recall, precision in points if precision is not None]
+    # Where none is found yet, precision is that of a few rows, or of none.
+    return [(recall, precision) for recall, precision in points if precision is not None and recall > 0]
 
 
 def _confusion(confusion: curves.Confusion) -> Markup:

@@ -25,7 +25,7 @@ def picture(versions: Sequence[PastVersion], overall: Measured) -> Markup:
         name for name in now[CHALLENGER] if name != "example_count" and any(name in each.metrics for each in versions)
     ]
     following = versions[-1].version + 1
-    pictures = []
+    pictures = {}
     for name in names[:MOST_PICTURES]:
         judged = [(float(each.version), each.metrics[name]) for each in versions if name in each.metrics]
         lines = {"as judged in its time": [*judged, (float(following), now[CHALLENGER][name])]}
@@ -35,19 +35,23 @@ def picture(versions: Sequence[PastVersion], overall: Measured) -> Markup:
                 (float(champion.version), champion.metrics[name]),
                 (float(following), now[CHAMPION][name]),
             ]
-        drawn = report.line_chart(
+        pictures[name] = report.line_chart(
             lines, width=440, height=180, x_label=f"version ({following}: this challenger)", y_label=name
         )
-        pictures.append(Markup("<div><h3>{}</h3>{}</div>").format(name, drawn))
     rows: list[list[report.Cell]] = [
-        [f"{each.version}{' (champion)' if each.is_champion else ''}", each.created, each.rows, *_values(each, names)]
+        [
+            f"{each.version}{' (champion)' if each.is_champion else ''}",
+            each.created[:16].replace("T", " "),
+            each.rows,
+            *_values(each, names),
+        ]
         for each in versions
     ]
     today = [role for role in (CHAMPION, CHALLENGER) if role in now]
     rows += [[f"{role} on today's rows", "this run", "", *(now[role][name] for name in names)] for role in today]
     table = report.table(["Version", "Published", "Eval rows", *names], rows)
     note = "Each version was judged on the eval rows of its own time: a line shows the model and the times together."
-    return Markup('<p>{}</p><div class="grid">{}</div>{}').format(note, Markup("").join(pictures), table)
+    return Markup("<p>{}</p>{}{}").format(note, report.gallery(pictures), table)
 
 
 def _values(version: PastVersion, names: Sequence[str]) -> list[report.Cell]:

@@ -54,7 +54,7 @@ def test_the_report_opens_in_a_browser_and_its_slices_sort(tmp_path, examples, m
     assert len(rows) == 9
     assert rows == sorted(rows)
     assert rows != [entry["rows"] for entry in result.content["slices"]]
-    headings = re.findall("<h2>(.*?)</h2>", dom)
+    headings = re.findall("<h[23]>(.*?)</h[23]>", dom)
     assert {"Verdict", "Gates", "Metrics", "ROC", "Precision and recall", "Worst slices"} <= set(headings)
     assert "Confusion matrix (challenger)" in headings
     assert not re.search(r"""(src|href)=["']?(https?:)?//""", html)
