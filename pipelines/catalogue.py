@@ -52,8 +52,8 @@ def load(pipeline: str) -> Any:
         return _from_module(module, function)
     close = difflib.get_close_matches(name, BUILT_IN, n=1)
     raise UserError(
-        f"no pipeline {pipeline!r}{f'; did you mean {close[0]}?' if close else ''} "
-        f"Give a built-in name ({', '.join(BUILT_IN)}), module:function, or a compiled YAML file"
+        f"no pipeline {pipeline!r}{f' (did you mean {close[0]}?)' if close else ''}; "
+        f"give a built-in name ({', '.join(BUILT_IN)}, training/l4), module:function, or a compiled YAML file"
     )
 
 
