@@ -8,8 +8,8 @@ from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import models_root, takeovers
 from mainspring.components.deployment.kserve import api as kubernetes
+from mainspring.components.deployment.kserve import credentials, objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve import lead as leading
-from mainspring.components.deployment.kserve import objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy, restored
 from mainspring.components.deployment.rollouts import Plan
@@ -26,7 +26,9 @@ def check(target: Target, policy: ServingPolicy, plan: Plan, root: str) -> None:
         raise UserError(
             f"models_root {root!r}: a cluster cannot read this machine's folders; give gs://bucket/folder or s3://…"
         )
-    preflight.check(kubernetes.connect(), target, policy, plan.percents, reach.proxied(policy))
+    api = kubernetes.connect()
+    cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy))
+    credentials.check(api, target, policy, root, cluster.service)
 
 
 def deploy(target: Target, version: Version, policy: ServingPolicy, plan: Plan) -> str:

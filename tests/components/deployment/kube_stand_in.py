@@ -94,6 +94,8 @@ class Cluster:
             return 403, "customresourcedefinitions is forbidden"
         if method in ("PUT", "PATCH"):
             return self.write(path, body)
+        if "/secrets/" in path and ("get", "secrets") in self.denied:
+            return 403, "secrets is forbidden"
         if path not in self.objects:
             return 404, "not found"
         return 200, copy.deepcopy(self.objects[path])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 import yaml
-from kserve_cluster import deploy, is_serving
+from kserve_cluster import WHERE, deploy, is_serving
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import policy
+from mainspring.components.deployment.kserve import credentials, policy, target
 from mainspring.components.deployment.rollouts import Plan
 
 
@@ -77,3 +80,106 @@ def test_a_policy_that_this_cluster_cannot_meet_is_refused_and_nothing_is_applie
 def test_a_serving_policy_that_cannot_be_is_refused(text, says):
     with pytest.raises(UserError, match=says):
         policy.parse(text)
+
+
+NAMESPACE = "/api/v1/namespaces/team"
+S3 = {"awsAccessKeyID": "aQ==", "awsSecretAccessKey": "a2V5"}
+GOOGLE = {"gcloud-application-credentials.json": "e30="}
+
+
+def preflight(cluster, root: str, account: dict | None = None, secrets: dict | None = None, **settings: object) -> None:
+    """The preflight of a deployment, by an account `reader` and the secrets of a namespace."""
+    cluster.objects[f"{NAMESPACE}/serviceaccounts/reader"] = {"metadata": {"name": "reader"}, **(account or {})}
+    for name, data in (secrets or {}).items():
+        cluster.objects[f"{NAMESPACE}/secrets/{name}"] = {"type": "Opaque", "data": data}
+    wanted = policy.ServingPolicy(**{"reach": "api", "service_account": "reader", **settings})
+    target.check(WHERE, wanted, Plan((0.0, 100.0), 0.0), root)
+
+
+def naming(*secrets: str, **annotations: str) -> dict:
+    metadata = {"name": "reader", "annotations": annotations}
+    return {"metadata": metadata, "secrets": [{"name": secret} for secret in secrets]}
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+@pytest.mark.parametrize(
+    ("root", "account", "secrets"),
+    [
+        ("s3://models", naming("minio"), {"minio": S3}),
+        ("s3://models", naming("other", "minio"), {"other": {"token": "eA=="}, "minio": S3}),
+        ("gs://models", naming("key"), {"key": GOOGLE}),
+        ("gs://models", naming(**{"iam.gke.io/gcp-service-account": "reader@project"}), {}),
+        ("s3://models", naming(**{"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/reader"}), {}),
+    ],
+)
+def test_an_account_that_can_read_the_models_passes_in_silence(cluster, root, account, secrets, capsys):
+    preflight(cluster, root, account, secrets)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+@pytest.mark.parametrize(
+    ("root", "account", "secrets", "says"),
+    [
+        (
+            "s3://models",
+            naming("minio"),
+            {},
+            "'reader' names secret 'minio', which is not in namespace team: .*make it",
+        ),
+        ("s3://models", naming("minio"), {"minio": {"awsSecretAccessKey": "a2V5"}}, "and no awsAccessKeyID"),
+        ("gs://models", naming("key"), {}, "with gcloud-application-credentials.json"),
+    ],
+)
+def test_a_secret_with_which_no_pod_would_start_is_refused(cluster, root, account, secrets, says):
+    with pytest.raises(UserError, match=says):
+        preflight(cluster, root, account, secrets)
+    assert cluster.applied == []
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+@pytest.mark.parametrize(
+    ("root", "account", "secrets", "says"),
+    [
+        ("s3://models", naming(), {}, "has no secret with awsAccessKeyID and awsSecretAccessKey .*it has none"),
+        ("s3://models", naming("key"), {"key": GOOGLE}, r"among its secrets \(key\)"),
+        ("gs://models", naming("minio"), {"minio": S3}, "no annotation iam.gke.io/gcp-service-account"),
+    ],
+)
+def test_an_account_without_credentials_is_warned_of_in_one_line(cluster, root, account, secrets, says, capsys):
+    preflight(cluster, root, account, secrets)
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1
+    assert re.search(says, said[0])
+    assert said[0].endswith("or name another account in serving_policy: service_account")
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_secrets_that_may_not_be_read_are_said_and_no_reason_to_stop(cluster, capsys):
+    cluster.denied.add(("get", "secrets"))
+    preflight(cluster, "s3://models", naming("minio"), {})
+    assert capsys.readouterr().out.splitlines() == [
+        "kserve://team/flights: secret 'minio' of service account 'reader' may not be read from here, so it is not "
+        "checked"
+    ]
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_the_secret_that_an_annotation_names_goes_before_those_of_the_account(cluster, capsys):
+    named = {"annotations": {"serving.kserve.io/storageSecretName": "mine"}}
+    with pytest.raises(UserError, match="storageSecretName names secret 'mine', which is not in namespace team"):
+        preflight(cluster, "s3://models", naming("minio"), {"minio": S3}, **named)
+    with pytest.raises(UserError, match="'mine' of namespace team, which has no awsAccessKeyID and awsSecretAccessKey"):
+        preflight(cluster, "s3://models", naming("minio"), {"minio": S3, "mine": GOOGLE}, **named)
+    preflight(cluster, "s3://models", naming(), {"mine": S3}, **named)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_names_that_an_administrator_chose_are_the_ones_that_count(cluster, capsys):
+    chosen = {"s3": {"s3AccessKeyIDName": "id", "s3SecretAccessKeyName": "key"}, "storageSecretNameAnnotation": "x/y"}
+    cluster.objects[credentials.CONFIGURATION] = {"data": {"credentials": json.dumps(chosen)}}
+    preflight(cluster, "s3://models", naming("minio"), {"minio": {"id": "eA==", "key": "eA=="}})
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UserError, match="annotation x/y names secret 'gone'"):
+        preflight(cluster, "s3://models", naming(), {}, annotations={"x/y": "gone"})
