@@ -21,7 +21,7 @@ from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
 from mainspring.components.serving import grpc_port as grpc_server
-from mainspring.components.serving import intake, stalled
+from mainspring.components.serving import intake, joined_writes, stalled
 from mainspring.components.serving.kserve_data import StrictDataPlane
 from mainspring.components.serving.tabular_model import TabularModel
 
@@ -87,11 +87,13 @@ def run(model: TabularModel, listener: socket.socket, grpc_port: int | None = No
     ).create_application()
     config = uvicorn.Config(
         intake.before(app, model),
+        http=joined_writes.Protocol,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         server_header=False,
+        proxy_headers=False,
     )
     servicer = grpc_server.StrictServicer(server.dataplane, server.model_repository_extension, model.name)
     _Server(config, grpc_server.server(servicer, grpc_port) if grpc_port else None).run(sockets=[listener])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 from kserve import metrics as kserve_metrics
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -29,7 +31,13 @@ PREDICT_SECONDS = kserve_metrics.PREDICT_HIST_TIME
 """KServe's own, for requests that do not go through its code."""
 
 
+@functools.lru_cache(maxsize=64)
+def _of(model: str, protocol: str, code: str) -> tuple[Counter, Histogram]:
+    return REQUESTS.labels(model, protocol, code), LATENCY.labels(model, protocol)
+
+
 def count(model: str, protocol: str, code: str, seconds: float) -> None:
     """Counts a request."""
-    REQUESTS.labels(model, protocol, code).inc()
-    LATENCY.labels(model, protocol).observe(seconds)
+    requests, latency = _of(model, protocol, code)
+    requests.inc()
+    latency.observe(seconds)

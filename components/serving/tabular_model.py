@@ -23,6 +23,9 @@ from mainspring.components.serving.signature import Outputs, Signature
 QUICK_SECONDS = 0.005
 """A model that answers one row within this runs in the event loop, where a thread's hop would cost more than it."""
 
+MOST_IN_PLACE = 64
+"""Rows that a quick model answers in the thread that asks; more are worth TensorFlow's other threads."""
+
 WARM_UP_BATCHES = (1, 2, 64)
 """Rows of the calls that come before the first client's: TensorFlow's kernels choose their ways by size."""
 
@@ -63,10 +66,11 @@ class TabularModel(Model):
         except tf.errors.OpError as error:
             said = " ".join(str(error.message).split())
             raise UserError(f"{self.path}: the model fails on rows that it must take: {said}") from error
+        quick = min(took) < QUICK_SECONDS
         self._batcher = Batcher(
-            self.signature.run,
+            lambda matrices: self.signature.run(matrices, in_place=quick and matrices[0].shape[1] <= MOST_IN_PLACE),
             self._limits,
-            in_loop=min(took) < QUICK_SECONDS,
+            in_loop=quick,
             seen=metrics.BATCH_ROWS.labels(self.name).observe,
         )
         metrics.MODEL.labels(self.name, str(self.version)).set(1)
@@ -124,7 +128,7 @@ class TabularModel(Model):
         began = 0.0
         for _ in range(3):
             began = time.perf_counter()
-            self.signature.run(matrices)
+            self.signature.run(matrices, in_place=True)
         return time.perf_counter() - began
 
     def _sample(self) -> dict[str, np.ndarray] | None:

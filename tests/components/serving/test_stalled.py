@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from aiohttp import web
 
-from mainspring.components.serving import front, kserve_app, stalled
+from mainspring.components.serving import front, joined_writes, kserve_app, stalled
 from mainspring.components.serving.routes import Routing
 
 ASK = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -28,7 +28,13 @@ def port(monkeypatch):
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
         await send({"type": "http.response.body", "body": b"ok"})
 
-    config = uvicorn.Config(app, lifespan="off", log_config=None, timeout_keep_alive=kserve_app.KEEP_ALIVE_SECONDS)
+    config = uvicorn.Config(
+        app,
+        http=joined_writes.Protocol,
+        lifespan="off",
+        log_config=None,
+        timeout_keep_alive=kserve_app.KEEP_ALIVE_SECONDS,
+    )
     server = kserve_app._Server(config, None)
     listener = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
