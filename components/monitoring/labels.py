@@ -16,8 +16,12 @@ from mainspring.components.monitoring.traffic import literal, quoted
 
 LABEL = "label"
 
-MEMORY = "768MB"
-"""What DuckDB may take for labels and a team's own SQL before it goes to disk."""
+MEBIBYTES, MEBIBYTES_A_COLUMN = 96, 3
+"""What DuckDB may take for labels before it goes to disk: less fails where a table has many columns, however few its
+rows."""
+
+MEBIBYTES_FOR_SQL = 768
+"""The least that it may take where a team's own SQL runs."""
 
 KNOWN_KEYS = {"id": traffic.ID, "row": traffic.ROW_NUMBER}
 """Key columns that are not features: the request's id, and the row's place in it."""
@@ -36,7 +40,9 @@ class LabelSource:
 
 
 @contextmanager
-def loaded(source: LabelSource, windows: Mapping[str, Path], folder: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+def loaded(
+    source: LabelSource, windows: Mapping[str, Path], columns: Sequence[str], has_own_sql: bool, folder: Path
+) -> Iterator[duckdb.DuckDBPyConnection]:
     """Yields a connection with the table `source` and a table for each window of served rows.
 
     From then on its SQL reaches no other file and no network.
@@ -44,22 +50,30 @@ def loaded(source: LabelSource, windows: Mapping[str, Path], folder: Path) -> It
     Args:
         source: Where labels come from.
         windows: Parquet files by table name.
+        columns: Features that are taken along.
+        has_own_sql: Whether SQL of the team's is to run on them.
         folder: For what does not fit into memory.
 
     Raises:
         UserError: The labels cannot be read.
     """
     reader = "read_csv" if source.uri.endswith((".csv", ".csv.gz")) else "read_parquet"
-    with duckdb.connect(str(folder / "labels.duckdb")) as connection:
+    taken = ", ".join(map(quoted, (*columns, traffic.PREDICTION, traffic.CLASS, traffic.ID, traffic.ROW_NUMBER)))
+    given = f"FROM {reader}({literal(source.uri)})"
+    with duckdb.connect() as connection:
         run = connection.execute
-        run(f"SET memory_limit = '{MEMORY}'")
+        run(f"SET threads = {traffic.THREADS}")
         run(f"SET temp_directory = {literal(folder / 'labels-spilled')}")
+        run("SET preserve_insertion_order = false")
         try:
-            run(f"CREATE TABLE source AS FROM {reader}({literal(source.uri)})")
+            widest = max(len(columns), len(run(f"DESCRIBE {given}").fetchall()))
+            memory = max(MEBIBYTES + MEBIBYTES_A_COLUMN * widest, MEBIBYTES_FOR_SQL if has_own_sql else 0)
+            run(f"SET memory_limit = '{memory}MiB'")
+            run(f"CREATE TABLE source AS {given}")
         except duckdb.Error as error:
             raise UserError(f"labels={source.uri!r}: cannot be read: {_first_line(error)}") from error
         for name, path in windows.items():
-            run(f"CREATE TABLE {quoted(name)} AS FROM read_parquet({literal(path)})")
+            run(f"CREATE TABLE {quoted(name)} AS SELECT {taken} FROM read_parquet({literal(path)})")
         run("SET enable_external_access = false")
         run("SET lock_configuration = true")
         yield connection
@@ -71,11 +85,11 @@ def prepare(connection: duckdb.DuckDBPyConnection, source: LabelSource) -> int:
     query = source.query.strip().rstrip(";") or "FROM source"
     try:
         connection.execute(
-            f"CREATE TABLE labels AS SELECT {keys}, any_value({LABEL}) AS {LABEL}, count(DISTINCT {LABEL}) AS differing"
+            f"CREATE TABLE labels AS SELECT {keys}, min({LABEL}) AS {LABEL}, min({LABEL}) != max({LABEL}) AS differing"
             f" FROM ({query}) WHERE {LABEL} IS NOT NULL GROUP BY {keys}"
         )
-        contradicting = traffic.one(connection, "SELECT count(*) FROM labels WHERE differing > 1")[0]
-        connection.execute("DELETE FROM labels WHERE differing > 1")
+        contradicting = traffic.one(connection, "SELECT count(*) FROM labels WHERE differing")[0]
+        connection.execute("DELETE FROM labels WHERE differing")
     except duckdb.Error as error:
         raise UserError(
             f"labels_query: gives no table with {', '.join(source.key)} and {LABEL}: {_first_line(error)}"
@@ -83,30 +97,35 @@ def prepare(connection: duckdb.DuckDBPyConnection, source: LabelSource) -> int:
     return int(contradicting)
 
 
-def join(connection: duckdb.DuckDBPyConnection, source: LabelSource, window: str, features: Sequence[str]) -> int:
+def check_key(source: LabelSource, features: Sequence[str]) -> None:
+    """Checks that each key column is known of the rows that were served.
+
+    Raises:
+        UserError: One is none of the model's features.
+    """
+    unknown = [name for name in source.key if name not in features and name not in KNOWN_KEYS]
+    if unknown:
+        raise UserError(f"label_key: {unknown[0]!r} is no feature of the model; use id, row or {', '.join(features)}")
+
+
+def join(connection: duckdb.DuckDBPyConnection, source: LabelSource, window: str, columns: Sequence[str]) -> int:
     """Makes the table `labelled`: a window's predicted rows with their labels; returns how many there are.
 
     Args:
         connection: With the tables `labels`, and `window`.
         source: The key columns.
         window: The table of served rows.
-        features: Columns to take along.
-
-    Raises:
-        UserError: A key column is none of the model's features.
+        columns: Features that it has.
     """
-    unknown = [name for name in source.key if name not in features and name not in KNOWN_KEYS]
-    if unknown:
-        raise UserError(f"label_key: {unknown[0]!r} is no feature of the model; use id, row or {', '.join(features)}")
     pairs = " AND ".join(
-        f"w.{quoted(name if name in features else KNOWN_KEYS[name])}::VARCHAR = l.{quoted(name)}::VARCHAR"
+        f"w.{quoted(name if name in columns else KNOWN_KEYS[name])}::VARCHAR = l.{quoted(name)}::VARCHAR"
         for name in source.key
     )
-    columns = "".join(f"w.{quoted(name)}, " for name in features)
+    taken = "".join(f", w.{quoted(name)}" for name in columns)
     connection.execute("DROP TABLE IF EXISTS labelled")
     connection.execute(
-        f"CREATE TABLE labelled AS SELECT {columns} w.{traffic.PREDICTION} AS prediction, w.{traffic.CLASS} AS class,"
-        f" l.{LABEL} AS label FROM {quoted(window)} AS w JOIN labels AS l ON {pairs}"
+        f"CREATE TABLE labelled AS SELECT w.{traffic.PREDICTION} AS prediction, w.{traffic.CLASS} AS class,"
+        f" l.{LABEL} AS label{taken} FROM {quoted(window)} AS w JOIN labels AS l ON {pairs}"
         f" WHERE w.{traffic.PREDICTION} IS NOT NULL"
     )
     return int(traffic.one(connection, "SELECT count(*) FROM labelled")[0])

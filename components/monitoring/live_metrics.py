@@ -1,28 +1,66 @@
-"""Metrics of live predictions with their standard errors, in closed form: no resampling over a million rows."""
+"""Metrics of live predictions with their standard errors, in closed form: no resampling over a million rows.
+
+DuckDB computes them from a table, which need not fit into memory, for all rows or for each value of a feature at once.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
+import duckdb
 
 from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION
-
-Numbers = NDArray[np.float64]
 
 CLIPPED = 1e-7
 """Keras clips probabilities by so much before it takes their logarithm."""
 
 CONFIDENCE = 1.96
 
+_MEANS = """
+    SELECT value, count(*), avg(part), stddev_pop(part) / sqrt(count(*))
+    FROM (SELECT {value} AS value, {part} AS part FROM judged) {among}
+    GROUP BY value ORDER BY value
+"""
+
+# Equal predictions are one row with its counts: a positive has the negatives below it and half of those that are equal.
+_AUC = """
+    WITH counts AS (
+        SELECT {value} AS value, prediction, count(*) FILTER (truth = 1) AS positive,
+               count(*) FILTER (truth = 0) AS negative
+        FROM judged {among} GROUP BY ALL
+    ), ranked AS (
+        SELECT value, positive, negative,
+               sum(positive) OVER every AS positives, sum(negative) OVER every AS negatives,
+               sum(positive) OVER upwards - positive / 2 AS positives_below,
+               sum(negative) OVER upwards - negative / 2 AS negatives_below
+        FROM counts
+        WINDOW every AS (PARTITION BY value),
+               upwards AS (PARTITION BY value ORDER BY prediction ROWS UNBOUNDED PRECEDING)
+    ), shares AS (
+        SELECT value, positive, negative, positives, negatives, negatives_below / nullif(negatives, 0) AS of_positive,
+               1 - positives_below / nullif(positives, 0) AS of_negative
+        FROM ranked
+    ), means AS (
+        SELECT value, any_value(positives) AS positives, any_value(negatives) AS negatives,
+               sum(positive * of_positive) / any_value(positives) AS auc,
+               sum(positive * of_positive * of_positive) / any_value(positives) AS of_positive_squared,
+               sum(negative * of_negative * of_negative) / any_value(negatives) AS of_negative_squared
+        FROM shares GROUP BY value
+    )
+    SELECT value, positives + negatives, auc,
+           sqrt(greatest(of_positive_squared - auc * auc, 0) / positives
+                + greatest(of_negative_squared - auc * auc, 0) / negatives)
+    FROM means ORDER BY value
+"""
+"""The area under the ROC curve, with DeLong's variance (DeLong et al., Biometrics 44, 1988)."""
+
 
 @dataclass(frozen=True)
 class Measured:
     """A metric of some rows."""
 
+    rows: int
     value: float
     """NaN where it is not defined, as AUC of one class."""
     error: float
@@ -35,70 +73,47 @@ class Metric:
 
     tasks: tuple[str, ...]
     higher_is_better: bool
-    measure: Callable[[Numbers, Numbers, Numbers], Measured]
-    """From labels (values, or classes' indices), predictions, and chosen classes' indices."""
+    part: str = ""
+    """SQL: what a row adds to the mean that the metric is; empty: the metric is AUC."""
+    is_root: bool = False
+    """Whether it is the root of that mean."""
 
 
-def auc(labels: Numbers, predictions: Numbers, _: Numbers) -> Measured:
-    """Returns the area under the ROC curve, with DeLong's variance (DeLong et al., Biometrics 44, 1988)."""
-    positive, negative = predictions[labels == 1], predictions[labels == 0]
-    if not len(positive) or not len(negative):
-        return Measured(math.nan, math.nan)
-    above = _share_below(negative, positive)
-    below = 1 - _share_below(positive, negative)
-    variance = above.var() / len(positive) + below.var() / len(negative)
-    return Measured(float(above.mean()), math.sqrt(variance))
-
-
-def _share_below(others: Numbers, values: Numbers) -> Numbers:
-    """Returns, for each value, the share of the others that lie below it; equal ones count half."""
-    ordered = np.sort(others)
-    left, right = np.searchsorted(ordered, values, "left"), np.searchsorted(ordered, values, "right")
-    return np.asarray((left + right) / (2 * len(others)))
-
-
-def _mean(values: Numbers) -> Measured:
-    return Measured(float(values.mean()), float(values.std() / math.sqrt(len(values)))) if len(values) else _UNDEFINED
-
-
-def _binary_accuracy(labels: Numbers, predictions: Numbers, _: Numbers) -> Measured:
-    return _mean(((predictions > 0.5) == (labels == 1)).astype(float))
-
-
-def _binary_crossentropy(labels: Numbers, predictions: Numbers, _: Numbers) -> Measured:
-    clipped = np.clip(predictions, CLIPPED, 1 - CLIPPED)
-    return _mean(-np.log(np.where(labels == 1, clipped, 1 - clipped)))
-
-
-def _accuracy(labels: Numbers, _: Numbers, classes: Numbers) -> Measured:
-    return _mean((labels == classes).astype(float))
-
-
-def _absolute(labels: Numbers, predictions: Numbers, _: Numbers) -> Measured:
-    return _mean(np.abs(labels - predictions))
-
-
-def _squared(labels: Numbers, predictions: Numbers, _: Numbers) -> Measured:
-    return _mean((labels - predictions) ** 2)
-
-
-def _root_of_squared(labels: Numbers, predictions: Numbers, classes: Numbers) -> Measured:
-    squared = _squared(labels, predictions, classes)
-    root = math.sqrt(squared.value) if squared.value >= 0 else math.nan
-    return Measured(root, squared.error / (2 * root) if root else 0.0)
-
-
-_UNDEFINED = Measured(math.nan, math.nan)
+_LOGARITHM = f"-ln(least(greatest(if(truth = 1, prediction, 1 - prediction), {CLIPPED}), 1 - {CLIPPED}))"
 
 METRICS = {
-    "auc": Metric((BINARY,), True, auc),
-    "binary_accuracy": Metric((BINARY,), True, _binary_accuracy),
-    "binary_crossentropy": Metric((BINARY,), False, _binary_crossentropy),
-    "sparse_categorical_accuracy": Metric((MULTICLASS,), True, _accuracy),
-    "root_mean_squared_error": Metric((REGRESSION,), False, _root_of_squared),
-    "mean_squared_error": Metric((REGRESSION,), False, _squared),
-    "mean_absolute_error": Metric((REGRESSION,), False, _absolute),
+    "auc": Metric((BINARY,), True),
+    "binary_accuracy": Metric((BINARY,), True, "((prediction > 0.5) = (truth = 1))::DOUBLE"),
+    "binary_crossentropy": Metric((BINARY,), False, _LOGARITHM),
+    "sparse_categorical_accuracy": Metric((MULTICLASS,), True, "coalesce(truth = chosen, false)::DOUBLE"),
+    "root_mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2", is_root=True),
+    "mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2"),
+    "mean_absolute_error": Metric((REGRESSION,), False, "abs(truth - prediction)"),
 }
 """By evaluation's names."""
 
 MAIN = {BINARY: "auc", MULTICLASS: "sparse_categorical_accuracy", REGRESSION: "root_mean_squared_error"}
+
+
+def measure(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, value: str = "''", among: str = ""
+) -> dict[str, Measured]:
+    """Returns a metric of the rows of the table `judged`, for each value of an expression.
+
+    Args:
+        connection: With the table: `truth` and `chosen` (values, or classes' indices) and `prediction`.
+        metric: One of `METRICS`.
+        value: SQL that gives a text of a row; the default: all rows are one.
+        among: SQL that gives the texts that are looked at; empty: all.
+    """
+    query = (_MEANS if metric.part else _AUC).format(
+        value=value, part=metric.part, among=f"WHERE value IN ({among})" if among else ""
+    )
+    found = {}
+    for text, rows, mean, error in connection.execute(query).fetchall():
+        mean, error = (math.nan if one is None else float(one) for one in (mean, error))
+        if metric.is_root:
+            root = math.sqrt(mean)
+            mean, error = root, error / (2 * root) if root else 0.0
+        found[str(text)] = Measured(int(rows), mean, error)
+    return found

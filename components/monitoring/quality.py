@@ -9,16 +9,15 @@ from statistics import NormalDist
 from typing import Any
 
 import duckdb
-import numpy as np
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.monitoring import labels, live_metrics, policy, traffic
 from mainspring.components.monitoring.findings import SliceQuality, WindowQuality
 from mainspring.components.monitoring.labels import LabelSource
-from mainspring.components.monitoring.live_metrics import Metric
+from mainspring.components.monitoring.live_metrics import Measured, Metric
 from mainspring.components.monitoring.policy import Policy
-from mainspring.components.monitoring.traffic import quoted
+from mainspring.components.monitoring.traffic import literal, quoted
 
 SIGNIFICANCE = 0.05
 """A loss counts if chance makes one so large less often than this, over all slices that are looked at together."""
@@ -93,35 +92,25 @@ def of_window(
         baseline: What is compared with.
         sliced_by: Features whose values are judged one by one.
     """
-    labelled = labels.join(connection, source, window, list(manifest.features))
+    labelled = labels.join(connection, source, window, columns(source, manifest, asked, sliced_by))
     if labelled < asked.limits.min_labelled:
         return None
-    name, metric = metric_of(manifest, asked)
-    columns = ", ".join(f"coalesce({quoted(slice_)}::VARCHAR, '')" for slice_ in sliced_by)
-    found = connection.execute(
-        f"SELECT label::VARCHAR AS l, prediction AS p, class AS c{', ' if columns else ''}{columns} FROM labelled"
-    ).fetchnumpy()
-    truth, chosen = _numbers(found["l"], manifest), _numbers(found["c"], manifest)
-    predictions = np.asarray(found["p"], float)
-    known = np.isfinite(truth) & np.isfinite(predictions)
-    if known.sum() < asked.limits.min_labelled:
+    rows = _make_judged(connection, manifest, sliced_by)
+    if rows < max(asked.limits.min_labelled, 1):
         return None
-    arrays = [values[known] for values in (truth, predictions, chosen)]
-    value = metric.measure(*arrays)
+    name, metric = metric_of(manifest, asked)
+    (overall,) = live_metrics.measure(connection, metric).values()
     tried = [
-        (feature, text, rows)
-        for feature, column in zip(sliced_by, list(found.values())[3:], strict=True)
-        for text, rows in _values(np.asarray(column)[known], asked.quality.min_slice_rows)
+        ({feature: value}, measured)
+        for place, feature in enumerate(sliced_by)
+        for value, measured in _by_value(connection, metric, f"slice_{place}", asked.quality.min_slice_rows)
     ]
     judge = _Judge(metric, baseline, len(tried) + 1)
-    slices = []
-    for feature, text, rows in tried:
-        measured = metric.measure(*(values[rows] for values in arrays))
-        slices.append(judge.slice({feature: text}, len(rows), measured, asked.quality.max_slice_loss))
-    overall = judge.slice({}, int(known.sum()), value, asked.quality.max_loss)
+    slices = [judge.slice(where, measured, asked.quality.max_slice_loss) for where, measured in tried]
     rows_served = traffic.one(connection, f"SELECT count({traffic.PREDICTION}) FROM {quoted(window)}")[0]
     business = labels.business_value(connection, asked.business.sql) if asked.business.sql else None
-    return WindowQuality(name, int(known.sum()), int(rows_served), overall, slices, business)
+    whole = judge.slice({}, overall, asked.quality.max_loss)
+    return WindowQuality(name, rows, int(rows_served), whole, slices, business)
 
 
 @dataclass(frozen=True)
@@ -130,14 +119,14 @@ class _Judge:
     baseline: Baseline
     comparisons: int
 
-    def slice(self, values: dict[str, str], rows: int, live: live_metrics.Measured, max_loss: float) -> SliceQuality:
+    def slice(self, values: dict[str, str], live: Measured, max_loss: float) -> SliceQuality:
         """Compares with the baseline of the slice, or with that of all rows where the slice has none."""
         own = dict(self.baseline.slices).get(tuple(sorted(values.items())))
         baseline = self.baseline.value if own is None else own
         loss = (baseline - live.value) * (1 if self.metric.higher_is_better else -1)
         chance = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2 / self.comparisons) if values else live_metrics.CONFIDENCE
         alarm = loss > max_loss and loss > chance * math.hypot(live.error, self.baseline.error)
-        return SliceQuality(values, rows, live.value, live.error, baseline, bool(alarm))
+        return SliceQuality(values, live.rows, live.value, live.error, baseline, bool(alarm))
 
 
 def sliced_by(evaluation: Mapping[str, Any], manifest: ModelManifest, asked: Policy) -> list[str]:
@@ -151,6 +140,12 @@ def sliced_by(evaluation: Mapping[str, Any], manifest: ModelManifest, asked: Pol
         raise UserError(f"policy: quality: slices: {unknown[0]!r} is no feature of the model")
     single = [next(iter(found["slice"])) for found in evaluation.get("slices") or () if len(found["slice"]) == 1]
     return [name for name in dict.fromkeys([*asked.quality.slices, *single]) if name in manifest.features]
+
+
+def columns(source: LabelSource, manifest: ModelManifest, asked: Policy, sliced_by: Sequence[str]) -> list[str]:
+    """Returns the features that are needed beside the labels: all of them only for a team's own SQL."""
+    needed = manifest.features if asked.business.sql else {*sliced_by, *source.key}
+    return [name for name in manifest.features if name in needed]
 
 
 def alarms(found: WindowQuality, asked: Policy, window: str) -> list[tuple[str, str, str]]:
@@ -171,29 +166,39 @@ def alarms(found: WindowQuality, asked: Policy, window: str) -> list[tuple[str, 
     return told
 
 
-def _numbers(texts: Any, manifest: ModelManifest) -> np.ndarray:
-    """Returns values, or classes' indices; NaN for what is none."""
-    indices = {name: float(index) for index, name in enumerate(manifest.classes)}
-    filled = np.ma.filled(texts, None) if np.ma.isMaskedArray(texts) else texts
-    unique, places = np.unique(
-        np.array([text if text is not None else "" for text in filled], dtype=str), return_inverse=True
+def _make_judged(connection: duckdb.DuckDBPyConnection, manifest: ModelManifest, sliced_by: Sequence[str]) -> int:
+    """Makes the table `judged` and returns its rows: those labelled whose label is a number, or one of the classes."""
+    if manifest.classes:
+        names = ", ".join(literal(name) for name in manifest.classes)
+        connection.execute(f"CREATE TYPE IF NOT EXISTS classes AS ENUM ({names})")
+    truth, chosen = (_number(f"{column}::VARCHAR", bool(manifest.classes)) for column in (labels.LABEL, "class"))
+    slices = "".join(
+        f", coalesce({quoted(feature)}::VARCHAR, '') AS slice_{place}" for place, feature in enumerate(sliced_by)
     )
-    return np.array([_number(str(text), indices, bool(manifest.classes)) for text in unique])[places]
+    connection.execute(
+        f"CREATE OR REPLACE TABLE judged AS FROM (SELECT {truth} AS truth, prediction::DOUBLE AS prediction,"
+        f" {chosen} AS chosen{slices} FROM labelled) WHERE isfinite(truth) AND isfinite(prediction)"
+    )
+    return int(traffic.one(connection, "SELECT count(*) FROM judged")[0])
 
 
-def _number(text: str, indices: Mapping[str, float], classes: bool) -> float:
-    if classes:
-        for candidate in (text, TRUTHS.get(text.lower(), text), text.removesuffix(".0")):
-            if candidate in indices:
-                return indices[candidate]
-        return math.nan
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan
+def _number(text: str, is_class: bool) -> str:
+    """Returns SQL that makes a number of a text, or a class's index; null where it is none."""
+    if not is_class:
+        return f"try_cast({text} AS DOUBLE)"
+    truth = "".join(f" WHEN {literal(name)} THEN {literal(digit)}" for name, digit in TRUTHS.items())
+    candidates = (text, f"CASE lower({text}){truth} END", f"regexp_replace({text}, '\\.0$', '')")
+    indices = ", ".join(f"enum_code(try_cast({candidate} AS classes))" for candidate in candidates)
+    return f"coalesce({indices})::DOUBLE"
 
 
-def _values(column: Any, min_rows: int) -> list[tuple[str, Any]]:
-    unique, places, counts = np.unique(column.astype(str), return_inverse=True, return_counts=True)
-    largest = np.argsort(-counts)[:MOST_VALUES]
-    return [(str(unique[code]), np.flatnonzero(places == code)) for code in largest if counts[code] >= min_rows]
+def _by_value(
+    connection: duckdb.DuckDBPyConnection, metric: Metric, column: str, min_rows: int
+) -> list[tuple[str, Measured]]:
+    """Returns the metric for each of a column's most frequent values, the most frequent first."""
+    connection.execute(
+        f"CREATE OR REPLACE TABLE frequent AS SELECT {column} AS value, count(*) AS rows FROM judged GROUP BY value"
+        f" HAVING rows >= {min_rows} ORDER BY rows DESC, value LIMIT {MOST_VALUES}"
+    )
+    found = live_metrics.measure(connection, metric, column, "SELECT value FROM frequent")
+    return sorted(found.items(), key=lambda one: (-one[1].rows, one[0]))

@@ -31,7 +31,10 @@ def judge(
     name, _ = quality.metric_of(model.manifest, asked.policy)
     findings: list[Finding] = []
     measured: dict[str, WindowQuality] = {}
-    with labels.loaded(asked.labels, files, scratch) as connection:
+    labels.check_key(asked.labels, list(model.manifest.features))
+    columns = quality.columns(asked.labels, model.manifest, asked.policy, sliced_by)
+    has_own_sql = bool(asked.policy.business.sql or asked.labels.query)
+    with labels.loaded(asked.labels, files, columns, has_own_sql, scratch) as connection:
         contradicting = labels.prepare(connection, asked.labels)
         if contradicting:
             sentence = f"{contradicting:,} keys have labels that contradict each other; they are left out"

@@ -1,4 +1,4 @@
-"""Memory does not grow with a window: not with its requests, and not with their size. Measured in fresh processes."""
+"""Memory does not grow with a window: not with its requests, their size or its labels. Measured in fresh processes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import duckdb
+import pytest
 
 REQUESTS = 1_000_000
 LARGE_REQUESTS = 150
@@ -39,11 +40,27 @@ for batch in records.read(folder / "log.json", "log.json", 0.0, records.Reading(
 gatherer.close()
 print(json.dumps({"batches": batches, "grown": peak_mebibytes() - before}))
 """
+QUALITY = """
+from mainspring.components.common import storage
+from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.monitoring import labels, policy, quality
+
+manifest = ModelManifest(**storage.read_json(Path(sys.argv[2]) / "manifest.json"))
+asked, source = policy.parse(""), labels.LabelSource(str(folder / "labels.csv"), "", ("id", "row"))
+with labels.loaded(source, {"this": folder / "served.parquet"}, ["hour", "origin"], False, folder) as connection:
+    labels.prepare(connection, source)
+    baseline = quality.Baseline(0.5)
+    found = quality.of_window(connection, source, "this", manifest, asked, baseline, ["hour", "origin"])
+slices = {one.slice.get("hour", one.slice.get("origin")): [one.rows, one.live] for one in found.slices}
+print(json.dumps({
+    "labelled": found.labelled, "auc": found.overall.live, "slices": slices, "grown": peak_mebibytes() - before
+}))
+"""
 
 
-def measured(code, folder):
+def measured(code, folder, *more):
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", BEGIN + code, str(folder)]
+    command = [sys.executable, "-c", BEGIN + code, str(folder), *map(str, more)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert not done.returncode, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
@@ -64,6 +81,23 @@ def test_many_requests_are_paired_in_bounded_memory(tmp_path):
     fitting = "hour = __time::BIGINT % 24 AND __prediction = __time + 1"
     counted = f"SELECT count(*), count(*) FILTER ({fitting}) FROM '{tmp_path / 'served.parquet'}'"
     assert duckdb.execute(counted).fetchone() == (REQUESTS, REQUESTS)
+    assert found["grown"] < 260
+
+
+def test_many_labels_are_joined_and_judged_in_bounded_memory(tmp_path, version):
+    score = "(n * 2654435761 % 1000003 / 1000003.0)"
+    for name, query in {
+        "served.parquet": f"n % 24 AS hour, ['EWR', 'JFK', 'LGA'][1 + n % 3] AS origin, {score} AS __prediction,"
+        " '1' AS __class, printf('%032x', n) AS __id, 0::BIGINT AS __row_number",
+        "labels.csv": f"printf('%032x', n) AS id, 0 AS row, ({score} + n * 40503 % 65536 / 65536 > 1)::INT AS label",
+    }.items():
+        duckdb.execute(f"COPY (SELECT {query} FROM range({REQUESTS}) AS numbers(n)) TO '{tmp_path / name}'")
+    found = measured(QUALITY, tmp_path, version)
+    assert found["labelled"] == REQUESTS
+    # The label is 1 where a score and chance together are more than 1: of all pairs, 5/6 are in order.
+    assert found["auc"] == pytest.approx(5 / 6, abs=0.002)
+    assert found["slices"].keys() == {*map(str, range(24)), "EWR", "JFK", "LGA"}
+    assert found["slices"]["JFK"] == [333333, pytest.approx(5 / 6, abs=0.004)]
     assert found["grown"] < 260
 
 
