@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -67,6 +71,57 @@ def test_a_publisher_that_was_killed_leaves_no_version_and_no_obstacle(root, fak
                 put(root, fake_model("a"), judged)
         assert models_root.versions(root, "flights") == []
     assert put(root, fake_model("a"), judged).version == 3
+
+
+KILLED = """
+import itertools, os, signal, sys
+from pathlib import Path
+from mainspring.components.common import buckets
+from mainspring.components.deployment import publish
+
+written, last = itertools.count(1), int(sys.argv[1])
+
+def killing(write):
+    def counted(*given):
+        write(*given)
+        if next(written) == last:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return counted
+
+buckets.upload, buckets.create = killing(buckets.upload), killing(buckets.create)
+publish.publish(*map(Path, sys.argv[2:5]), root=sys.argv[5], name="flights")
+"""
+
+
+def killed(after: int, *given: str) -> bool:
+    """Whether a publisher was killed, by SIGKILL, once it had written so many objects; False: it ended before."""
+    command = [sys.executable, "-c", KILLED, str(after), *given]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    ended = subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
+    assert ended.returncode in (0, -signal.SIGKILL), ended.stderr.decode()[-500:]
+    return ended.returncode == -signal.SIGKILL
+
+
+def test_a_publisher_killed_at_whichever_object_leaves_a_whole_version_or_none(root, fake_model, judged, tmp_path):
+    objects = len(put(f"{root}/aside", fake_model("a"), judged).files) + 1
+    unfinished, whole, number = [], [], 0
+    for after in range(1, objects + 2):
+        number += 1
+        was_killed = killed(after, str(fake_model(f"m{after}")), *judged("a"), root)
+        assert was_killed == (after <= objects), "each object's turn comes, and then none is left"
+        (whole if after >= objects else unfinished).append(number)
+        if was_killed:
+            # The same model again: the number that is taken stays taken, and what is whole is not made twice.
+            version = put(root, fake_model(f"m{after}"), judged).version
+            assert version == number + (after < objects)
+            whole += [version] if after < objects else []
+            number = version
+        assert sorted(known.version for known in models_root.versions(root, "flights")) == whole
+    assert retention.unfinished(root, "flights", time.time() + retention.GRACE_SECONDS + 60) == unfinished
+    for version in models_root.versions(root, "flights"):
+        copy = tmp_path / str(version.version)
+        buckets.download_tree(models_root.version_uri(root, "flights", version.version), copy)
+        assert {name: sum_ for name, sum_ in checksums(copy).items() if name != "version.json"} == version.files
 
 
 def test_what_a_killed_publisher_left_goes_a_day_later_and_nothing_else_does(root, fake_model, judged, monkeypatch):
