@@ -44,7 +44,7 @@ def _outputs(notebook: Any, word: str) -> str:
 
 def test_the_run_here_trains_and_its_pages_are_shown_inline(executed: tuple[Any, Path]) -> None:
     notebook, _ = executed
-    assert "Train model succeeded" in _outputs(notebook, "mainspring.run(")
+    assert "train-model succeeded" in _outputs(notebook, "mainspring.run(")
     for task in ("validate-examples", "evaluate-model"):
         shown = _outputs(notebook, f'show("{task}")')
         assert "iframe" in shown
