@@ -77,7 +77,12 @@ def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
     _existing(name)
     processes.check_serving()
     with endpoint_state.locked(name):
-        state = upkeep.tidy(_existing(name))
+        known = _existing(name)
+        state = upkeep.tidy(known)
+        if not to and known.uri != state.uri and known.uri in {gone.uri for gone in state.withdrawn}:
+            # It had switched and was killed before it wrote that down: going on from here would go one too far.
+            print(f"{upkeep.title(state)}: finishes a rollback to version {state.version}", flush=True)
+            return _endpoint(state)
         chosen = takeovers.destination(upkeep.title(state), state.history, state.withdrawn, to)
         if models_root.version(chosen.uri) is None:
             raise UserError(

@@ -78,10 +78,14 @@ def rollback(
     policy = policy or restored(record.read(api, target).record.policy)
     cluster = preflight.check(api, target, policy, (0.0, 100.0), reach.proxied(policy))
     lead = leading.take(api, target, policy, cluster, "")
+    left = lead.record
     rollouts.settle(lead, "")
     current = lead.record.champion
     if current is None or not lead.record.history:
         raise UserError(f"{lead.title}: serves no version of ours; there is nothing to go back from")
+    if not to and left.champion and current == left.candidate and left.champion.uri in _uris(left.withdrawn):
+        # It had switched and was killed before it wrote that down: going on from here would go one too far.
+        return current, _url(lead), left.champion.number
     before = lead.record.withdrawn
     chosen = takeovers.destination(lead.title, lead.record.history, before, to)
     manifest = models_root.version(chosen.uri)
@@ -132,12 +136,16 @@ def withdrawn(target: Target) -> tuple[takeovers.Withdrawal, ...]:
 def needed(target: Target) -> set[str]:
     """Returns the URIs of the versions that the target serves, tries out, or would roll back to."""
     known = record.read(kubernetes.connect(), target).record
-    gone = {each.uri for each in known.withdrawn}
+    gone = _uris(known.withdrawn)
     served = champion(target)
     current = served[1] if served else ""
     earlier = [each.uri for each in known.history if each.uri != current and each.uri not in gone]
     tried = [each.uri for each in (known.champion, known.candidate) if each]
     return {current, *earlier[-1:], *tried} - {""}
+
+
+def _uris(withdrawn: tuple[takeovers.Withdrawal, ...]) -> set[str]:
+    return {each.uri for each in withdrawn}
 
 
 def _url(lead: leading.Lead) -> str:

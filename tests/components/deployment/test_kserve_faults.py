@@ -17,7 +17,7 @@ from kserve_cluster import WHERE, deploy, is_serving, only
 from kube_stand_in import Cluster, Fault
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import api, objects, record
+from mainspring.components.deployment.kserve import api, objects, record, target
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 
@@ -87,7 +87,7 @@ def test_a_conflict_at_every_write_of_a_rollout_is_no_reason_to_stop(cluster, ve
 
 
 class Apart:
-    """Runs deployments in a process that is killed once the cluster has done a write and before it is told."""
+    """Runs orders in a process that is killed once the cluster has done a write and before it is told."""
 
     def __init__(self, cluster: Cluster, kubeconfig: Path) -> None:
         self.cluster, self.pid, self.started = cluster, 0, threading.Event()
@@ -99,6 +99,11 @@ class Apart:
 
     def deploy(self, version: Version, percents: tuple[float, ...], writes: int) -> int:
         """Returns the exit status of a deployment that is killed after so many writes; positive: it ended before."""
+        policy = {"ready_seconds": 30.0}
+        return self.run({"version": asdict(version), "percents": percents, "policy": policy}, writes)
+
+    def run(self, order: dict[str, object], writes: int) -> int:
+        """Returns the exit status of an order (`run_apart`) that is killed after so many writes."""
         done, handle = 0, self.cluster.handle
         self.started.clear()
 
@@ -112,8 +117,6 @@ class Apart:
             return answer
 
         self.cluster.handle = killing
-        policy = {"ready_seconds": 30.0}
-        order = {"version": asdict(version), "percents": percents, "policy": policy}
         self.runner.stdin.write(json.dumps(order) + "\n")
         self.runner.stdin.flush()
         self.pid = int(self.runner.stdout.readline())
@@ -132,9 +135,12 @@ def apart(cluster, tmp_path):
     running.runner.stdout.close()
 
 
+def recorded(cluster) -> dict:
+    return json.loads(cluster.objects[RECORD]["data"]["record.json"])
+
+
 def lease_runs_out(cluster):
-    content = json.loads(cluster.objects[RECORD]["data"]["record.json"])
-    cluster.objects[RECORD]["data"]["record.json"] = json.dumps(content | {"until": 0.0})
+    cluster.objects[RECORD]["data"]["record.json"] = json.dumps(recorded(cluster) | {"until": 0.0})
 
 
 def test_a_run_killed_after_any_write_is_put_right_by_the_next(cluster, version, apart):
@@ -178,6 +184,30 @@ def test_a_version_that_failed_never_serves_whenever_its_run_is_killed(cluster, 
     assert writes > 4, "every write was tried"
     assert is_serving(cluster, version(1))
     assert all(share == only(version(1)) for share in cluster.seen), "it never had traffic"
+
+
+def test_a_rollback_killed_after_any_write_is_put_right_by_the_next_and_goes_no_further(cluster, version, apart):
+    first, second, third = version(1), version(2), version(3)
+    for each in (first, second, third):
+        deploy(each, Plan((0.0, 100.0), 0.0))
+    began, writes = len(cluster.seen), 0
+    while True:
+        writes += 1
+        status = apart.run({}, writes)
+        if status == 0:
+            break
+        assert status == -signal.SIGKILL
+        assert sum(cluster.seen[-1].values()) == 100, "somebody serves everything, though nobody leads"
+        lease_runs_out(cluster)
+        if not (is_serving(cluster, second) and not recorded(cluster)["candidate"]):
+            assert target.rollback(WHERE)[0] == second
+        assert is_serving(cluster, second)
+        assert [gone["version"] for gone in recorded(cluster)["withdrawn"]] == [3]
+        assert target.rollback(WHERE, to=3)[0] == third
+    assert writes > 5, "every write was tried"
+    assert is_serving(cluster, second)
+    assert all(sum(share.values()) == 100 for share in cluster.seen[began:])
+    assert all(set(share) <= {second.uri, third.uri} for share in cluster.seen[began:]), "never neither, nor the first"
 
 
 def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version):

@@ -1,4 +1,4 @@
-"""A deployment to a local target, killed by SIGKILL at every file that it publishes and at every switch of traffic."""
+"""Deployments and rollbacks of a local target, killed by SIGKILL at every file that they publish and every switch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, local_target, loopback, processes, routing
 from mainspring.components.deployment.deploy_model import deploy_model
+from mainspring.components.deployment.rollback_model import rollback_model
 
 TARGET = "local://flights"
 STEPS = "0,50,100"
@@ -23,8 +24,9 @@ import os, signal, sys
 from pathlib import Path
 from mainspring.components.deployment import loopback
 from mainspring.components.deployment.deploy_model import deploy_model
+from mainspring.components.deployment.rollback_model import rollback_model
 
-done, wanted = 0, int(sys.argv[4])
+done, wanted = 0, int(sys.argv[1])
 
 def count():
     global done
@@ -42,7 +44,10 @@ def after(function, matters=lambda *_: True):
 
 Path.replace, Path.rename = after(Path.replace), after(Path.rename)
 loopback.call = after(loopback.call, lambda port, method, *_: method == "PUT")
-deploy_model(*sys.argv[1:4], "local://flights", rollout="0,50,100", rollout_seconds=0)
+if sys.argv[2:]:
+    deploy_model(*sys.argv[2:], "local://flights", rollout="0,50,100", rollout_seconds=0)
+else:
+    rollback_model("local://flights", reason="late")
 """
 """Every file and folder is published by a rename; the front's routes are changed by PUT."""
 
@@ -63,9 +68,10 @@ def deploy(make, judged, name: str):
     return deploy_model(str(make(name)), *judged(name), TARGET, rollout=STEPS, rollout_seconds=0)
 
 
-def killed(make, judged, name: str, after: int) -> bool:
-    """Whether a deployment was killed after so many publications and switches; False: it ended before."""
-    command = [sys.executable, "-c", KILLED, str(make(name)), *judged(name), str(after)]
+def killed(after: int, *given: str) -> bool:
+    """Whether a deployment (of a model, its statistics and evaluation), or else a rollback, was killed after so many
+    publications and switches; False: it ended before."""
+    command = [sys.executable, "-c", KILLED, str(after), *given]
     ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
     assert ended.returncode in (0, 1, -signal.SIGKILL), ended.stderr.decode()[-500:]
     return ended.returncode == -signal.SIGKILL
@@ -96,7 +102,7 @@ def test_whenever_a_deployment_is_killed_a_blessed_version_answers_and_the_next_
     kill = 0
     while True:
         kill += 1
-        if not killed(fake_model, judged, f"good-{kill}", kill):
+        if not killed(kill, str(fake_model(f"good-{kill}")), *judged(f"good-{kill}")):
             break
         assert all(answering(url) for _ in range(4))
         # By turns: the same model again, and another one that came meanwhile.
@@ -111,7 +117,7 @@ def test_a_version_that_fails_its_judgement_answers_nobody_whenever_its_deployme
     kill = 0
     while True:
         kill += 1
-        if not killed(fake_model, judged, f"unfit-{kill}", kill):
+        if not killed(kill, str(fake_model(f"unfit-{kill}")), *judged(f"unfit-{kill}")):
             break
         assert {answering(first.endpoint) for _ in range(4)} == {first.version}
         with pytest.raises(UserError, match="not predicted as in its evaluation"):
@@ -120,3 +126,27 @@ def test_a_version_that_fails_its_judgement_answers_nobody_whenever_its_deployme
     assert kill > 6, "every publication and switch was tried"
     assert local_target.champion("flights")[0] == answering(first.endpoint) == first.version
     conftest.until(lambda: all(map(processes.alive, servers())))
+
+
+def test_whenever_a_rollback_is_killed_an_earlier_version_answers_and_the_next_one_goes_back_no_further(
+    light, fake_model, judged
+):
+    url = deploy(fake_model, judged, "first").endpoint
+    second, third = (deploy(fake_model, judged, name).version for name in ("second", "third"))
+    kill = 0
+    while True:
+        kill += 1
+        if not killed(kill):
+            break
+        assert {answering(url) for _ in range(4)} <= {second, third}
+        if endpoint_state.read("flights").version == second:
+            local_target.start("flights")  # It was written down; what is left is a process without traffic.
+        else:
+            assert rollback_model(TARGET).version == second
+        assert is_alone(second)
+        assert answering(url) == second
+        with pytest.raises(UserError, match="which was rolled back"):
+            deploy(fake_model, judged, "third")
+        assert rollback_model(TARGET, version=third).version == third
+    assert kill > 4, "every publication and switch was tried"
+    assert is_alone(second)
