@@ -25,6 +25,11 @@ from mainspring.components.training.folders import Folder, open_folder
 KEPT = 2
 """The newest, and the one before it in case that one cannot be read."""
 FORMAT = 1
+UNREADABLE = (
+    *(ValueError, KeyError, TypeError, AttributeError, OSError, EOFError),
+    *(UserError, zipfile.BadZipFile, zlib.error),
+)
+"""What numpy, JSON and the storage make of a file that is half-written, or no checkpoint at all."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +101,7 @@ class Checkpoints:
         for name in reversed(self._names()):
             try:
                 state = _parsed(self._folder.read(name))
-            except (ValueError, KeyError, OSError, EOFError, UserError, zipfile.BadZipFile, zlib.error) as error:
+            except UNREADABLE as error:
                 print(f"checkpoint {self.uri}/{name} is passed over: it cannot be read ({error})", flush=True)
                 continue
             if _shapes(state.variables) != _shapes(variables) or _shapes(state.slots) != _shapes(slots):
@@ -108,8 +113,9 @@ class Checkpoints:
     def remove(self) -> None:
         """Removes the folder: the training is done."""
         if self._is_chief:
-            for name in self._names():
-                self._folder.remove(name)
+            for name in self._folder.names():
+                if re.fullmatch(r"step-\d+\.npz|\.step-\d+\.npz\..*", name):  # Half-written by killed tries, too.
+                    self._folder.remove(name)
 
     def _names(self) -> list[str]:
         return sorted(name for name in self._folder.names() if re.fullmatch(r"step-\d+\.npz", name))

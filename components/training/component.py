@@ -37,6 +37,7 @@ def train_model(
     warm_start: bool = False,
     accelerator: str = "",
     precision: str = "",
+    deterministic: bool = False,
     checkpoints: str = "",
     checkpoint_seconds: float = 60.0,
 ) -> str:
@@ -74,6 +75,8 @@ def train_model(
         accelerator: `gpu`, `tpu` or `cpu`, or with a count such as `gpu:4`: fails where that is not there. Empty: the
             best that is there.
         precision: `float32` or `mixed_bfloat16`; empty: bfloat16 where the accelerator has units for it.
+        deterministic: Whether operations keep to one order of adding up, so that the same inputs give the same model
+            on a GPU, too, which takes longer there. A CPU does without.
         checkpoints: Folder (a path, `gs://` or `s3://`) that outlives the task: a retry goes on from there.
             Empty: none.
         checkpoint_seconds: Between two checkpoints.
@@ -110,6 +113,7 @@ def train_model(
         warm_start=warm_start,
         accelerator=accelerator,
         precision=precision,
+        deterministic=deterministic,
         checkpoints=checkpoints,
         checkpoint_seconds=checkpoint_seconds,
     )

@@ -82,6 +82,11 @@ def choose_hardware(accelerator: str = "", precision: str = "") -> Hardware:
     return Hardware(tf.distribute.get_strategy(), described, precision)
 
 
+def make_deterministic() -> None:
+    """Has every operation add up in one order, also where another would be faster; for the rest of the process."""
+    tf.config.experimental.enable_op_determinism()
+
+
 def _asked(accelerator: str) -> tuple[str, int]:
     match = re.fullmatch(r"(cpu|gpu|tpu)(?::([1-9]\d*))?", accelerator.strip().lower())
     if not match and accelerator:

@@ -51,7 +51,11 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
         "serving_examples": serve_examples.get_concrete_function(),
     }
     try:
-        tf.saved_model.save(servable, str(folder), signatures=signatures)
+        try:
+            tf.saved_model.save(servable, str(folder), signatures=signatures)
+        except AssertionError:  # A module's model has more than weights: a lookup table, a variable of its own.
+            servable.network = model
+            tf.saved_model.save(servable, str(folder), signatures=signatures)
     except tf.errors.ResourceExhaustedError as error:  # What TensorFlow makes of "no space left on device".
         if NO_SPACE not in str(error):
             raise

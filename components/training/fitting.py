@@ -14,16 +14,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mainspring.components.common.errors import RetriableError
+from mainspring.components.common.errors import RetriableError, UserError
 from mainspring.components.training.blocks import Blocks
 from mainspring.components.training.checkpoints import Checkpoints, State
 from mainspring.components.training.devices import Hardware
 from mainspring.components.training.event_log import EventLog
 from mainspring.components.training.feed import Split, batches_per_epoch, train_batches
 from mainspring.components.training.hyperparameters import Hyperparameters
-from mainspring.components.training.interruption import Interruption
+from mainspring.components.training.interruption import Interrupted, Interruption
 from mainspring.components.training.labels import LabelSpec
-from mainspring.components.training.losing import refuse_lost
+from mainspring.components.training.losing import refuse_diverging, refuse_lost
 from mainspring.components.training.stepping import train_steps
 from mainspring.components.training.watching import Epoch, Watch
 
@@ -37,6 +37,8 @@ MOST_EPOCHS = 40
 MIN_STEPS_OF_PATIENCE = 100
 """Patience is never shorter than this: an epoch of a small table says little."""
 STEPS_PER_CALL = 32
+SECONDS_PER_CALL = 2.0
+"""Slow steps are called in smaller numbers: a spot node's notice is answered between two calls."""
 
 
 @dataclass(frozen=True)
@@ -73,12 +75,20 @@ class Fitting:
 
 
 def plan(train: Blocks, settings: Hyperparameters, hardware: Hardware) -> Plan:
-    """Tells batch size, epochs and patience from the table's size where the hyperparameters leave it open."""
+    """Tells batch size, epochs and patience from the table's size where the hyperparameters leave it open.
+
+    Raises:
+        UserError: There are fewer rows than devices.
+    """
     rows = train.rows * hardware.workers
     wanted = min(settings.batch_size, max(MIN_BATCH, rows // MIN_STEPS_PER_EPOCH), rows)
     most = max(min(train.sizes) // hardware.local_replicas, 1)
     batch_size = min(max(wanted // hardware.strategy.num_replicas_in_sync, 1), most)
     steps = batches_per_epoch(train, batch_size) // hardware.local_replicas
+    if not steps:
+        raise UserError(
+            f"examples: train has {rows:,} rows for {hardware.strategy.num_replicas_in_sync} devices; train on fewer"
+        )
     automatic = min(max(math.ceil(AUTOMATIC_ROWS / rows), FEWEST_EPOCHS), MOST_EPOCHS)
     return Plan(
         batch_size=batch_size,
@@ -112,8 +122,9 @@ def fit(model: keras.Model, fitting: Fitting) -> list[Epoch]:
     log = EventLog(fitting.logs)
     watch = Watch(model, fitting.evaluation, fitting.label, schedule.epochs, schedule.patience, log, fitting.told)
     run = _Run(model, optimizer, fitting, schedule, watch)
-    run.resume()
-    run.to_the_end()
+    with fitting.interruption.awaited():
+        run.resume()
+        run.to_the_end()
     log.close()
     model.set_weights(watch.best_weights)
     return watch.history
@@ -150,6 +161,9 @@ class _Run:
         self._saved_step = 0
         self._saved = time.monotonic()
         strategy = fitting.hardware.strategy
+        # Workers must call for the same steps, so many of them keep to a number that no clock decides.
+        self._is_alone = fitting.hardware.workers == 1
+        self._steps_per_call, self._calls = 1 if self._is_alone else STEPS_PER_CALL, 0
         self._steps = train_steps(model, optimizer, fitting.label.task, fitting.class_weights, strategy)
 
     def resume(self) -> None:
@@ -175,7 +189,7 @@ class _Run:
             end = (len(self._watch.history) + 1) * self._plan.steps_per_epoch
             self._watch.begin_epoch()
             while self._step < end:
-                self._some_steps(iterator, min(STEPS_PER_CALL, end - self._step), end, begun, started)
+                self._some_steps(iterator, min(self._steps_per_call, end - self._step), end, begun, started)
             rows = (self._step - begun) * self._rows_per_step
             stops = self._watch.epoch_ended(self._loss_sum / self._plan.steps_per_epoch, rows)
             self._loss_sum = 0.0
@@ -188,7 +202,9 @@ class _Run:
         return self._plan.batch_size * self._fitting.hardware.strategy.num_replicas_in_sync
 
     def _some_steps(self, iterator: Any, count: int, end: int, begun: int, started: float) -> None:
+        called = time.perf_counter()
         losses = self._steps(iterator, tf.constant(count)).numpy()
+        self._note_speed((time.perf_counter() - called) / count)
         in_epoch = self._step + count - (end - self._plan.steps_per_epoch)
         if not np.isfinite(losses).all():
             bad = self._step + int(np.flatnonzero(~np.isfinite(losses))[0])
@@ -196,9 +212,17 @@ class _Run:
         self._step += count
         self._loss_sum += float(losses.sum(dtype=np.float64))
         rate = (self._step - begun) * self._rows_per_step / (time.perf_counter() - started)
-        where = f"at step {in_epoch:,} of epoch {len(self._watch.history) + 1}"
-        self._watch.steps_done(losses, in_epoch, self._plan.steps_per_epoch, rate, where)
+        if self._watch.steps_done(losses, in_epoch, self._plan.steps_per_epoch, rate):
+            worst = self._step - count + int(losses.argmax())
+            said = f"{float(losses[-1]):.3g}, and it was {self._watch.lowest:.3g}"
+            refuse_diverging(worst, self._plan.steps_per_epoch, self._batch(worst), self._fitting.describe_batch, said)
         self._save_if_due()
+
+    def _note_speed(self, seconds_per_step: float) -> None:
+        self._calls += 1
+        if self._calls > 1 and self._is_alone:  # The first call traces the model.
+            most = int(SECONDS_PER_CALL / max(seconds_per_step, 1e-9))
+            self._steps_per_call = min(max(most, 1), STEPS_PER_CALL)
 
     def _save_if_due(self) -> None:
         due = time.monotonic() - self._saved >= self._fitting.checkpoint_seconds
@@ -208,7 +232,7 @@ class _Run:
             self._save(self._fitting.checkpoints)
         if ends:
             print(f"told to end at step {self._step:,}: a retry goes on at step {self._saved_step:,}", flush=True)
-            raise SystemExit(self._fitting.interruption.status)
+            raise Interrupted(self._fitting.interruption.status)
 
     def _save(self, checkpoints: Checkpoints) -> None:
         try:

@@ -34,6 +34,25 @@ def refuse_lost(
     )
 
 
+def refuse_diverging(
+    step: int, steps_per_epoch: int, batch: tuple[dict[str, np.ndarray], np.ndarray], say: Describe, losses: str
+) -> NoReturn:
+    """Raises the error.
+
+    Args:
+        step: Of the last steps the one with the largest loss, counted from 0.
+        steps_per_epoch: Steps per epoch.
+        batch: What that step was trained on.
+        say: Says what is odd about it.
+        losses: What the loss is, and what it was.
+    """
+    epoch, in_epoch = divmod(step, steps_per_epoch)
+    raise UserError(
+        f"learning_rate: the loss diverges: {losses}; the worst at step {in_epoch + 1} of epoch {epoch + 1}, "
+        f"its batch of {len(batch[1]):,} rows: {say(*batch)}; lower learning_rate, or mend the data or the module"
+    )
+
+
 def oddities(encoder: Encoder, label: LabelSpec) -> Describe:
     """Returns a function that says what a batch's labels are, and which quantities were cut off at their end."""
     names = [feature.name for feature in encoder.statistics.numeric]

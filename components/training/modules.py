@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import inspect
 import re
+import sys
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import numpy as np
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.context import ModelContext
+from mainspring.components.training.interruption import Interrupted
 
 BUILD, TRAIN = "build_model", "train"
 SQUASHING = ("sigmoid", "softmax")
@@ -58,9 +60,9 @@ class Module:
         assert function is not None
         try:
             model = function(context)
-        except UserError:
+        except (UserError, Interrupted):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # An exit would look like a step that has done its work.
             raise UserError(f"module: {_blame(self.file, error)}") from error
         _check(model, context, f"{self.file}: {name}")
         return model
@@ -76,7 +78,7 @@ def load_module(module: str) -> Module:
         UserError: It is missing, fails to import, defines neither function, or one that does not take one argument.
     """
     loaded = _by_name(module) if IMPORTABLE.fullmatch(module) and not module.endswith(".py") else _by_file(module)
-    file = Path(str(loaded.__file__))
+    file = Path(getattr(loaded, "__file__", None) or "")
     functions = {name: getattr(loaded, name, None) for name in (BUILD, TRAIN)}
     if not any(map(callable, functions.values())):
         raise UserError(
@@ -98,7 +100,7 @@ def _by_name(module: str) -> ModuleType:
                 "file (a path or URI that ends in .py), or an image that has the module"
             ) from error
         raise UserError(f"module: {module}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"module: {module}: {type(error).__name__}: {error}") from error
 
 
@@ -110,11 +112,12 @@ def _by_file(module: str) -> ModuleType:
     if specification is None or specification.loader is None:
         raise UserError(f"module: {path} is not a Python file (.py)")
     loaded = importlib.util.module_from_spec(specification)
+    sys.modules[loaded.__name__] = loaded  # Where dataclasses, among others, look for the module of a class.
     try:
         specification.loader.exec_module(loaded)
     except SyntaxError as error:
-        raise UserError(f"module: {path}:{error.lineno}: SyntaxError: {error.msg}") from error
-    except Exception as error:
+        raise UserError(f"module: {path}:{error.lineno or 1}: SyntaxError: {error.msg}") from error
+    except (Exception, SystemExit) as error:
         raise UserError(f"module: {_blame(path, error)}") from error
     return loaded
 
@@ -131,7 +134,7 @@ def _check_signature(module: str, name: str, function: Any) -> None:
         ) from error
 
 
-def _blame(path: Path, error: Exception) -> str:
+def _blame(path: Path, error: BaseException) -> str:
     """Returns `<file>:<line>: <kind>: <message>` for the last line of the user's file that was running."""
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
     return f"{path}:{lines[-1] if lines else 1}: {type(error).__name__}: {error}"
@@ -146,11 +149,16 @@ def _check(model: object, context: ModelContext, what: str) -> None:
         "numbers": np.zeros((2, 2 * len(context.number_columns)), np.float32),
     }
     try:
-        shape = tuple(keras.ops.shape(model(rows)))
+        output = model(rows)
     except Exception as error:
         raise UserError(
             f"module: {what}: the model does not take the context's inputs {{ids, numbers}}: {error}"
         ) from error
+    if not keras.ops.is_tensor(output):
+        raise UserError(
+            f"module: {what}: the model gives {type(output).__name__}, not one tensor; end it with context.output(…)"
+        )
+    shape = tuple(keras.ops.shape(output))
     if shape != (2, context.units):
         raise UserError(
             f"module: {what}: the model's output has shape {shape} for 2 rows, not (2, {context.units}); "

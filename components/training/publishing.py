@@ -37,7 +37,7 @@ def publish(
     model: keras.Model,
     prepared: Prepared,
     settings: Hyperparameters,
-    epochs: list[Epoch],
+    kept: Epoch,
     origin: Origin,
     target: Path,
 ) -> ModelManifest:
@@ -62,7 +62,7 @@ def publish(
         parent=origin.parent,
         fingerprint="",
         versions=manifests.code_versions("tensorflow", "keras", "numpy", "pyarrow", "tensorflow-metadata"),
-        metrics=_figures(epochs, prepared.label),
+        metrics=_figures(kept, prepared.label),
     )
     with storage.publishing_directory(target) as aside:
         export(model, prepared.encoder, prepared.label, aside)
@@ -74,12 +74,6 @@ def publish(
     return manifest
 
 
-def best_of(epochs: list[Epoch]) -> Epoch:
-    """Returns the epoch whose weights the model has."""
-    return min(epochs, key=lambda epoch: epoch.eval_loss)
-
-
-def _figures(epochs: list[Epoch], label: LabelSpec) -> dict[str, float]:
-    best = best_of(epochs)
-    figures = {"loss": best.loss, "eval_loss": best.eval_loss, f"eval_{main_metric(label.task)}": best.metric}
+def _figures(kept: Epoch, label: LabelSpec) -> dict[str, float]:
+    figures = {"loss": kept.loss, "eval_loss": kept.eval_loss, f"eval_{main_metric(label.task)}": kept.metric}
     return {name: value for name, value in figures.items() if np.isfinite(value)}

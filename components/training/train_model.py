@@ -17,13 +17,13 @@ from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.checkpoints import Checkpoints
 from mainspring.components.training.context import Folders
-from mainspring.components.training.devices import Hardware, choose_hardware
+from mainspring.components.training.devices import Hardware, choose_hardware, make_deterministic
 from mainspring.components.training.figures import Metrics
 from mainspring.components.training.hyperparameters import Hyperparameters
 from mainspring.components.training.interruption import noticing_termination
 from mainspring.components.training.modules import Module, load_module
 from mainspring.components.training.preparing import Examples, Prepared, Shard, open_examples, prepare
-from mainspring.components.training.publishing import Origin, best_of, publish
+from mainspring.components.training.publishing import Origin, publish
 from mainspring.components.training.scratch import scratch_folder
 from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.training_report import training_page
@@ -57,6 +57,7 @@ def train_model(
     warm_start: bool = False,
     accelerator: str = "",
     precision: str = "",
+    deterministic: bool = False,
     checkpoints: str = "",
     checkpoint_seconds: float = 60.0,
     hyperparameters: str | Mapping[str, Any] = "",
@@ -81,6 +82,7 @@ def train_model(
         warm_start: Whether to start from it.
         accelerator: As `devices.choose_hardware` takes it.
         precision: Likewise.
+        deterministic: Whether operations keep to one order.
         checkpoints: Folder of checkpoints; empty: none.
         checkpoint_seconds: Between two of them.
         hyperparameters: By name, as JSON or a mapping; they go before `settings`.
@@ -98,6 +100,8 @@ def train_model(
     task = hyper.checked_task(task)
     hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
     hardware = choose_hardware(accelerator, precision)
+    if deterministic:
+        make_deterministic()
     print(f"training on {hardware.description}", flush=True)
     own = load_module(module) if module else None
     opened = open_examples(buckets.local_copy(examples), buckets.local_copy(schema), label, exclude)
@@ -108,18 +112,18 @@ def train_model(
     with scratch_folder() as scratch:
         shard = Shard(hardware.worker, hardware.workers)
         prepared = prepare(opened, task, checked, scratch, shard, champion)
-        made_from = _made_from(prepared, checked, hardware, own)
+        made_from = _made_from(prepared, checked, hardware, own) | {"deterministic": deterministic}
         saved = Checkpoints(checkpoints, made_from, hardware.is_chief) if checkpoints else None
         folders = Folders(scratch, outputs.logs or scratch / "logs", saved.uri if saved else "")
         found_ready = time.perf_counter()
         with noticing_termination(saved is not None) as interruption:
             job = Job(prepared, checked, hardware, folders, own, saved, float(checkpoint_seconds), interruption)
-            network, epochs = train(job)
+            trained = train(job)
         fitted = time.perf_counter()
         if not hardware.is_chief:
             return ""
         origin = Origin(module, own.digest if own else "", parent_uri)
-        manifest = publish(network, prepared, checked, epochs, origin, outputs.model)
+        manifest = publish(trained.model, prepared, checked, trained.kept, origin, outputs.model)
     if saved:
         saved.remove()
     exported = time.perf_counter()
@@ -127,16 +131,18 @@ def train_model(
         f"{exported - started:.1f} ({found_ready - started:.1f} reading and preparing, "
         f"{fitted - found_ready:.1f} fitting, {exported - fitted:.1f} exporting)"
     )
+    epochs = trained.epochs
     facts = {
         "Device": hardware.description,
         "Precision": hardware.precision,
+        "Deterministic": "as asked for" if deterministic else "not asked for",
         "Seconds": seconds,
         "Rows a second while fitting": f"{prepared.train_rows * len(epochs) / (fitted - found_ready):,.0f}",
         "Module": module or "none",
         "Warm start": prepared.champion.uri if prepared.champion else "no",
     }
     _tell(outputs, manifest, prepared, epochs, facts)
-    print(f"seconds: {seconds}; best epoch {best_of(epochs).number} of {len(epochs)}", flush=True)
+    print(f"seconds: {seconds}; the model is that of epoch {trained.kept.number} of {len(epochs)}", flush=True)
     return manifest.fingerprint
 
 

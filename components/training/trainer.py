@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,8 @@ from mainspring.components.training.interruption import Interruption
 from mainspring.components.training.losing import oddities
 from mainspring.components.training.modules import Module
 from mainspring.components.training.preparing import Prepared
-from mainspring.components.training.watching import Epoch, Watch
+from mainspring.components.training.scores import loss_and_metric
+from mainspring.components.training.watching import Epoch, Watch, predictor
 
 UNBOUNDED = 10**9
 """Patience of a training loop that stops when it likes."""
@@ -43,12 +45,20 @@ class Job:
     """Is called after each epoch; training stops where it returns True."""
 
 
-def train(job: Job) -> tuple[keras.Model, list[Epoch]]:
-    """Trains a model.
+@dataclass(frozen=True)
+class Trained:
+    """What came of it."""
 
-    Returns:
-        The model, with the weights of its best epoch, in float32 and free of any distribution where it was built by
-        us or by `build_model`; and what each epoch gave.
+    model: keras.Model
+    """With the weights of its best epoch, in float32 and free of any distribution, where it was built by us or by
+    `build_model`; as it is where a module's `train` returned it."""
+    epochs: list[Epoch]
+    kept: Epoch
+    """The one whose weights the model has."""
+
+
+def train(job: Job) -> Trained:
+    """Trains a model.
 
     Raises:
         UserError: The module fails, or the loss is no longer a number.
@@ -61,9 +71,7 @@ def train(job: Job) -> tuple[keras.Model, list[Epoch]]:
         context = _context(job, history)
         if job.module and job.module.train:
             model = job.module.train_model(context)
-            if not history:
-                context.epoch_ended(model, float("nan"))
-            return model, history
+            return Trained(model, history, _epoch_of(model, job, context, history))
         with job.hardware.strategy.scope():
             model = _built(job, context)
             if job.prepared.champion:
@@ -71,11 +79,23 @@ def train(job: Job) -> tuple[keras.Model, list[Epoch]]:
         context.fit(model)
     finally:
         keras.config.set_dtype_policy(FLOAT32)
+    kept = min(history, key=lambda epoch: epoch.eval_loss)
     if job.hardware.is_plain and job.hardware.precision == FLOAT32:
-        return model, history
+        return Trained(model, history, kept)
     servable = _built(job, _context(job, []))
     servable.set_weights(model.get_weights())
-    return servable, history
+    return Trained(servable, history, kept)
+
+
+def _epoch_of(model: keras.Model, job: Job, context: ModelContext, history: list[Epoch]) -> Epoch:
+    """Returns the epoch whose weights a module's own model has; one more is judged where it is none of those seen."""
+    rows = job.prepared.evaluation
+    loss, _ = loss_and_metric(predictor(model)(rows), rows.targets, job.prepared.label)
+    seen = [epoch for epoch in history if math.isclose(epoch.eval_loss, loss, rel_tol=1e-6)]
+    if not seen:
+        print("train returned a model that no epoch has judged; it is judged now", flush=True)
+        context.epoch_ended(model, float("nan"))
+    return (seen or history)[-1]
 
 
 def _built(job: Job, context: ModelContext) -> keras.Model:
@@ -136,6 +156,7 @@ class _EpochByEpoch:
     def __init__(self, job: Job, history: list[Epoch]) -> None:
         self._job, self._history = job, history
         self._watch: Watch | None = None
+        self._judged: Any = None
 
     def __call__(self, model: Any, loss: float) -> float:
         prepared, job = self._job.prepared, self._job
@@ -143,6 +164,9 @@ class _EpochByEpoch:
             log = EventLog(job.folders.logs if job.hardware.is_chief else None)
             epochs = job.settings.max_epochs or 1
             self._watch = Watch(model, prepared.evaluation, prepared.label, epochs, UNBOUNDED, log, job.told)
+        elif model is not self._judged:
+            self._watch.now_watches(model)
+        self._judged = model
         self._watch.epoch_ended(float(loss), prepared.train.rows)
         self._history.append(self._watch.history[-1])
         return self._history[-1].eval_loss

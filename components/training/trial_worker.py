@@ -22,9 +22,9 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.context import Folders
 from mainspring.components.training.devices import Hardware, choose_hardware
+from mainspring.components.training.interruption import Interrupted
 from mainspring.components.training.modules import Module, load_module
 from mainspring.components.training.preparing import Examples, Prepared, open_examples, prepare
-from mainspring.components.training.publishing import best_of
 from mainspring.components.training.scratch import scratch_folder
 from mainspring.components.training.trainer import Job, train
 from mainspring.components.training.watching import Epoch
@@ -64,10 +64,10 @@ class TrialWorker:
         settings = hyper.checked(trial)
         folders = Folders(self._scratch, self._scratch / "logs", "")
         job = Job(self._prepare(settings), settings, self._hardware, folders, self._module, told=told)
-        _, epochs = train(job)
-        best = best_of(epochs)
+        trained = train(job)
+        kept, epochs = trained.kept, len(trained.epochs)
         seconds = time.perf_counter() - started
-        return {"eval_loss": best.eval_loss, "metric": best.metric, "epochs": len(epochs), "seconds": seconds}
+        return {"eval_loss": kept.eval_loss, "metric": kept.metric, "epochs": epochs, "seconds": seconds}
 
     def _prepare(self, settings: hyper.Hyperparameters) -> Prepared:
         # All that preparing depends on; the last trial's rows serve most trials.
@@ -112,7 +112,7 @@ def _answered(
         say({"epoch": epoch.number, "eval_loss": epoch.eval_loss})
         answer = sys.stdin.readline()
         if not answer:
-            raise SystemExit  # Nobody waits for this trial any more.
+            raise Interrupted  # Nobody waits for this trial any more.
         stopped = json.loads(answer)["stop"]
         return stopped
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import keras
 import numpy as np
@@ -22,6 +24,7 @@ SECONDS_BETWEEN_LINES = 10.0
 DIVERGED = 10.0
 """Times the first steps' loss, and `FAR_FROM_BEST` times the lowest: then training is not going to recover."""
 FAR_FROM_BEST = 100.0
+STEPS_JUDGED = 32
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ class Watch:
         self._model, self._evaluation, self._label, self._log, self._told = model, evaluation, label, log, told
         self._epochs, self._patience = epochs, patience
         self._predict = predictor(model)
-        self._lowest = self._first = math.inf
+        self.lowest = self._first = math.inf
+        self._recent: deque[float] = deque(maxlen=STEPS_JUDGED)
         self._said = self._epoch_started = time.perf_counter()
         self.history: list[Epoch] = []
         self.best_epoch = -1
@@ -74,7 +78,7 @@ class Watch:
         for epoch in history:
             self._log.epoch(epoch, main_metric(self._label.task))
 
-    def steps_done(self, losses: np.ndarray, step: int, of: int, rows_per_second: float, describe: str) -> None:
+    def steps_done(self, losses: np.ndarray, step: int, of: int, rows_per_second: float) -> bool:
         """Looks at the losses of the last steps of an epoch, and says now and then how far it is.
 
         Args:
@@ -82,7 +86,10 @@ class Watch:
             step: How many steps of this epoch are done.
             of: How many it has.
             rows_per_second: Of this epoch so far.
-            describe: What the current position is called in an error.
+
+        Returns:
+            Whether the loss diverges. The median of some steps is judged: a row far out, of which a skewed quantity has
+            a few, makes one step's loss large and says nothing of training.
         """
         now = time.perf_counter()
         if now - self._said >= SECONDS_BETWEEN_LINES:
@@ -93,13 +100,13 @@ class Watch:
                 f"{rows_per_second:,.0f} rows/s, {left:.0f} s left of this epoch",
                 flush=True,
             )
-        mean = float(losses.mean())
-        self._first = self._first if math.isfinite(self._first) else mean
-        self._lowest = min(self._lowest, mean)
-        if mean > DIVERGED * self._first and mean > FAR_FROM_BEST * self._lowest:
-            raise UserError(
-                f"learning_rate: the loss diverges: {mean:.3g} {describe}, and it was {self._lowest:.3g}; lower it"
-            )
+        self._recent.extend(losses.tolist())
+        if len(self._recent) < STEPS_JUDGED:
+            return False
+        typical = median(self._recent)
+        self._first = self._first if math.isfinite(self._first) else typical
+        self.lowest = min(self.lowest, typical)
+        return typical > DIVERGED * self._first and typical > FAR_FROM_BEST * self.lowest
 
     def epoch_ended(self, loss: float, rows: int) -> bool:
         """Judges the model, prints a line, and returns whether training should stop.
@@ -132,6 +139,10 @@ class Watch:
             flush=True,
         )
         return stops
+
+    def now_watches(self, model: keras.Model) -> None:
+        """Goes on with another model: a training loop of one's own may end with one."""
+        self._model, self._predict = model, predictor(model)
 
     def begin_epoch(self) -> None:
         """Starts the clock."""

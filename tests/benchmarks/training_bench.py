@@ -104,11 +104,11 @@ def measure(what: str, examples: str, schema: str, label: str) -> dict[str, floa
             return {
                 name: EPOCHS * prepared.train_rows / taken for name, taken in zip(("rate", "cpu"), seconds, strict=True)
             }
-        model, done = trainer.train(job)
+        trained = trainer.train(job)
         seconds = [clock() - start for clock, start in zip(clocks, started, strict=True)]
-        rates = [prepared.train_rows * len(done) / taken for taken in seconds]
+        rates = [prepared.train_rows * len(trained.epochs) / taken for taken in seconds]
         found = {"rate": rates[0], "cpu": rates[1], "mebibytes": peak_mebibytes()}
-        return found | ({"milliseconds": _served(model, prepared, scratch)} if what == "ours" else {})
+        return found | ({"milliseconds": _served(trained.model, prepared, scratch)} if what == "ours" else {})
 
 
 def _keras(job: Any, clocks: Sequence[Callable[[], float]]) -> list[float]:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
-from samples import binary_rows, write_examples
+from samples import binary_rows, table_of, write_examples
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.devices import choose_hardware
@@ -28,6 +28,10 @@ from samples import Recorder
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.train_model import train_model
 train_model(metrics=Recorder(), **json.loads(sys.argv[1]))
+"""
+ASK_DETERMINISM = """
+from tensorflow.python.framework import config
+print(config.is_op_determinism_enabled())
 """
 EPOCHS = 40
 """So many of two workers take seconds on any machine, and a notice after the first meets them while they train."""
@@ -88,6 +92,28 @@ def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(examp
     assert tf.bfloat16 not in kinds
     scores = answer(size=tf.constant([2.0, -2.0]), count=tf.constant([8.0, 0.0]), colour=tf.constant(["red", "blue"]))
     assert scores["prediction"].numpy()[0] > 0.8 > 0.2 > scores["prediction"].numpy()[1]
+
+
+def test_fewer_rows_than_devices_are_one_line(tmp_path: Path) -> None:
+    few = table_of(x=("double", [1.0, 2.0, 3.0]), good=("int64", [0, 1, 0]))
+    examples = str(write_examples(tmp_path / "few", few, few))
+    order = _order(examples, tmp_path) | {"accelerator": "cpu:4"}
+    done = subprocess.run(_command(order), env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 1
+    assert done.stderr.endswith("mainspring: error: examples: train has 3 rows for 4 devices; train on fewer\n")
+
+
+def test_operations_keep_to_one_order_where_that_is_asked_for(examples: str, tmp_path: Path) -> None:
+    models = []
+    for number in range(2):
+        order = _order(examples, tmp_path / str(number)) | {"deterministic": True, "max_epochs": 2}
+        command = [sys.executable, "-c", RUN + ASK_DETERMINISM, json.dumps(order)]
+        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("\nTrue\n")
+        assert "as asked for" in (tmp_path / str(number) / "report.html").read_text()
+        models.append(json.loads((tmp_path / str(number) / "model" / "manifest.json").read_text())["fingerprint"])
+    assert models[0] == models[1]
 
 
 def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_notice_saves_for_both(

@@ -141,6 +141,83 @@ def test_sigterm_saves_the_very_step_and_says_so(trainings: Trainings, order: di
     assert said == f"told to end at step {step}: a retry goes on at step {step}"
 
 
+SLOW = """
+import time
+
+import keras
+import tensorflow as tf
+
+
+class Slow(keras.layers.Layer):
+    def call(self, x, training=False):
+        return tf.ensure_shape(tf.numpy_function(lambda y: (time.sleep(0.5), y)[1], [x], x.dtype), x.shape)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+
+def build_model(context):
+    return keras.Model(context.inputs, context.output(keras.layers.Dense(4)(Slow()(context.inputs["numbers"]))))
+"""
+LOOP = """
+import time
+
+import keras
+
+
+def train(context):
+    model = keras.Model(context.inputs, context.output(context.embedded()))
+    context.epoch_ended(model, 0.7)
+    time.sleep(600)
+    return model
+"""
+
+
+def test_sigterm_is_answered_in_seconds_where_a_step_is_slow(
+    trainings: Trainings, order: dict[str, Any], tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    (tmp_path / "slow.py").write_text(SLOW)
+    slow = order | {"checkpoints": str(checkpoints), "module": str(tmp_path / "slow.py"), "batch_size": 16}
+    process = trainings.start(**slow | {"checkpoint_seconds": 4.0}, **_outputs(tmp_path))
+    _wait_until(lambda: bool(list(checkpoints.rglob("step-*.npz"))))
+    told = time.monotonic()
+    os.kill(process, signal.SIGTERM)
+    assert trainings.end() == 143
+    assert time.monotonic() - told < 10  # 32 of these steps take 16 s and more.
+    assert "told to end at step" in (tmp_path / "log").read_text()
+
+
+def test_sigterm_ends_a_training_loop_of_ones_own(trainings: Trainings, order: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "loop.py").write_text(LOOP)
+    own = order | {"checkpoints": str(tmp_path / "checkpoints"), "module": str(tmp_path / "loop.py")}
+    process = trainings.start(**own, **_outputs(tmp_path))
+    _wait_until(lambda: any(line.startswith("epoch 1/") for line in _said(tmp_path / "log")))
+    os.kill(process, signal.SIGTERM)
+    assert trainings.end() == 143
+
+
+def test_a_file_that_is_no_checkpoint_is_passed_over_and_leftovers_go(
+    trainings: Trainings, order: dict[str, Any], tmp_path: Path
+) -> None:
+    checkpoints = tmp_path / "checkpoints"
+    process = trainings.start(**order, checkpoints=str(checkpoints), **_outputs(tmp_path))
+    _wait_until(lambda: bool(list(checkpoints.rglob("step-*.npz"))))
+    os.kill(process, signal.SIGKILL)
+    trainings.end()
+    folder = next(checkpoints.iterdir())
+    (folder / ".step-0000000007.npz.x1y2").write_bytes(b"half")
+    np.save(folder / "array.npy", np.zeros(3))
+    np.savez(folder / "list.npz", state=np.array("[]"))
+    for number, file in enumerate(("array.npy", "list.npz")):
+        (folder / file).rename(folder / f"step-900000000{number}.npz")
+    trainings.start(**order, checkpoints=str(checkpoints), **_outputs(tmp_path))
+    assert trainings.end() == 0, (tmp_path / "log").read_text()
+    assert (tmp_path / "log").read_text().count("is passed over: it cannot be read") == 2
+    assert "resumed at step" in (tmp_path / "log").read_text()
+    assert not list(folder.iterdir())
+
+
 def test_a_half_written_checkpoint_is_passed_over_for_the_one_before(
     trainings: Trainings, order: dict[str, Any], undisturbed: Path, tmp_path: Path
 ) -> None:

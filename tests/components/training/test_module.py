@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from samples import Recorder, Trained
@@ -90,6 +92,13 @@ def test_the_context_tells_what_is_known(train: Callable[..., Trained], binary_e
             "    x = keras.Input([4])\n    return keras.Model(x, keras.layers.Dense(1)(x))\n",
             "the model does not take the context's inputs",
         ),
+        (
+            "import keras\ndef build_model(context):\n"
+            "    return keras.Model(context.inputs, {'late': context.output(context.embedded())})\n",
+            "the model gives dict, not one tensor; end it with context.output",
+        ),
+        ("import sys\nsys.exit(0)\n", r"user.py:2: SystemExit: 0"),
+        ("def build_model(context):\n    raise SystemExit(0)\n", r"user.py:2: SystemExit: 0"),
     ],
 )
 def test_a_broken_module_is_one_line_that_says_where(
@@ -101,6 +110,87 @@ def test_a_broken_module_is_one_line_that_says_where(
         _train(binary_examples, tmp_path, str(module))
     assert str(caught.value).startswith("module: ")
     assert "\n" not in str(caught.value)
+
+
+MORE_THAN_WEIGHTS = """
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+
+@dataclass
+class Design:
+    words: tuple[int, ...] = (0, 1, 2, 3, 4)
+
+
+class Scaled(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.scale = tf.Variable(2.0, trainable=False)
+
+    def call(self, x):
+        return x * self.scale
+
+
+def build_model(context):
+    known = keras.layers.IntegerLookup(vocabulary=Design().words, output_mode="multi_hot")(context.inputs["ids"])
+    x = keras.layers.Concatenate()([known, Scaled()(context.inputs["numbers"])])
+    return keras.Model(context.inputs, context.output(x))
+"""
+
+
+def test_a_model_with_tables_and_variables_of_its_own_is_served(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path
+) -> None:
+    module = tmp_path / "own.py"
+    module.write_text(MORE_THAN_WEIGHTS)
+    made = train(binary_examples, label="good", module=str(module), max_epochs=8, learning_rate=0.1)
+    assert made.metrics["eval_auc"] > 0.8
+    assert _served_loss(made) == pytest.approx(made.metrics["eval_loss"], rel=1e-4)
+    again = train(
+        binary_examples,
+        **{"label": "good", "module": str(module), "max_epochs": 1, "warm_start": True, "parent_uri": str(made.folder)},
+    )
+    assert again.metrics["eval_loss"] < made.metrics["eval_loss"] + 0.05
+
+
+def test_the_figures_of_a_train_function_are_those_of_the_model_that_it_returns(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "loop.py"
+    # A loop that ends worse than it was, and one that returns a model that nobody has judged.
+    for ending in ("context.epoch_ended(model, 0.7)", "pass"):
+        module.write_text(
+            "import keras\n"
+            "def train(context):\n"
+            "    with context.strategy.scope():\n"
+            "        model = keras.Model(context.inputs, context.output(context.embedded()))\n"
+            "    context.fit(model)\n"
+            "    model.set_weights([-3 * weights for weights in model.get_weights()])\n"
+            f"    {ending}\n"
+            "    return model\n"
+        )
+        made = train(binary_examples, label="good", module=str(module), max_epochs=3)
+        assert made.metrics["eval_auc"] < 0.5
+        assert _served_loss(made) == pytest.approx(made.metrics["eval_loss"], rel=1e-4)
+        assert ("no epoch has judged" in capsys.readouterr().out) is (ending == "pass")
+
+
+def _served_loss(made: Trained) -> float:
+    table = pq.read_table(made.examples / "eval")
+    columns = {name: table[name].to_pylist() for name in ("size", "count", "colour")}
+    served = tf.saved_model.load(str(made.folder)).signatures["serving_default"]
+    likely = served(
+        **{
+            name: tf.constant([float("nan") if value is None else value for value in columns[name]], tf.float32)
+            for name in ("size", "count")
+        },
+        colour=tf.constant([value or "" for value in columns["colour"]]),
+    )["prediction"].numpy()
+    return float(-np.mean(np.log(np.where(np.array(table["good"].to_pylist()) == 1, likely, 1 - likely))))
 
 
 def test_a_module_that_is_not_there_is_one_line(binary_examples: Path, tmp_path: Path) -> None:

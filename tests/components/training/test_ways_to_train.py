@@ -157,8 +157,20 @@ def test_a_loss_that_diverges_stops_training(train: Train, binary_examples: Path
         "def build_model(context):\n"
         "    return keras.Model(context.inputs, Runaway()(context.output(context.embedded())))\n"
     )
-    with pytest.raises(UserError, match=r"learning_rate: the loss diverges: .* at step \d+ of epoch \d+"):
+    says = (
+        r"learning_rate: the loss diverges: .* at step \d+ of epoch \d+, its batch of 60 rows: labels '0' \d+, '1' \d+"
+    )
+    with pytest.raises(UserError, match=says):
         train(binary_examples, label="good", module=str(module), max_epochs=30, patience=30)
+
+
+def test_one_label_far_from_all_others_is_no_divergence(train: Train, tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    label = random.normal(size=40_000)
+    label[20_000] = 1e6
+    rows = table_of(x=("double", random.normal(size=40_000).tolist()), y=("double", label.tolist()))
+    examples = write_examples(tmp_path / "examples", rows, rows.slice(0, 500))
+    assert train(examples, label="y", batch_size=64, max_epochs=1).metrics["eval_loss"] < 0.01
 
 
 def _mean_prediction(made: Trained, rows: pa.Table) -> float:
