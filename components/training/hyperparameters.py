@@ -20,6 +20,8 @@ MAX_BATCH = 1 << 20
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**31 - 1
 MAX_WEIGHT = 1e6
+MAX_NUMBER = 1e300
+"""Integers beyond that are more than a float can hold."""
 BALANCED = "balanced"
 
 
@@ -57,6 +59,8 @@ class Hyperparameters:
 
 
 NAMES = tuple(field.name for field in dataclasses.fields(Hyperparameters))
+WHOLE = ("embedding_size", "max_crosses", "batch_size", "max_epochs", "patience")
+"""Those that are one whole number, and may be searched."""
 
 
 def checked(overrides: str | Mapping[str, Any] = "", **given: Any) -> Hyperparameters:
@@ -177,11 +181,17 @@ def _class_weights(name: str, value: Any) -> str | dict[str, float]:
 def _custom(name: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, Mapping):
         raise UserError(f"{name}: {value!r} is no JSON object")
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{name}: {value!r} cannot be recorded as JSON ({error})") from error
     return dict(value)
 
 
 def _as_float(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else float("nan")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return float("nan")
+    return float(value) if abs(value) <= MAX_NUMBER else float("inf")
 
 
 def _number(name: str, value: Any, in_range: bool, allowed: str) -> float:

@@ -22,7 +22,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training import pools
 from mainspring.components.training.pools import Pool
-from mainspring.components.training.search import Dimension, nested, read_space
+from mainspring.components.training.search import Dimension, merged, nested, searched
 
 METRIC = "eval_loss"
 CONTAINER = "node"
@@ -119,7 +119,7 @@ def best(found: Mapping[str, Any]) -> dict[str, Any]:
     if not assigned:
         raise UserError("experiment: no trial has succeeded so far; look at it with kubectl describe experiment")
     values = {name: assigned[reference[len("${trialParameters.") : -1]] for name, reference in names.items()}
-    chosen = json.loads(fixed) | _typed(values)
+    chosen = merged(json.loads(fixed), _typed(values))
     hyper.checked(chosen)
     return chosen
 
@@ -139,7 +139,7 @@ def run_trial(order: Mapping[str, Any], fixed: Mapping[str, Any], values: Mappin
         return False
 
     with scratch_folder() as scratch:
-        TrialWorker(order, scratch).run(dict(fixed) | _typed(values), told)
+        TrialWorker(order, scratch).run(merged(fixed, _typed(values)), told)
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -160,7 +160,14 @@ def main(arguments: Sequence[str]) -> None:
     if given.command == "experiment":
         fixed = hyper.as_mapping(given.fixed)
         hyper.checked(fixed)
-        asked = (json.loads(given.order), read_space(given.space), fixed, given.count, given.parallel, given.runtime)
+        asked = (
+            json.loads(given.order),
+            searched(given.space, fixed),
+            fixed,
+            given.count,
+            given.parallel,
+            given.runtime,
+        )
         print(json.dumps(experiment(Tuning(given.name, *asked, image=given.image)), indent=2))
     elif given.command == "best":
         print(json.dumps(best(_object(sys.stdin.read()))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,9 +77,35 @@ def nested(values: Mapping[str, Any]) -> dict[str, Any]:
     return rest | ({"custom": own} if own else {})
 
 
+def merged(fixed: Mapping[str, Any], tried: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns hyperparameters that are fixed together with those that are tried, a module's own too."""
+    both = {**fixed, **tried}
+    if "custom" in fixed and "custom" in tried:
+        both["custom"] = {**fixed["custom"], **tried["custom"]}
+    return both
+
+
+def searched(text: str, fixed: Mapping[str, Any]) -> tuple[Dimension, ...]:
+    """Reads the space and leaves out what is fixed, where the space is the default one.
+
+    Raises:
+        UserError: As `read_space`; or a hyperparameter is both searched and fixed, or none is left.
+    """
+    custom = fixed.get("custom", {})
+    names = {*fixed, *(f"custom.{name}" for name in (custom if isinstance(custom, Mapping) else {}))}
+    space = read_space(text)
+    both = [one.name for one in space if one.name in names]
+    if both and text.strip():
+        raise UserError(f"space: {both[0]!r} is in hyperparameters, too, where it is fixed; leave it out of one")
+    left = tuple(one for one in space if one.name not in names)
+    if not left:
+        raise UserError("space: all that would be searched is fixed by hyperparameters; give a space, or fix fewer")
+    return left
+
+
 def _dimension(name: str, given: Any) -> Dimension:
     searchable = [known for known in hyper.NAMES if known not in ("seed", "custom")]
-    if name not in searchable and not name.startswith("custom."):
+    if name not in searchable and (not name.startswith("custom.") or name == "custom."):
         raise UserError(f"space: {name!r} is no hyperparameter{suggestion(name, searchable)}")
     if not isinstance(given, dict) or not (given.keys() == {"choices"} or {"low", "high"} <= given.keys()):
         raise UserError(f'space: {name}: give {{"choices": […]}} or {{"low": …, "high": …}}')
@@ -86,9 +113,13 @@ def _dimension(name: str, given: Any) -> Dimension:
     if unknown:
         raise UserError(f"space: {name}: {unknown[0]!r} is not known{suggestion(unknown[0], RANGE_KEYS)}")
     if "choices" in given:
+        if not isinstance(given["choices"], list):
+            raise UserError(f"space: {name}: choices is {given['choices']!r}; give a list")
         dimension = Dimension(name, tuple(given["choices"]))
         tried = list(dimension.choices)
     else:
+        if name in hyper.WHOLE:  # 64.0 is as good as 64; a search between them is for whole numbers all the same.
+            given = {key: int(value) if _is_whole(value) else value for key, value in given.items()}
         dimension = Dimension(name, **given)
         tried = [dimension.low, dimension.high]
         _check_range(dimension)
@@ -102,7 +133,22 @@ def _dimension(name: str, given: Any) -> Dimension:
 
 def _check_range(dimension: Dimension) -> None:
     ends = (dimension.low, dimension.high)
-    if not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends) or ends[0] > ends[1]:
+    if not all(map(_is_number, ends)) or ends[0] > ends[1]:
         raise UserError(f"space: {dimension.name}: low and high must be numbers, low the smaller one")
+    if not isinstance(dimension.log, bool):
+        raise UserError(f"space: {dimension.name}: log is {dimension.log!r}; give true or false")
+    step = dimension.step
+    if step is not None and not (_is_number(step) and step > 0 and (isinstance(step, int) or not dimension.is_integer)):
+        raise UserError(
+            f"space: {dimension.name}: step is {step!r}; give a number above 0, whole where low and high are"
+        )
     if dimension.log and (dimension.low <= 0 or dimension.step):
         raise UserError(f"space: {dimension.name}: log needs a low above 0, and no step")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, float) and value.is_integer()

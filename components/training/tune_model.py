@@ -14,7 +14,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.figures import Metrics
-from mainspring.components.training.search import Dimension, nested, read_space
+from mainspring.components.training.search import Dimension, merged, nested, searched
 from mainspring.components.training.trials import TrialFailed, Workers
 from mainspring.components.training.tuning_report import Trial, tuning_page
 
@@ -52,9 +52,9 @@ def tune_model(
     Raises:
         UserError: A parameter is out of range, the inputs do not fit together, or no trial succeeded.
     """
-    dimensions = read_space(space)
     given = hyper.as_mapping(hyperparameters)
     hyper.checked(given, seed=seed)
+    dimensions = searched(space, given)
     count = hyper.checked_count("count", count, 1, MAX_TRIALS)
     parallel = hyper.checked_count("parallel", parallel, 0, MAX_PARALLEL)
     hyper.checked_task(task)
@@ -95,7 +95,7 @@ def tune_model(
         reasons = [trial.error for trial in found if trial.error]
         raise UserError(f"space: no trial succeeded; the last one: {reasons[-1] if reasons else 'was cut short'}")
     best = min(succeeded, key=lambda trial: trial.eval_loss)
-    chosen = json.dumps(given | best.hyperparameters)
+    chosen = json.dumps(merged(given, best.hyperparameters))
     storage.write_json(Path(trials), [trial.as_json() for trial in found])
     storage.write_atomically(Path(report), tuning_page(label, found, best, chosen))
     figures = {"best_eval_loss": best.eval_loss, "trials": len(found), "trials_complete": len(succeeded)}
@@ -111,7 +111,7 @@ def _value(
     tried = nested({dimension.name: dimension.suggest(trial) for dimension in dimensions})
     trial.set_user_attr("hyperparameters", tried)
     try:
-        result = workers.run(trial, {"seed": seed} | given | tried)
+        result = workers.run(trial, merged({"seed": seed} | given, tried))
     except TrialFailed as error:
         trial.set_user_attr("error", str(error))
         raise

@@ -17,7 +17,7 @@ from mainspring.components.training.cancelling import removing_when_cancelled
 from mainspring.components.training.figures import Metrics
 from mainspring.components.training.katib import Tuning
 from mainspring.components.training.pools import read_pool
-from mainspring.components.training.search import read_space
+from mainspring.components.training.search import merged, searched
 from mainspring.components.training.tuning_report import tuning_page
 
 MAX_TRIALS = 10_000
@@ -101,7 +101,7 @@ def tune_model_distributed(
         # The same step tried again finds its own experiment: nobody else writes there.
         name=f"tune-{hashlib.sha256(trials_uri.encode()).hexdigest()[:10]}",
         order=order,
-        space=read_space(space),
+        space=searched(space, given),
         fixed={"seed": seed} | given,
         count=hyper.checked_count("count", count, 1, MAX_TRIALS),
         parallel=hyper.checked_count("parallel", parallel, 1, MAX_TRIALS),
@@ -124,7 +124,7 @@ def tune_model_distributed(
             f"space: no trial succeeded; the last one: {reasons[-1] if reasons else 'was not done in time'}"
         )
     tried = katib.values_of(best, tuning.space)
-    chosen = json.dumps(given | tried)
+    chosen = json.dumps(merged(given, tried))
     winner = min(
         (trial for trial in found if trial.state == "complete"),
         key=lambda trial: (trial.hyperparameters != tried, trial.eval_loss),

@@ -12,7 +12,7 @@ import pytest
 from samples import Recorder, Trained
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.training.search import read_space
+from mainspring.components.training.search import merged, read_space, searched
 from mainspring.components.training.trial_worker import TrialWorker
 from mainspring.components.training.tune_model import tune_model
 
@@ -105,12 +105,44 @@ def test_a_trial_that_fails_or_whose_process_is_killed_fails_alone_and_all_such_
         ('{"learning_rate": {"low": 0.1, "high": 0.2, "lg": true}}', "space: learning_rate: 'lg' is not known; did"),
         ('{"dropout": {"low": 0, "high": 0.5, "log": true}}', "space: dropout: log needs a low above 0"),
         ('{"hidden_units": {"choices": []}}', "space: hidden_units: there is no choice"),
+        ('{"dropout": {"choices": 0.1}}', "space: dropout: choices is 0.1; give a list"),
+        ('{"dropout": {"low": 0.1, "high": 0.2, "step": -1}}', "space: dropout: step is -1; give a number above 0"),
+        ('{"max_epochs": {"low": 1, "high": 9, "step": 0.5}}', "space: max_epochs: step is 0.5; give a number above 0"),
+        ('{"learning_rate": {"low": 0.1, "high": 0.2, "log": "yes"}}', "space: learning_rate: log is 'yes'; give true"),
+        ('{"custom.a": {"low": NaN, "high": 1}}', "space: custom.a: low and high must be numbers"),
+        ('{"custom.a": {"low": 0, "high": Infinity}}', "space: custom.a: low and high must be numbers"),
     ],
 )
 def test_a_space_that_cannot_be_searched_is_one_line(space: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         read_space(space)
     assert str(caught.value).startswith(message)
+
+
+def test_a_whole_number_is_searched_among_whole_numbers() -> None:
+    [one] = read_space('{"batch_size": {"low": 64.0, "high": 512, "step": 64.0}}')
+    assert (one.is_integer, one.low, one.high, one.step) == (True, 64, 512, 64)
+
+
+def test_what_is_fixed_stays_fixed() -> None:
+    assert [one.name for one in searched("", {"dropout": 0.2, "learning_rate": 0.003})] == [
+        "embedding_size",
+        "hidden_units",
+    ]
+    for space, fixed, message in [
+        ('{"dropout": {"choices": [0.1]}}', {"dropout": 0.2}, "space: 'dropout' is in hyperparameters, too"),
+        ('{"custom.a": {"choices": [1]}}', {"custom": {"a": 2}}, "space: 'custom.a' is in hyperparameters, too"),
+        ("", {"dropout": 0, "learning_rate": 0.1, "embedding_size": 4, "hidden_units": [4]}, "space: all that would"),
+    ]:
+        with pytest.raises(UserError) as caught:
+            searched(space, fixed)
+        assert str(caught.value).startswith(message)
+    # A module's own that are fixed do not go where others of its own are searched.
+    assert merged({"seed": 1, "custom": {"a": 1}}, {"dropout": 0.1, "custom": {"b": 2}}) == {
+        "seed": 1,
+        "dropout": 0.1,
+        "custom": {"a": 1, "b": 2},
+    }
 
 
 def test_what_all_trials_share_is_checked_before_the_first(binary_examples: Path, tmp_path: Path) -> None:
