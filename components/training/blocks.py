@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from mainspring.components.common import storage
 from mainspring.components.common.errors import RetriableError, UserError
 
 BLOCK_ROWS = 65_536
@@ -101,7 +102,7 @@ def deal(parts: Iterable[np.ndarray], layout: Layout, rows: int, batch_size: int
         grouped = part[np.argsort(places, kind="stable")]
         dealt = np.bincount(places, minlength=count)
         for file, rows_of_block in zip(files, np.split(grouped, np.cumsum(dealt)[:-1]), strict=True):
-            with file.open("ab") as target:
+            with storage.full_disks_as_user_errors(folder), file.open("ab") as target:
                 target.write(rows_of_block.tobytes())
         sizes += dealt
     return Blocks(layout, tuple(sizes.tolist()), None, tuple(map(str, files)))

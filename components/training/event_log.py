@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +29,8 @@ class EventLog:
             return
         with storage.full_disks_as_user_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        self._writer = tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{int(time.time())}.mainspring"))
+        with self._going_on():
+            self._writer = tf.io.TFRecordWriter(str(folder / f"events.out.tfevents.{int(time.time())}.mainspring"))
         self._write(tf.compat.v1.Event(wall_time=time.time(), file_version=FILE_VERSION))
 
     def epoch(self, epoch: Epoch, metric: str) -> None:
@@ -45,9 +48,20 @@ class EventLog:
     def close(self) -> None:
         """Ends the file."""
         if self._writer is not None:
-            self._writer.close()
+            with self._going_on():
+                self._writer.close()
 
     def _write(self, event: tf.compat.v1.Event) -> None:
         if self._writer is not None:
-            self._writer.write(event.SerializeToString())
-            self._writer.flush()
+            with self._going_on():
+                self._writer.write(event.SerializeToString())
+                self._writer.flush()
+
+    @contextlib.contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """Has a log that can no longer be written, such as on a full disk, end without the training."""
+        try:
+            yield
+        except tf.errors.OpError as error:
+            self._writer = None
+            print(f"logs: no more is written ({error.message}); training goes on", flush=True)

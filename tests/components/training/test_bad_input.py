@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ import pytest
 from samples import Recorder, Trained, binary_rows, write_examples
 
 from mainspring.components.common.errors import RetriableError, UserError
+from mainspring.components.training import blocks, surveying
 from mainspring.components.training.train_model import train_model
 
 
@@ -52,6 +56,8 @@ def examples(binary_examples: Path, tmp_path: Path) -> Path:
         ({"learning_rate": 0}, "learning_rate: 0 is out of range; give a number above 0 and at most 1"),
         ({"learning_rate": float("nan")}, "learning_rate: nan is out of range"),
         ({"batch_size": 0}, "batch_size: 0 is out of range"),
+        ({"batch_size": 10**400}, "batch_size: 1000"),
+        ({"custom": {"a": float("nan")}}, "custom: {'a': nan} cannot be recorded as JSON"),
         ({"max_epochs": -3}, "max_epochs: -3 is out of range"),
         ({"patience": 0}, "patience: 0 is out of range"),
         ({"seed": -1}, "seed: -1 is out of range"),
@@ -192,22 +198,51 @@ def test_the_exit_status_says_whether_a_retry_is_worth_it(kind: str, status: int
     assert done.stderr == "mainspring: error: disk: full\n"
 
 
-@pytest.mark.parametrize("size", ["16k", "100k"])
-def test_a_disk_that_is_full_when_the_model_is_published_is_worth_a_retry(
-    examples: Path, tmp_path: Path, size: str
-) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(small)]
+@contextlib.contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """Mounts a file system of so many bytes."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     can_mount = shutil.which("mount") and os.geteuid() == 0
     if not can_mount or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no file system may be mounted here")
     try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=False)
+
+
+@pytest.mark.parametrize("size", ["16k", "100k"])
+def test_a_disk_that_is_full_when_the_model_is_published_is_worth_a_retry(
+    examples: Path, tmp_path: Path, size: str
+) -> None:
+    with small_disk(tmp_path / "small", size) as small:
         said = refusal(examples, tmp_path, model=str(small / "model"), max_epochs=1, kind=RetriableError)
         assert said == f"{small / 'model'}: the disk is full; nothing was published. Free some space, then run again"
         assert list(small.iterdir()) == []
-    finally:
-        subprocess.run(["umount", str(small)], check=False)
+
+
+def test_a_disk_that_fills_while_rows_are_dealt_is_worth_a_retry(
+    examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(surveying, "RESIDENT_CELLS", 1000)
+    # Room for the rows when it is looked at; somebody else takes it before they come.
+    monkeypatch.setattr(blocks, "_check_room", lambda needed, folder: None)
+    with small_disk(tmp_path / "small", "16k") as small:
+        monkeypatch.setattr(tempfile, "tempdir", str(small))
+        said = refusal(examples, tmp_path, kind=RetriableError)
+        assert re.fullmatch(rf"{small}/mainspring-rows-\w+: the disk is full; nothing was published\. .*", said)
+        assert list(small.iterdir()) == []
+
+
+def test_logs_that_do_not_fit_on_their_disk_do_not_end_the_training(
+    train: Callable[..., Trained], binary_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with small_disk(tmp_path / "small", "8k") as small:
+        (small / "taken").write_bytes(bytes(8192))
+        made = train(binary_examples, label="good", max_epochs=2, logs=str(small / "logs"))
+    assert made.fingerprint
+    assert capsys.readouterr().out.count("logs: no more is written") == 1
 
 
 def test_a_checkpoint_folder_that_may_not_be_written_stops_nothing_but_is_said(
