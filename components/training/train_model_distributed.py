@@ -99,6 +99,8 @@ def train_model_distributed(
         raise UserError(f"timeout is {timeout}; it must be 1 s or more")
     for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
         distributed.check_reachable(name, uri)
+    given = hyper.as_mapping(hyperparameters)
+    hyper.checked(given)  # Here, not in the pods: nodes with accelerators may take minutes to come.
     output = f"{model_uri.rstrip('/')}-trainjob"
     where = read_pool(pool)
     order = {
@@ -106,8 +108,8 @@ def train_model_distributed(
         "schema": schema,
         "label": label,
         "output": output,
-        "hyperparameters": hyper.as_mapping(hyperparameters),
-        "task": task,
+        "hyperparameters": given,
+        "task": hyper.checked_task(task),
         "exclude": list(exclude),
         "module": module,
         "parent_uri": parent_uri,
