@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,6 +17,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.pipelines.accelerators.profiles import GPU, TPU, Profile, Toleration
 
 _SPOT = "cloud.google.com/gke-spot"
+_NUMBER = "[1-9][0-9]{0,4}"
 _LARGEST_V5P = 8960
 """Chips of the largest v5p slice that one job can have."""
 
@@ -168,10 +170,10 @@ def tpu(generation: str, topology: str, chips_per_machine: int | None = None) ->
     found = _known("TPU", generation, TPUS)
     chips = _chips(topology)
     one_machine = topology in found.alone
-    per_machine = chips_per_machine or (found.alone[topology] if one_machine else 4)
+    per_machine = chips_per_machine if chips_per_machine is not None else found.alone.get(topology, 4)
     fits = per_machine == (found.alone.get(topology) or 4) or (per_machine == 4 and topology in found.together)
-    if not fits or not (one_machine or _is_of_several(found, topology)):
-        asked = f" with {chips_per_machine} chips a machine" if chips_per_machine else ""
+    if not chips or not fits or not (one_machine or _is_of_several(found, topology)):
+        asked = f" with {chips_per_machine} chips a machine" if chips_per_machine is not None else ""
         raise UserError(f"GKE has no TPU {generation} {topology}{asked}; there are {_slices(found)}")
     machine, machines = found.machines[per_machine], chips // per_machine
     cpu, memory = machine.request
@@ -205,7 +207,7 @@ def profile(name: str) -> Profile:
     kind, separator, rest = name.rpartition("-")
     if separator and kind in TPUS:
         return tpu(kind, rest)
-    if separator and kind in GPUS and rest.startswith("x") and rest[1:].isdigit():
+    if separator and kind in GPUS and re.fullmatch(f"x{_NUMBER}", rest):
         return gpu(kind, int(rest[1:]))
     if name in GPUS:
         return gpu(name)
@@ -227,16 +229,16 @@ def _known(what: str, name: str, table: Mapping[str, _Kind]) -> _Kind:
 
 
 def _chips(topology: str) -> int:
-    parts = topology.split("x")
-    return math.prod(int(part) for part in parts) if all(part.isdigit() for part in parts) else 0
+    is_one = re.fullmatch(f"{_NUMBER}(x{_NUMBER})*", topology)
+    return math.prod(int(part) for part in topology.split("x")) if is_one else 0
 
 
 def _is_of_several(found: _Tpu, topology: str) -> bool:
     if topology in found.together:
         return True
     # Larger v5p slices: any cuboid of whole 4x4x4 cubes, sides in ascending order.
-    sides = [int(part) for part in topology.split("x") if part.isdigit()]
-    is_cuboid = len(sides) == 3 and sides == sorted(sides) and all(side and side % 4 == 0 for side in sides)
+    sides = [int(part) for part in topology.split("x")]
+    is_cuboid = len(sides) == 3 and sides == sorted(sides) and all(side % 4 == 0 for side in sides)
     return "2x2x2" in found.together and is_cuboid and math.prod(sides) <= _LARGEST_V5P
 
 
