@@ -60,7 +60,7 @@ def behaviour(item: Any, model: ModelManifest) -> Behaviour:
 
 
 def _feature(name: Any, kind: str, model: ModelManifest) -> str:
-    if name not in model.features:
+    if not isinstance(name, str) or name not in model.features:
         raise UserError(
             f"policy: behaviour: {kind}: the model takes no feature {name!r}; it takes {', '.join(model.features)}"
         )

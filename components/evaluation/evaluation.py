@@ -115,6 +115,7 @@ def evaluate(
     print(f"predicted {len(scored):,} rows with {len(models)} model(s) at {rate:,.0f} rows/s", flush=True)
     broken += ([fault] if fault else []) + faults.of_champion(scored, manifest)
     reasons = ([] if rebaseline else broken) + faults.of_rows_and_challenger(scored, manifest)
+    reasons += faults.of_count(scored, examples_manifest)
     rebaselined = "; ".join(broken) if rebaseline else ""
     if rebaselined:
         print(f"{rebaselined}: judged as a first model, as asked", flush=True)
@@ -151,7 +152,10 @@ def _judge_models(
     measured = {role: model for role, model in models.items() if role in usable}
     folders = {role: local_copy(uris[role]) for role in measured}
     columns = sorted({feature for model in measured.values() for feature in model.manifest.features})
-    sample = scoring.rows.sample(folder, columns, SAMPLE_ROWS)
+    try:
+        sample = scoring.rows.sample(folder, columns, SAMPLE_ROWS)
+    except ValueError as error:  # Arrow's: there is no batch of files of several types.
+        raise UserError(f"{folder}: its files have columns of different types: {error}; ingest again") from error
     timed = {gate.metric for gate in policy.gates} & {ROW_LATENCY, BATCH_LATENCY}
     found, intervals = costs.measure(folders, measured, sample, timed)
     judged = behaviour.judge(policy.behaviour, models[CHALLENGER], sample)

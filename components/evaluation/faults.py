@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mainspring.components.common.manifests import MULTILABEL, RANKING, REGRESSION, ModelManifest
+from mainspring.components.common.manifests import MULTILABEL, RANKING, REGRESSION, ExamplesManifest, ModelManifest
 from mainspring.components.evaluation import queries, scoring
 from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION
 from mainspring.components.evaluation.rows import UNKNOWN_CLASS
@@ -24,6 +24,12 @@ def of_rows_and_challenger(scored: ScoredRows, manifest: ModelManifest) -> list[
     fault = scoring.fault(scored.predictions[CHALLENGER], manifest)
     of_labels = _unknown_classes(scored, manifest) or _nothing_to_tell_apart(scored, manifest)
     return ([f"challenger: {fault}"] if fault else []) + ([of_labels] if of_labels else [])
+
+
+def of_count(scored: ScoredRows, examples: ExamplesManifest) -> list[str]:
+    """Returns what is wrong where there are other rows than those that the manifest counts: a file is gone or added."""
+    found, counted = len(scored) + scored.unlabelled, examples.rows.get("eval", 0)
+    return [f"the eval split has {found:,} rows, its manifest counts {counted:,}"] if found != counted else []
 
 
 def has_unknown_classes(scored: ScoredRows, manifest: ModelManifest) -> bool:

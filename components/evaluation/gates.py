@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import HIGHER, LOWER
-from mainspring.components.evaluation.noise import Interval, IntervalsOf, interval_of_difference
+from mainspring.components.evaluation.noise import Interval, IntervalsOf, interval_of_difference, interval_over_trivial
 from mainspring.components.evaluation.policy import COSTS, Gate, Policy
 from mainspring.components.evaluation.replicates import WithoutEach
 from mainspring.components.evaluation.slices import Slice, described
@@ -165,10 +165,7 @@ def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judg
     judgements = []
     metric = evidence.policy.metric(gate.metric)
     if gate.better_than_trivial:
-        trivial, what = trivial_value(metric, measured.slice.of(evidence.labels))
-        asked = f"better than {_text(trivial)}, {what}"
-        judgement = _judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN)
-        judgements.append(replace(judgement, kind=TRIVIAL))
+        judgements.append(_judge_trivial(gate, evidence, measured))
     if gate.min is not None:
         judgements.append(_judge_bound(gate, measured, f"at least {_text(gate.min)}", gate.min, 1))
     if gate.max is not None:
@@ -183,6 +180,28 @@ def _judge_rows(gate: Gate, evidence: Evidence, measured: Measured) -> list[Judg
         interval = _interval(gate, evidence, measured, LINEAR)
         judgements.append(replace(_judge_gain(gate, measured, metric.direction, interval, LINEAR), kind=LINEAR))
     return judgements
+
+
+def _judge_trivial(gate: Gate, evidence: Evidence, measured: Measured) -> Judgement:
+    """Judges a gain over the trivial predictor: as over a model, within noise it is none, and unknown noise is noise.
+
+    Half of all models that know nothing order some rows a little better than chance does.
+    """
+    metric = evidence.policy.metric(gate.metric)
+    labels = measured.slice.of(evidence.labels)
+    trivial, what = trivial_value(metric, labels)
+    asked = f"better than {_text(trivial)}, {what}"
+    bound = _judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN)
+    if not bound.passed or bound.challenger is None or not gate.allow_noise:
+        return replace(bound, kind=TRIVIAL)
+    predictions = measured.slice.of(evidence.predictions[CHALLENGER])
+    values_without = evidence.without_each[gate.metric]
+    interval = interval_over_trivial(values_without, bound.challenger - trivial, metric, labels, predictions)
+    is_noise = interval is None or interval.low <= 0 <= interval.high
+    says = bound.says + _noise_in_words(interval, is_noise, 1)
+    if is_noise:
+        says = says.replace(_outcome(True, bound.margin or 0.0), "fails")
+    return replace(bound, kind=TRIVIAL, interval=interval, passed=not is_noise, says=says)
 
 
 def _judge_bound(

@@ -9,7 +9,7 @@ from typing import Any
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.policy_text import suggestion
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, METRICS, result_name
-from mainspring.components.evaluation.policy import Metric
+from mainspring.components.evaluation.policy import COSTS, Metric
 
 
 def metric(item: Any, task: str) -> Metric:
@@ -76,8 +76,10 @@ def find_or_add(name: Any, task: str, metrics: list[Metric]) -> Metric:
 
 
 def refuse_duplicates(metrics: list[Metric]) -> None:
-    """Raises UserError where two metrics would be reported under one name."""
+    """Raises UserError where two metrics, or a metric and a cost, would be reported under one name."""
     names = [metric.name for metric in metrics]
     for name in names:
+        if name in COSTS:
+            raise UserError(f"policy: metrics: {name} is what the model itself costs; give the metric another name")
         if names.count(name) > 1:
             raise UserError(f"policy: metrics: {name} occurs twice; give one of them a name of its own, {{name: …}}")

@@ -19,6 +19,7 @@ from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import COUNTS
 from mainspring.components.evaluation.policy import Metric
 from mainspring.components.evaluation.replicates import GROUPS, WithoutEach
+from mainspring.components.evaluation.trivial import trivial_value
 
 T_95 = 2.093
 """97.5 % quantile of Student's t with `GROUPS` - 1 degrees of freedom: a two-sided interval of 95 %."""
@@ -70,6 +71,24 @@ def interval_of_difference(
     if replicates.independent_rows(labels, challenger) < MIN_ROWS:
         return None
     return _interval(whole, values(labels, challenger) - values(labels, other))
+
+
+def interval_over_trivial(
+    values: WithoutEach, whole: float, metric: Metric, labels: Labels, predictions: Predictions
+) -> Interval | None:
+    """Returns the interval of a value minus the trivial predictor's, or None where the rows are too few to tell.
+
+    Args:
+        values: Computes the metric without each group.
+        whole: The difference over all rows.
+        metric: Of a class in `policy.TRIVIAL_METRICS`.
+        labels: Of the rows.
+        predictions: The model's.
+    """
+    if replicates.independent_rows(labels, predictions) < MIN_ROWS:
+        return None
+    trivial = [trivial_value(metric, labels[kept])[0] for kept in replicates.kept_rows(labels, predictions)]
+    return _interval(whole, values(labels, predictions) - np.array(trivial))
 
 
 def intervals_with(metrics: Sequence[Metric], model: ModelManifest) -> IntervalsOf:

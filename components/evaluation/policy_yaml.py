@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from mainspring.components.common import policy_document
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.common.policy_document import shown
 from mainspring.components.common.policy_text import refuse_unknown, suggestion
 from mainspring.components.evaluation import metrics_yaml
 from mainspring.components.evaluation.behaviour_yaml import behaviour
-from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, MAIN_METRIC, NEITHER, result_name
+from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, HIGHER, LOWER, MAIN_METRIC, NEITHER, result_name
 from mainspring.components.evaluation.policy import (
     COSTS,
     DEFAULT_WORST_SLICES,
@@ -68,11 +70,11 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         metrics = [Metric(name) for name in DEFAULT_METRICS[model.task]]
     slices = [_features(item, "slices", columns, model.label) for item in _list(content, "slices")]
     gates = [_gate(item, model, columns, metrics) for item in _list(content, "gates")]
-    if not any(gate.is_absolute and gate.metric not in COSTS for gate in gates):
+    if not any(_asks_of_a_first_model(gate, metrics) for gate in gates):
         # Without it, a first model would be blessed without having been asked anything.
         main = metrics_yaml.find_or_add(MAIN_METRIC[model.task], model.task, metrics)
         gates.append(Gate(main.name, better_than_trivial=True))
-    if "gates" not in content:
+    if not content.get("gates"):
         gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
     metrics_yaml.refuse_duplicates(metrics)
@@ -87,18 +89,22 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
     )
 
 
-def _load(text: str) -> dict[str, Any]:
-    import yaml
+def _asks_of_a_first_model(gate: Gate, metrics: list[Metric]) -> bool:
+    """Returns whether a gate asks something that a worthless model has not: at most 0.99 of AUC is no such thing."""
+    if gate.better_than_trivial or gate.better_than_linear:
+        return True
+    direction = next((metric.direction for metric in metrics if metric.name == gate.metric), LOWER)
+    asked = {HIGHER: gate.min, LOWER: gate.max, NEITHER: None}[direction]
+    return gate.metric not in COSTS and asked is not None
 
-    try:
-        content = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError as error:
-        raise UserError(f"policy: not YAML: {error}") from error
+
+def _load(text: str) -> dict[str, Any]:
+    content = policy_document.load(text)
     if content is None:
         return {}
     if not isinstance(content, dict):
         raise UserError(
-            f"policy: expected a mapping with {', '.join(POLICY_KEYS)}, or the path of a .yaml file: {text!r}"
+            f"policy: expected a mapping with {', '.join(POLICY_KEYS)}, or the path of a .yaml file: {shown(text)}"
         )
     refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
     return content
@@ -109,29 +115,29 @@ def _list(content: Mapping[str, Any], key: str) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise UserError(f"policy: {key}: expected a list, found {value!r}")
+        raise UserError(f"policy: {key}: expected a list, found {shown(value)}")
     return value
 
 
 def _features(item: Any, where: str, columns: Iterable[str], label: str) -> tuple[str, ...]:
     names = item if isinstance(item, list) else [item]
     if not names or len(set(map(str, names))) != len(names):
-        raise UserError(f"policy: {where}: expected a column or a list of different columns, found {item!r}")
+        raise UserError(f"policy: {where}: expected a column or a list of different columns, found {shown(item)}")
     usable = [column for column in columns if column != label]
     for name in names:
         if name == label:
-            raise UserError(f"policy: {where}: {name!r} is the label; slice by a feature")
+            raise UserError(f"policy: {where}: {shown(name)} is the label; slice by a feature")
         if name not in usable:
-            raise UserError(f"policy: {where}: {name!r} is no column of the examples{suggestion(name, usable)}")
+            raise UserError(f"policy: {where}: {shown(name)} is no column of the examples{suggestion(name, usable)}")
     return tuple(names)
 
 
 def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list[Metric]) -> Gate:
     if not isinstance(item, dict):
-        raise UserError(f"policy: gates: expected mappings with {', '.join(GATE_KEYS)}; found {item!r}")
+        raise UserError(f"policy: gates: expected mappings with {', '.join(GATE_KEYS)}; found {shown(item)}")
     refuse_unknown(item, GATE_KEYS, "policy: gates: unknown key")
     if "metric" not in item:
-        raise UserError(f"policy: gates: {item!r} names no metric")
+        raise UserError(f"policy: gates: {shown(item)} names no metric")
     if item["metric"] in COSTS:
         return _cost_gate(item)
     metric = metrics_yaml.find_or_add(item["metric"], model.task, metrics)
@@ -209,14 +215,14 @@ def _cost_gate(item: Mapping[str, Any]) -> Gate:
 def _count(content: Mapping[str, Any], key: str, default: int, least: int) -> int:
     value = content.get(key, default)
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise UserError(f"policy: {key}: expected a whole number above {least - 1}, found {value!r}")
+        raise UserError(f"policy: {key}: expected a whole number above {least - 1}, found {shown(value)}")
     return value
 
 
 def _buckets(content: Mapping[str, Any], columns: Iterable[str], label: str) -> dict[str, Buckets]:
     items = content.get("buckets") or {}
     if not isinstance(items, dict):
-        raise UserError(f"policy: buckets: expected a mapping such as {{distance: 4}}, found {items!r}")
+        raise UserError(f"policy: buckets: expected a mapping such as {{distance: 4}}, found {shown(items)}")
     return {_features(name, "buckets", columns, label)[0]: _cut(name, value) for name, value in items.items()}
 
 
@@ -228,7 +234,7 @@ def _cut(name: str, value: Any) -> Buckets:
     if not numbers or numbers != sorted(set(numbers)) or len(numbers) < len(edges):
         raise UserError(
             f"policy: buckets: {name}: expected 2 to {MAX_BUCKETS} buckets or a list of ascending edges, "
-            f"found {value!r}"
+            f"found {shown(value)}"
         )
     return tuple(numbers)
 
@@ -242,12 +248,12 @@ def _number(item: Mapping[str, Any], key: str, where: str) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise UserError(f"{where}: {key}: expected a number, found {value!r}")
+        raise UserError(f"{where}: {key}: expected a number, found {shown(value)}")
     return float(value)
 
 
 def _flag(item: Mapping[str, Any], key: str, where: str, default: bool) -> bool:
     value = item.get(key, default)
     if not isinstance(value, bool):
-        raise UserError(f"{where}: {key}: expected true or false, found {value!r}")
+        raise UserError(f"{where}: {key}: expected true or false, found {shown(value)}")
     return value

@@ -9,7 +9,9 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
+from mainspring.components.common import policy_document
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.policy_document import shown
 from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
 from mainspring.components.validation import kinds
 from mainspring.components.validation.policy import Allowance, Limits, Policy, Rule
@@ -43,17 +45,12 @@ def parse(policy: str, columns: Iterable[str]) -> Policy:
 
 
 def _load(text: str) -> dict[str, Any]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(text) if text else {}
-    except (yaml.YAMLError, ValueError) as error:  # A date such as 2026-02-30 is a ValueError.
-        raise UserError(f"policy: not YAML: {error}") from error
+    content = policy_document.load(text)
     if content is None:
         return {}
     if not isinstance(content, dict):
         known = ", ".join(POLICY_KEYS)
-        raise UserError(f"policy: expected a mapping with {known}, or the path of a .yaml file: {text!r}")
+        raise UserError(f"policy: expected a mapping with {known}, or the path of a .yaml file: {shown(text)}")
     refuse_unknown(content, POLICY_KEYS, "policy: unknown key")
     return content
 
@@ -63,7 +60,7 @@ def _mappings(content: Mapping[str, Any], key: str, keys: tuple[str, ...]) -> li
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UserError(f"policy: {key}: expected a list of mappings with {', '.join(keys)}; found {value!r}")
+        raise UserError(f"policy: {key}: expected a list of mappings with {', '.join(keys)}; found {shown(value)}")
     for item in value:
         refuse_unknown(item, keys, f"policy: {key}: unknown key")
     return value
@@ -72,7 +69,7 @@ def _mappings(content: Mapping[str, Any], key: str, keys: tuple[str, ...]) -> li
 def _rule(item: Mapping[str, Any], columns: list[str]) -> Rule:
     severity = item.get("severity")
     if severity not in kinds.SEVERITIES:
-        found = "is missing" if severity is None else f"{severity!r} is none"
+        found = "is missing" if severity is None else f"{shown(severity)} is none"
         raise UserError(f"policy: severity: the severity {found}; one of {', '.join(kinds.SEVERITIES)} is needed")
     return Rule(severity, _anomaly(item, "severity"), _feature(item, "severity", columns))
 
@@ -81,7 +78,7 @@ def _allowance(item: Mapping[str, Any], columns: list[str]) -> Allowance:
     anomaly, feature = _anomaly(item, "allow"), _feature(item, "allow", columns)
     about = " ".join(filter(None, (anomaly, feature)))
     if not about:
-        raise UserError(f"policy: allow: {dict(item)!r} names neither an anomaly nor a feature; that would allow all")
+        raise UserError(f"policy: allow: {shown(item)} names neither an anomaly nor a feature; that would allow all")
     reason, expires = item.get("reason"), item.get("expires")
     if not isinstance(reason, str) or not reason.strip():
         raise UserError(f"policy: allow: {about}: give a reason, in words")
@@ -91,7 +88,7 @@ def _allowance(item: Mapping[str, Any], columns: list[str]) -> Allowance:
         expires = None
     if not isinstance(expires, datetime.date) or isinstance(expires, datetime.datetime):
         found = item.get("expires")
-        raise UserError(f"policy: allow: {about}: expires: expected a date such as 2026-12-31, found {found!r}")
+        raise UserError(f"policy: allow: {about}: expires: expected a date such as 2026-12-31, found {shown(found)}")
     return Allowance(anomaly, feature, " ".join(reason.split()), expires)
 
 
@@ -102,9 +99,9 @@ def _anomaly(item: Mapping[str, Any], where: str) -> str:
     tfdv = {known.lower(): known for known in anomalies_pb2.AnomalyInfo.Type.keys()}  # noqa: SIM118 - protobuf's enum
     if isinstance(name, str) and name.lower() in tfdv:
         return kinds.of_tfdv(tfdv[name.lower()], kinds.DRIFT)
-    if name not in kinds.OURS:
+    if not isinstance(name, str) or name not in kinds.OURS:
         known = [*kinds.OURS, *tfdv]
-        raise UserError(f"policy: {where}: unknown anomaly {name!r}{suggestion(name, known, list(kinds.OURS))}")
+        raise UserError(f"policy: {where}: unknown anomaly {shown(name)}{suggestion(name, known, list(kinds.OURS))}")
     return str(name)
 
 
@@ -113,7 +110,7 @@ def _feature(item: Mapping[str, Any], where: str, columns: list[str]) -> str:
     if name is None:
         return ""
     if name not in columns:
-        raise UserError(f"policy: {where}: {name!r} is no column of examples or schema{suggestion(name, columns)}")
+        raise UserError(f"policy: {where}: {shown(name)} is no column of examples or schema{suggestion(name, columns)}")
     return str(name)
 
 
@@ -122,11 +119,11 @@ def _limits(content: Mapping[str, Any]) -> Limits:
     if given is None:
         return Limits()
     if not isinstance(given, dict):
-        raise UserError(f"policy: limits: expected a mapping with {', '.join(LIMIT_KEYS)}; found {given!r}")
+        raise UserError(f"policy: limits: expected a mapping with {', '.join(LIMIT_KEYS)}; found {shown(given)}")
     refuse_unknown(given, LIMIT_KEYS, "policy: limits: unknown key")
     for key, value in given.items():
         low, high, words = (1.0, float("inf"), "of 1 or more") if key in FACTORS else (0.0, 1.0, "from 0 to 1")
         number = isinstance(value, int | float) and not isinstance(value, bool)
         if not number or not low <= value <= high or value == float("inf"):
-            raise UserError(f"policy: limits: {key}: expected a number {words}, found {value!r}")
+            raise UserError(f"policy: limits: {key}: expected a number {words}, found {shown(value)}")
     return Limits(**{key: float(value) for key, value in given.items()})

@@ -64,6 +64,22 @@ def test_a_metric_takes_settings_and_a_name():
         ("metrics: [{Precision: 0.8}]", "settings as a mapping"),
         ("just words", "expected a mapping"),
         ("metrics: [", "not YAML"),
+        ("gates: 2026-02-30", "not YAML: day is out of range"),
+        ("gates: [{metric: AUC, min: 0.7, min: 0.1}]", "the key 'min' occurs twice"),
+        ("gates: [{metric: AUC, min: 0.9}]\ngates: []", "the key 'gates' occurs twice"),
+        ("gates: [{metric: AUC, min: " + "9" * 400 + "}]", "a whole number of more than 19 digits"),
+        ("gates: [{metric: AUC, min: " + "9" * 5000 + "}]", "not YAML"),
+        ("slices: &x [*x]", "holds itself"),
+        ("{" * 5000, "nested too deeply"),
+        ("\0", "not YAML"),
+        (
+            "slices: [&a [x,x,x,x,x,x,x,x,x,x],"
+            + ",".join(f"&{b} [{','.join([f'*{a}'] * 10)}]" for a, b in zip("abcdefg", "bcdefgh", strict=True))
+            + "]",
+            "it stands for more than 100,000 values",
+        ),
+        ("metrics: [{AUC: {name: model_megabytes}}]", "is what the model itself costs"),
+        ("behaviour: [{invariant_to: [carrier], set_to: x}]", "the model takes no feature ['carrier']"),
     ],
 )
 def test_a_wrong_policy_is_one_line_that_says_what_to_do(text, says):
@@ -72,6 +88,14 @@ def test_a_wrong_policy_is_one_line_that_says_what_to_do(text, says):
     assert says in str(caught.value)
     assert str(caught.value).startswith("policy:")
     assert "\n" not in str(caught.value)
+
+
+def test_anchors_and_merged_keys_are_read_as_yaml_has_them():
+    text = "gates: [&gate {metric: AUC, min: 0.5}, {<<: *gate, metric: Recall}]"
+    assert [(gate.metric, gate.min) for gate in parse(text, manifest(), COLUMNS).gates] == [
+        ("auc", 0.5),
+        ("recall", 0.5),
+    ]
 
 
 def test_a_policy_may_be_a_file(tmp_path):

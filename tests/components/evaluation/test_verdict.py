@@ -4,6 +4,8 @@ import shutil
 import uuid
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import toys
@@ -35,6 +37,19 @@ def test_without_a_champion_a_model_no_better_than_chance_is_refused(tmp_path, m
     result = evaluate(examples, models["bad"])
     assert not result.blessed
     assert "asked better than 0.5, a random order; 0.5 fails" in result.reasons
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_first_model_that_beats_chance_by_chance_alone_is_refused(tmp_path, models, evaluate, seed):
+    columns = toys.binary_columns(seed=seed)
+    if np.mean(columns["bad"][columns["y"] == 1]) < np.mean(columns["bad"][columns["y"] == 0]):
+        columns["bad"] = 1 - columns["bad"]  # On the lucky side of a half.
+    result = evaluate(toys.write_examples(tmp_path / "examples", columns), models["bad"])
+    assert result.logged["auc"] > 0.5
+    assert not result.blessed
+    assert "fails (within noise" in result.reasons
+    counted = "gates: [{metric: AUC, better_than_trivial: true, allow_noise: false}]"
+    assert evaluate(tmp_path / "examples", models["bad"], policy=counted).blessed
 
 
 def test_a_better_challenger_is_blessed(examples, models, evaluate):
@@ -135,6 +150,49 @@ def test_a_policy_with_nothing_absolute_still_asks_a_first_model_to_beat_chance(
     columns = toys.binary_columns()
     examples = toys.write_examples(tmp_path / "examples", columns | {"bad": 1 - columns["good"]})
     assert not evaluate(examples, models["bad"], policy="gates: [{metric: AUC, max_loss: 1}]").blessed
+
+
+@pytest.mark.parametrize(
+    "gates",
+    ["", "gates:", "gates: []", "gates: [{metric: AUC, max: 0.99}]", "gates: [{metric: model_megabytes, max: 9}]"],
+)
+def test_no_policy_forgets_to_ask_a_first_model_to_be_good_at_something(tmp_path, models, evaluate, gates):
+    examples = toys.write_examples(tmp_path / "examples", toys.binary_columns(seed=2))
+    result = evaluate(examples, models["bad"], policy=gates)
+    assert not result.blessed
+    assert "asked better than 0.5, a random order" in result.reasons
+
+
+@pytest.mark.parametrize("gates", ["gates:", "gates: []"])
+def test_a_policy_without_gates_asks_for_no_loss_against_the_champion_as_no_policy_does(
+    examples, models, evaluate, gates
+):
+    result = evaluate(examples, models["fair"], champion=models["good"], policy=gates)
+    assert not result.blessed
+    assert "worse than the champion" in result.reasons
+
+
+@pytest.mark.parametrize("change", ["gone", "added"])
+def test_eval_rows_that_the_manifest_does_not_count_are_no_ground_for_a_blessing(tmp_path, models, evaluate, change):
+    folder = toys.write_examples(tmp_path / "examples", toys.binary_columns()) / "eval"
+    if change == "gone":
+        (folder / "2.parquet").unlink()
+    else:
+        shutil.copy(folder / "2.parquet", folder / "3.parquet")
+    result = evaluate(tmp_path / "examples", models["good"])
+    assert not result.blessed
+    assert (
+        f"the eval split has {600 if change == 'gone' else '1,800'} rows, its manifest counts 1,200" in result.reasons
+    )
+
+
+def test_eval_files_of_different_types_are_refused_in_one_line(tmp_path, models, evaluate):
+    columns = toys.binary_columns()
+    folder = toys.write_examples(tmp_path / "examples", columns) / "eval"
+    pq.write_table(pa.table(columns | {"good": [str(value) for value in columns["good"]]}), folder / "2.parquet")
+    with pytest.raises(UserError, match="columns of different types") as caught:
+        evaluate(tmp_path / "examples", models["good"])
+    assert "\n" not in str(caught.value)
 
 
 def test_a_slice_gate_for_which_no_slice_has_enough_rows_is_failed(examples, models, evaluate):

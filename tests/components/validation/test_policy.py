@@ -49,6 +49,27 @@ def test_the_offending_rows_are_shown_with_file_row_and_values(baseline: Path, t
 
 
 @pytest.mark.parametrize(
+    ("policy", "says"),
+    [
+        ("limits: {max_row_factor: 2, max_row_factor: 1000}", "the key 'max_row_factor' occurs twice"),
+        ("severity: [{severity: error}]\nseverity: []", "the key 'severity' occurs twice"),
+        ("severity: [{anomaly: [drift], severity: ignore}]", "unknown anomaly ['drift']"),
+        ("limits: {max_row_factor: " + "9" * 400 + "}", "a whole number of more than 19 digits"),
+        ("allow: &x [*x]", "holds itself"),
+        ("[" * 5000, "nested too deeply"),
+        ("a" * 5000, "a…"),
+    ],
+)
+def test_what_a_person_cannot_have_meant_is_refused_in_one_line(policy: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        policy_yaml.parse(policy, COLUMNS)
+    assert says in str(caught.value)
+    assert str(caught.value).startswith("policy: ")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize(
     ("policy", "valid", "severity"),
     [
         ("severity: [{anomaly: unknown_values, feature: carrier, severity: warning}]", True, "warning"),

@@ -1,0 +1,81 @@
+"""A policy's YAML, read strictly: what a person cannot have meant is refused, not guessed at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mainspring.components.common.errors import UserError
+
+MOST_NODES = 100_000
+"""So many values a policy may have with its aliases written out: a few lines can stand for more than any memory."""
+
+LARGEST = 2**63
+"""No limit of a policy is a whole number beyond it, and arithmetic on larger ones fails."""
+
+SHOWN = 200
+"""So many characters of a wrong policy an error repeats."""
+
+
+def load(text: str) -> Any:
+    """Returns what a policy's YAML says; None if it is empty.
+
+    Raises:
+        UserError: It is no YAML, has a key twice, holds itself, or holds a number that is too large.
+    """
+    if not text:
+        return None
+    import yaml
+
+    try:
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _expanded(node, {})
+        content = loader.construct_document(node)
+    except RecursionError as error:
+        raise UserError("policy: not YAML: its values are nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # A date such as 2026-02-30 is a ValueError.
+        raise UserError(f"policy: not YAML: {str(error)[:SHOWN]}") from error
+    _refuse_large(content)
+    return content
+
+
+def shown(value: Any) -> str:
+    """Returns a value as an error repeats it: how it begins."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def _expanded(node: Any, sizes: dict[int, int]) -> int:
+    """Returns how many values a node stands for, after checking its keys."""
+    import yaml
+
+    if id(node) in sizes:
+        if not sizes[id(node)]:
+            raise UserError("policy: a value holds itself (*alias within its own &anchor)")
+        return sizes[id(node)]
+    sizes[id(node)] = 0
+    children = list(node.value) if isinstance(node, yaml.SequenceNode) else []
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                if key.value in seen:
+                    raise UserError(f"policy: the key {shown(key.value)} occurs twice; keep one of them")
+                seen.add(key.value)
+            children += [key, value]
+    size = 1 + sum(_expanded(child, sizes) for child in children)
+    if size > MOST_NODES:
+        raise UserError(f"policy: it stands for more than {MOST_NODES:,} values")
+    sizes[id(node)] = size
+    return size
+
+
+def _refuse_large(content: Any) -> None:
+    if isinstance(content, dict | list | tuple | set):
+        items = [*content, *content.values()] if isinstance(content, dict) else content
+        for item in items:
+            _refuse_large(item)
+    elif isinstance(content, int) and abs(content) > LARGEST:
+        raise UserError("policy: it holds a whole number of more than 19 digits; give one that is meant")
