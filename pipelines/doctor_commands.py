@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,16 +21,19 @@ if TYPE_CHECKING:
 @click.argument("compiled", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--cluster/--no-cluster", default=True, help="Whether to look at the cluster too. [default: cluster]")
 @click.option("--context", default="", help="Of the kubeconfig. [default: the current one]")
+@click.option("--service-account", default="", help="Of the runs: its rights are looked at, rather than yours.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
 @cluster_options
-def doctor(compiled: tuple[Path, ...], cluster: bool, context: str, as_json: bool, **where: Any) -> None:
+def doctor(
+    compiled: tuple[Path, ...], cluster: bool, context: str, service_account: str, as_json: bool, **where: Any
+) -> None:
     """Check this machine and the cluster; say in one line each what is missing and how to mend it.
 
     For each COMPILED pipeline, its node pools and images are looked for. The exit status is 1 if
     something needs mending.
     """
     found = []
-    for finding in _findings(compiled, cluster, context, where):
+    for finding in _findings(compiled, cluster, context, service_account, where):
         found.append(finding)
         if not as_json:
             click.echo(finding.line())
@@ -41,7 +45,10 @@ def doctor(compiled: tuple[Path, ...], cluster: bool, context: str, as_json: boo
         raise SystemExit(1)
 
 
-def _findings(compiled: tuple[Path, ...], cluster: bool, context: str, where: dict[str, Any]) -> Iterator[Finding]:
+def _findings(
+    compiled: tuple[Path, ...], cluster: bool, context: str, account: str, where: dict[str, Any]
+) -> Iterator[Finding]:
+    from mainspring.pipelines.cluster.connection import NAMESPACE_VARIABLE
     from mainspring.pipelines.doctor import cluster as checks
     from mainspring.pipelines.doctor import findings, images, machine, needs
 
@@ -49,8 +56,10 @@ def _findings(compiled: tuple[Path, ...], cluster: bool, context: str, where: di
     yield from machine.check_machine()
     if not cluster:
         return
+    namespace = where["namespace"] or os.environ.get(NAMESPACE_VARIABLE, "")
     try:
         connection = connected(where)
+        namespace = connection.namespace or namespace
         users = f"several users, namespace {connection.namespace}" if connection.namespace else "one user"
         yield findings.Finding("Kubeflow Pipelines", findings.OK, f"API v2beta1 at {connection.api.url}, {users}")
     except UserError as error:
@@ -60,5 +69,5 @@ def _findings(compiled: tuple[Path, ...], cluster: bool, context: str, where: di
     except UserError as error:
         yield findings.Finding("Kubernetes", findings.WRONG, str(error))
     else:
-        yield from checks.check_cluster(kubernetes, where["namespace"] or "kubeflow", wanted)
+        yield from checks.check_cluster(kubernetes, namespace or "kubeflow", wanted, account)
     yield from images.check_images(wanted.images)

@@ -21,6 +21,7 @@ HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 EXPERIMENT_VARIABLE = "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME"
 """KFP's own names, so that a notebook that is set up for kfp is set up for this."""
+NAMESPACE_VARIABLE = "MAINSPRING_NAMESPACE"
 IN_CLUSTER_HOST = "http://ml-pipeline.kubeflow.svc.cluster.local:8888"
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
@@ -200,7 +201,7 @@ def connect(
     api = Api(address, login, verify=checked, seconds=seconds)
     return Cluster(
         api=api,
-        namespace=_namespace(api, namespace or os.environ.get("MAINSPRING_NAMESPACE", "")),
+        namespace=_namespace(api, namespace or os.environ.get(NAMESPACE_VARIABLE, "")),
         ui=(ui_host or os.environ.get(UI_VARIABLE) or ("" if address == IN_CLUSTER_HOST else address)).rstrip("/"),
         experiment=experiment or os.environ.get(EXPERIMENT_VARIABLE) or "Default",
     )

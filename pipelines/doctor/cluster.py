@@ -66,13 +66,14 @@ class Kubernetes:
         return status, answer or {}
 
 
-def check_cluster(kubernetes: Kubernetes, namespace: str, needs: Needs) -> Iterator[Finding]:
+def check_cluster(kubernetes: Kubernetes, namespace: str, needs: Needs, account: str = "") -> Iterator[Finding]:
     """Yields what was found through the Kubernetes API.
 
     Args:
         kubernetes: The API.
         namespace: Where pipelines run.
         needs: What the compiled pipelines ask of the cluster.
+        account: The service account of the runs, whose rights are looked at; empty: those of who asks.
     """
     status, answer = kubernetes.ask("GET", "/version")
     if status != 200:
@@ -87,12 +88,18 @@ def check_cluster(kubernetes: Kubernetes, namespace: str, needs: Needs) -> Itera
         found = status == 200 and any(item.get("name") == kind for item in answer.get("resources", []))
         says = f"{group}/{version} is served" if found else f"{group}/{version} {kind} are not there"
         yield Finding(name, OK if found else WRONG if name == "KServe" else NOTE, says, "" if found else fix)
-    yield from _rights(kubernetes, namespace)
+    yield from _rights(kubernetes, namespace, account)
     yield _storage(kubernetes)
     yield from _pools(kubernetes, needs.pools)
 
 
-def _rights(kubernetes: Kubernetes, namespace: str) -> Iterator[Finding]:
+def _rights(kubernetes: Kubernetes, namespace: str, account: str) -> Iterator[Finding]:
+    review, spec = "SelfSubjectAccessReview", dict[str, Any]()
+    if account:  # A cluster adds these groups to whoever logs in; who asks about another has to name them.
+        groups = ["system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated"]
+        review = "SubjectAccessReview"
+        spec = {"user": f"system:serviceaccount:{namespace}:{account}", "groups": groups}
+    path = f"/apis/authorization.k8s.io/v1/{review.lower()}s"
     for group, resource, verbs in RIGHTS:
         kind, _, part = resource.partition("/")
         lacking, status = [], 0
@@ -100,10 +107,10 @@ def _rights(kubernetes: Kubernetes, namespace: str) -> Iterator[Finding]:
             asked = {"namespace": namespace, "group": group, "resource": kind, "subresource": part, "verb": verb}
             body = {
                 "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": {key: value for key, value in asked.items() if value}},
+                "kind": review,
+                "spec": {**spec, "resourceAttributes": {key: value for key, value in asked.items() if value}},
             }
-            status, answer = kubernetes.ask("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", body)
+            status, answer = kubernetes.ask("POST", path, body)
             if not (answer.get("status") or {}).get("allowed"):
                 lacking.append(verb)
         name = f"rights on {resource}"
@@ -113,9 +120,10 @@ def _rights(kubernetes: Kubernetes, namespace: str) -> Iterator[Finding]:
             fix = (
                 f"bind a Role in {namespace} with verbs [{', '.join(lacking)}] on {resource} of group {group or 'core'}"
             )
-            yield Finding(name, WRONG, f"you may not {', '.join(lacking)}", f"{fix} (manifests/base has one)")
+            says = f"{account or 'you'} may not {', '.join(lacking)}"
+            yield Finding(name, WRONG, says, f"{fix} (manifests/base has one)")
         else:
-            yield Finding(name, OK, f"{', '.join(verbs)} in {namespace}")
+            yield Finding(name, OK, f"{f'{account} may ' if account else ''}{', '.join(verbs)} in {namespace}")
 
 
 def _storage(kubernetes: Kubernetes) -> Finding:

@@ -25,6 +25,9 @@ class Kubernetes:
     def __init__(self) -> None:
         self.url = ""
         self.forbidden: set[str] = set()
+        """Paths, and verbs with their resource; with `name in namespace: ` before it, a service account's."""
+        self.namespaces: set[str] = set()
+        """In which rights were asked for."""
         self.objects: dict[str, Any] = {
             "/version": {"gitVersion": "v1.33.1"},
             "/apis/serving.kserve.io/v1beta1": {"resources": [{"name": "inferenceservices"}]},
@@ -82,9 +85,14 @@ def running_kubernetes() -> Iterator[Kubernetes]:
         def _answer(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or "{}")
             found: Any = state.objects.get(self.path)
-            if self.path.endswith("selfsubjectaccessreviews"):
+            if self.path.endswith("subjectaccessreviews") and self.path not in state.forbidden:
                 attributes = asked["spec"]["resourceAttributes"]
-                found = {"status": {"allowed": f"{attributes['verb']} {attributes['resource']}" not in state.forbidden}}
+                state.namespaces.add(attributes["namespace"])
+                *_, space, account = asked["spec"].get("user", ":").split(":")
+                who = f"{account} in {space}: " if account else ""
+                found = {
+                    "status": {"allowed": f"{who}{attributes['verb']} {attributes['resource']}" not in state.forbidden}
+                }
             status = 403 if self.path in state.forbidden else 404 if found is None else 200
             content = json.dumps(found or {}).encode()
             self.send_response(status)

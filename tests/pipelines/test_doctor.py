@@ -100,6 +100,21 @@ def test_lacking_rights_and_node_pools_and_registries_are_told(
     assert "wants a login" in found["image team/training"]["says"]
 
 
+def test_the_rights_of_the_runs_service_account_are_looked_at_in_their_namespace(
+    kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MAINSPRING_NAMESPACE", "team")
+    kubernetes.forbidden = {"default-editor in team: create inferenceservices", "patch inferenceservices"}
+    _, found = doctor(kubernetes, kfp, tmp_path, "--service-account", "default-editor")
+    assert found["rights on inferenceservices"]["says"] == "default-editor may not create"
+    assert "bind a Role in team with verbs [create]" in found["rights on inferenceservices"]["fix"]
+    assert found["rights on trainjobs"]["says"] == "default-editor may get, create, delete in team"
+    assert kubernetes.namespaces == {"team"}
+    kubernetes.forbidden = {"/apis/authorization.k8s.io/v1/subjectaccessreviews"}
+    _, found = doctor(kubernetes, kfp, tmp_path, "--service-account", "default-editor")
+    assert found["rights on inferenceservices"]["state"] == "note"
+
+
 def test_servers_that_are_down_are_findings_and_no_tracebacks(
     kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path
 ) -> None:
