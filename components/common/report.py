@@ -17,6 +17,9 @@ SERIES_CLASSES = ("s1", "s2", "s3", "s4")
 CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 """What HTML allows in no page, as Unicode draws it: names and values of the data may hold anything."""
 
+TURNS = {code: f"\\u{code:04x}" for code in (*range(0x202A, 0x202F), *range(0x2066, 0x206A))}
+"""What turns the direction of text, written out: a column named with one would read as another."""
+
 
 def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence[tuple[str, Markup | str]]) -> str:
     """Returns a whole HTML page.
@@ -29,7 +32,7 @@ def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence
     state = None if verdict is None else {True: "passed", False: "refused", None: "neutral"}[verdict[0]]
     sentence = "" if verdict is None else verdict[1]
     text = _template("page").render(title=title, state=state, sentence=sentence, sections=sections)
-    return text.translate(CONTROL_PICTURES)
+    return text.translate(CONTROL_PICTURES | TURNS)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:

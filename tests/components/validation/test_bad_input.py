@@ -93,7 +93,8 @@ def test_control_characters_in_names_and_values_break_no_line_and_steer_no_termi
     )
     progress = capsys.readouterr().out
     assert "Reading 3,000 rows from 2 files." in progress
-    assert not {"\x1b", "\0"} & {*run.page, *progress}
+    assert not {"\x1b", "\0", "\u202e"} & {*run.page, *progress}
+    assert r"\u202eright to left" in run.page
     assert run.validation["findings"][0]["rows"][0]["values"][name] == odd[0]
     anomalies = text_format.Parse((run.anomalies / "anomalies.pbtxt").read_text(), anomalies_pb2.Anomalies())
     assert [info.path.step[0] for info in anomalies.anomaly_info.values()] == [name]
