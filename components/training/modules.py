@@ -136,7 +136,8 @@ def _check_signature(module: str, name: str, function: Any) -> None:
 
 def _blame(path: Path, error: BaseException) -> str:
     """Returns `<file>:<line>: <kind>: <message>` for the last line of the user's file that was running."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()]
     return f"{path}:{lines[-1] if lines else 1}: {type(error).__name__}: {error}"
 
 

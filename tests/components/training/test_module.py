@@ -193,6 +193,15 @@ def _served_loss(made: Trained) -> float:
     return float(-np.mean(np.log(np.where(np.array(table["good"].to_pylist()) == 1, likely, 1 - likely))))
 
 
+def test_the_line_is_told_of_a_module_named_from_where_one_is(
+    binary_examples: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "user.py").write_text("\n\nimport nothing_like_this\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"module: user.py:3: ModuleNotFoundError"):
+        _train(binary_examples, tmp_path, "user.py")
+
+
 def test_a_module_that_is_not_there_is_one_line(binary_examples: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"module: .*gone.py: no such file"):
         _train(binary_examples, tmp_path, str(tmp_path / "gone.py"))
