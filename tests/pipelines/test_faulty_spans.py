@@ -11,6 +11,8 @@ import pytest
 from .conftest import Mainspring, summary_of
 
 PIPELINE = "tests.pipelines.faulty_spans:data_gate"
+MASKED_CRC_OF_2_TO_62 = bytes.fromhex("7f85f000")
+"""As TFRecord has it: the length's checksum is right, so that the length is believed."""
 ROWS = """SELECT i, 'c' || i % 7 AS carrier, (i * 37) % 1000 AS distance, DATE '2020-01-01' + (i % 30)::INT AS day,
     (hash(i) % 3 = 0)::INT AS late FROM range(2000) t(i)"""
 
@@ -56,6 +58,15 @@ def truncated_gzip(folder: Path) -> None:
     path.write_bytes(path.read_bytes()[:-9])
 
 
+def twice_named(folder: Path) -> None:
+    (folder / "span-1.csv").write_text("late,distance,late\n" + "1,500,0\n" * 200)
+
+
+def endless_record(folder: Path) -> None:
+    length = (2**62).to_bytes(8, "little")
+    (folder / "span-1.tfrecord").write_bytes(length + MASKED_CRC_OF_2_TO_62 + b"abc")
+
+
 def one_row(folder: Path) -> None:
     write(folder / "span-1.parquet", f"FROM ({ROWS}) LIMIT 1")
 
@@ -66,11 +77,14 @@ FAULTS = {
     "wrong encoding": (latin, [], "span-1.csv: cannot be read"),
     "a number turns to words": (words_among_numbers, [], "far"),
     "mixed types": (mixed_types, [], "column distance is int64 in file"),
+    "two columns of one name": (twice_named, [], "has both a column late and a column late"),
+    "a record that claims to be endless": (endless_record, [], "record 1 is truncated or corrupt"),
     "infinity": (added("'inf'::DOUBLE AS ratio"), [], "column ratio holds infinity in span"),
     "nested": (added("[1, 2] AS many"), [], "column many is"),
     "wrong SQL": (plain, ["query=SELECT nothing FROM source"], "query: on span"),
     "SQL that writes": (plain, ["query=COPY source TO 'elsewhere.csv'"], "query: must be one SELECT"),
     "SQL that reads elsewhere": (plain, ["query=SELECT * FROM read_csv('/etc/passwd')"], "query: on span"),
+    "SQL that fetches an extension": (plain, ["query=FROM sqlite_scan('a', 'b')"], "is not in the catalog"),
     "SQL that keeps nothing": (plain, ["query=FROM source WHERE i < 0"], "has no rows that the query keeps"),
     "one row": (one_row, [], "at least 100 are needed"),
     "a column without values": (replaced("NULL::INT AS distance"), [], "distance: missing in all rows of train"),
