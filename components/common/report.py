@@ -32,7 +32,7 @@ def page(title: str, verdict: tuple[bool | None, str] | None, sections: Sequence
     state = None if verdict is None else {True: "passed", False: "refused", None: "neutral"}[verdict[0]]
     sentence = "" if verdict is None else verdict[1]
     text = _template("page").render(title=title, state=state, sentence=sentence, sections=sections)
-    return text.translate(CONTROL_PICTURES | TURNS)
+    return text.translate(CONTROL_PICTURES).translate(TURNS)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[Cell]]) -> Markup:

@@ -26,6 +26,9 @@ CALIBRATION_BINS = 10
 Section = tuple[str, Markup | str]
 
 
+PICTURE_WIDTH, PICTURE_HEIGHT = 440, 260
+
+
 def page(
     evaluation: Evaluation,
     manifest: ModelManifest,
@@ -186,20 +189,31 @@ def _pictures(
     scored: ScoredRows, predictions: Mapping[str, accumulators.Predictions], manifest: ModelManifest
 ) -> dict[str, Markup]:
     pictures = {}
-    size = {"width": 440, "height": 260}
     if manifest.task == BINARY:
         found = {role: curves.curve(scored.labels, values) for role, values in predictions.items()}
         drawn = {role: curve for role, curve in found.items() if curve is not None}
         roc = {role: list(zip(c.false_positive_rate, c.true_positive_rate, strict=True)) for role, c in drawn.items()}
         recall = {role: _precision_at_recall(curve) for role, curve in drawn.items()}
         pictures["ROC"] = report.line_chart(
-            roc, diagonal=True, x_label="false positive rate", y_label="true positive rate", **size
+            roc,
+            diagonal=True,
+            x_label="false positive rate",
+            y_label="true positive rate",
+            width=PICTURE_WIDTH,
+            height=PICTURE_HEIGHT,
         )
-        pictures["Precision and recall"] = report.line_chart(recall, x_label="recall", y_label="precision", **size)
+        pictures["Precision and recall"] = report.line_chart(
+            recall, x_label="recall", y_label="precision", width=PICTURE_WIDTH, height=PICTURE_HEIGHT
+        )
     if manifest.task in (BINARY, REGRESSION):
         points = {role: _calibration(scored.labels, values) for role, values in predictions.items()}
         pictures["Calibration, in tenths of the rows"] = report.line_chart(
-            points, diagonal=True, x_label="mean prediction", y_label="mean label", **size
+            points,
+            diagonal=True,
+            x_label="mean prediction",
+            y_label="mean label",
+            width=PICTURE_WIDTH,
+            height=PICTURE_HEIGHT,
         )
     return pictures
 
