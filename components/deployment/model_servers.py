@@ -16,10 +16,13 @@ from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import endpoint_state, loopback, processes
 from mainspring.components.deployment.endpoint_state import Server
-from mainspring.components.deployment.processes import POLL_SECONDS, Probationer
+from mainspring.components.deployment.processes import Probationer
 
 READY_SECONDS = 180.0
 """How long a version may take to be ready, the libraries' import included."""
+
+POLL_SECONDS = 0.1
+"""Asking costs a millisecond that live requests could have; loading takes seconds."""
 
 PROGRESS_SECONDS = 10.0
 """How often a wait says that it still waits."""

@@ -23,6 +23,9 @@ ENDING_SECONDS = 1.0
 PAIRS = 40
 """Requests to each version, in turns, from which their median latencies are compared: noise meets both alike."""
 
+PAIRS_PAUSE_SECONDS = 0.01
+"""Between two of them, so that live requests do not wait for forty at a time."""
+
 PAIRS_SECONDS = 5.0
 """A slow model is compared by fewer."""
 
@@ -139,6 +142,7 @@ def _replayed_latency(name: str, champion: Server, canary: Server, replay: Repla
             elif server is canary:
                 return [f"a replayed row is not predicted ({answer.error})"]
         pairs += 1
+        time.sleep(PAIRS_PAUSE_SECONDS)
     # A champion with other features refuses these rows: there is nothing to compare with.
     if len(took[champion.port]) < pairs / 2:
         return []
@@ -168,7 +172,7 @@ def _own_predictions(name: str, server: Server) -> Replay:
                 f"local://{name}: version {server.version}'s own predictions, with which a rollout compares, took more "
                 f"than {OWN_SECONDS:.0f} s; run again when the machine is less busy"
             )
-        time.sleep(processes.POLL_SECONDS)
+        time.sleep(model_servers.POLL_SECONDS)
     if not answer.is_file():
         said = processes.last_line(log)
         raise RolloutFailed(f"local://{name}: version {server.version}, asked without a server, fails: {said}")

@@ -17,9 +17,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
@@ -86,12 +87,22 @@ def main(arguments: list[str] | None = None) -> None:
     os.chdir("/")
     threading.Thread(target=probation.wait_until_kept, daemon=True).start()
     try:
-        asyncio.run(_run(options.name, options.port, options.report, log))
+        _run_in_loop(_run(options.name, options.port, options.report, log))
     except OSError as error:
         sys.exit(f"{ERROR_PREFIX}port {options.port} cannot be listened on: {error.strerror}")
     finally:
         if log:
             log.close()
+
+
+def _run_in_loop(work: Coroutine[Any, Any, None]) -> None:
+    """Runs the front in uvloop, whose turns cost less; KServe brings it wherever it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(work)
+    else:
+        uvloop.run(work)
 
 
 def _payload_log(folder: Path | None) -> PayloadLog | None:

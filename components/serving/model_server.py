@@ -57,7 +57,7 @@ def serve(order: Order) -> None:
     model = TabularModel(order.name, order.version, Path(order.path), batching.limits())
     signature.start_threads()
     gently.run(model.load)
-    kserve_app.run(model, listener)
+    kserve_app.run(gently.run(lambda: kserve_app.application(model)), listener)
 
 
 def _order() -> Order:

@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"http_port {options.http_port}: cannot be listened on: {error.strerror}") from error
     model = TabularModel(options.model_name, version, folder, limits)
     model.load()
-    kserve_app.run(model, listener, options.grpc_port if options.enable_grpc else None)
+    kserve_app.run(kserve_app.application(model), listener, options.grpc_port if options.enable_grpc else None)
 
 
 def _truth(text: str) -> bool:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import struct
+import sys
 import time
 from pathlib import Path
 
@@ -65,6 +67,14 @@ def test_v1_gives_the_models_own_predictions_with_null_and_absent_as_missing(por
     assert answer.status == 200
     assert [row["prediction"] for row in answer.content["predictions"]] == pytest.approx(predictions)
     assert [row["label"] for row in answer.content["predictions"]] == labels
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux knows niceness by thread")
+def test_the_threads_that_serve_are_not_the_nice_ones_that_loaded(server):
+    threads = [path.read_text().rpartition(")") for path in Path(f"/proc/{server[0].pid}/task").glob("*/stat")]
+    nice = {int(fields.split()[16]) for name, _, fields in threads if "tf_" in name}
+    main = os.getpriority(os.PRIO_PROCESS, server[0].pid)
+    assert (nice, main) == ({0}, 0)
 
 
 def test_v1_takes_what_curl_sends_without_a_content_type(port, ask):

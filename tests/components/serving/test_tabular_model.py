@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 import saved_models
 import tensorflow as tf
@@ -33,6 +34,19 @@ def test_a_regression_answers_with_a_value_and_no_label(tmp_path):
     assert predict(loaded(saved_models.save(saved_models.Regression(), tmp_path)), {"distance": 21}) == [
         {"prediction": 42.0}
     ]
+
+
+def test_rows_are_answered_alike_in_the_callers_thread_and_with_the_help_of_others(tmp_path):
+    model = loaded(saved_models.save(saved_models.Multiclass(), tmp_path))
+    columns = {"distance": np.float32([0, 400, np.nan]), "carrier": np.array([b"AA", b"", "é".encode()], dtype=object)}
+    alone, helped = (
+        model.signature.run(model.signature.packed(columns), in_place=in_place) for in_place in (True, False)
+    )
+    assert list(alone) == list(helped) == ["prediction", "label"]
+    assert alone["prediction"] == pytest.approx(helped["prediction"])
+    assert alone["label"].tolist() == helped["label"].tolist() == [b"near", b"far", b"near"]
+    own = tf.saved_model.load(str(tmp_path)).signatures["serving_default"](**columns)
+    assert alone["prediction"] == pytest.approx(own["prediction"].numpy())
 
 
 def test_integer_features_take_whole_numbers_and_cannot_be_missing(tmp_path):
