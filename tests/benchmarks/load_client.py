@@ -3,8 +3,8 @@
     python load_client.py PORT NAME REQUEST_FILE REQUESTS CONNECTIONS OUT
 
 Needs nothing but Python. OUT gets, as doubles, for each request: when it was sent (the monotonic clock), the seconds to
-the answer's last byte, the status (0: the connection broke) and the version that answered. It ends after so many
-requests, or once its standard input ends; whatever fails is counted, not repeated.
+the answer's last byte, the status (0: the connection broke) and the version that answered. It ends once so many have been
+sent and its standard input has ended; whatever fails is counted, not repeated.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ async def main(port: int, name: str, body: bytes, requests: int, connections: in
 
     async def send() -> None:
         streams = None
-        while len(seen) // FIELDS < requests and not stopping.is_set():
+        while len(seen) // FIELDS < requests or not stopping.is_set():
             began, status, version = time.monotonic(), 0, 0
             try:
                 streams = streams or await asyncio.open_connection("127.0.0.1", port)

@@ -97,7 +97,7 @@ def _compare_costs(root: Path, serving: str, variables: dict[str, str]) -> None:
 
 
 def _load(root: Path, deployment: list[str], variables: dict[str, str], requests: int) -> None:
-    """Changes versions under load; afterwards the load goes on until all requests are sent."""
+    """Changes versions under load, which goes on all the while, and afterwards until all requests are sent."""
     port = json.loads((root / "endpoints" / NAME / "endpoint.json").read_text())["port"]
     out = root / "seen"
     client = _client(port, root / "models" / NAME / "1", requests, LOADING_CONNECTIONS, out)
@@ -107,7 +107,7 @@ def _load(root: Path, deployment: list[str], variables: dict[str, str], requests
         for order in (["--deploy", "2", STEPS], ["--rollback"]):
             _said([*deployment, *order], variables)
         ended = time.monotonic()
-        client.wait(600)
+        _wait(client)
     finally:
         client.kill()
         client.wait()
@@ -134,7 +134,9 @@ def _client(port: int, version: Path, requests: int, connections: int, out: Path
 
 
 def _wait(client: subprocess.Popen[bytes]) -> None:
-    assert client.wait(300) == 0
+    assert client.stdin is not None
+    client.stdin.close()
+    assert client.wait(600) == 0
 
 
 def _read(out: Path) -> list[tuple[float, float, float, float]]:

@@ -22,7 +22,7 @@ def test_no_request_fails_through_deploy_canary_promotion_and_rollback(root, sav
     port = local_target.list_endpoints()[0].port
     request, out = tmp_path / "request.json", tmp_path / "seen"
     request.write_text(json.dumps({"instances": [ROW]}))
-    command = [sys.executable, str(CLIENT), str(port), "loaded", str(request), str(10**9), "2", str(out)]
+    command = [sys.executable, str(CLIENT), str(port), "loaded", str(request), "51", "2", str(out)]
     client = subprocess.Popen(command, stdin=subprocess.PIPE)
     try:
         deploy_model(str(saved_models / "b"), *judged("b"), TARGET, rollout="0,50,100", rollout_seconds=1)
