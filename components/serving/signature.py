@@ -103,7 +103,8 @@ def _calls(path: Path, groups: Sequence[Sequence[Any]], outputs: Sequence[Any]) 
     """Returns `call` and `call_in_place` of a session that holds the model, fed a matrix per group of its inputs."""
     logger = tf.get_logger()
     with tf.Graph().as_default() as graph:
-        matrices, taken = [], {}
+        matrices: list[tf.Tensor] = []
+        taken: dict[str, tf.Tensor] = {}
         for group in groups:
             matrices.append(tf.compat.v1.placeholder(tf.as_dtype(group[0].dtype), [len(group), None]))
             taken |= dict(zip((info.name for info in group), tf.unstack(matrices[-1], num=len(group)), strict=True))
