@@ -27,6 +27,7 @@ from tensorflow_model_analysis.metrics import (
 from tensorflow_model_analysis.utils.keras_lib import tf_keras
 
 from mainspring.components.evaluation import queries
+from mainspring.components.evaluation.rows import Labels, Predictions
 
 CHUNK_ROWS = 131_072
 """Rows summed at once: beyond them, only accumulators grow together, and memory does not grow with the rows."""
@@ -38,12 +39,6 @@ TINY = np.float32(1e-7)
 """Keras keeps probabilities this far from 0 and 1."""
 
 _PLAIN = {"from_logits": False, "label_smoothing": 0}
-
-Labels = NDArray[Any]
-"""[rows]: values, or class indices. Multi-label: [rows, classes], 0 or 1. Ranking: [rows, 2], relevance and query."""
-
-Predictions = NDArray[np.float32]
-"""[rows], or [rows, classes]."""
 
 
 def fill(combiner: Any, key: metric_types.MetricKey, labels: Labels, predictions: Predictions) -> Any:

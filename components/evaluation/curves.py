@@ -8,7 +8,7 @@ import numpy as np
 
 from mainspring.components.common.manifests import BINARY, MULTICLASS, ModelManifest
 from mainspring.components.evaluation import accumulators
-from mainspring.components.evaluation.accumulators import Labels, Predictions
+from mainspring.components.evaluation.rows import Labels, Predictions
 
 POINTS = 201
 """Thresholds at which the curves are drawn."""

@@ -17,7 +17,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
 from mainspring.components.common.policy_text import read_text
-from mainspring.components.evaluation import policy_yaml, standing
+from mainspring.components.evaluation import deferred_imports, policy_yaml, standing
 from mainspring.components.evaluation.model_manifest import read_manifest
 
 REFUSE, REBASELINE = "refuse", "rebaseline"
@@ -52,8 +52,9 @@ def preload() -> None:
     """Imports what evaluation needs, TensorFlow and TFMA with it."""
     # TensorFlow's start-up notes about CPUs and GPUs would drown the progress lines.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import mainspring.components.evaluation.evaluation
-    import mainspring.components.evaluation.page  # noqa: F401
+    with deferred_imports.deferred():
+        import mainspring.components.evaluation.evaluation
+        import mainspring.components.evaluation.page  # noqa: F401
 
 
 def evaluate_model(

@@ -7,11 +7,11 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import HIGHER, LOWER
 from mainspring.components.evaluation.noise import Interval, IntervalsOf, interval_of_difference, interval_over_trivial
 from mainspring.components.evaluation.policy import COSTS, Gate, Policy
 from mainspring.components.evaluation.replicates import WithoutEach
+from mainspring.components.evaluation.rows import Labels, Predictions
 from mainspring.components.evaluation.slices import Slice, described
 from mainspring.components.evaluation.trivial import trivial_value
 

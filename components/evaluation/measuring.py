@@ -13,9 +13,9 @@ from tensorflow_model_analysis.proto import config_pb2
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
 from mainspring.components.evaluation import accumulators
-from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import METRICS, NDCG_PLACES, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy import Metric, Policy
+from mainspring.components.evaluation.rows import Labels, Predictions
 
 
 class MetricFailure(UserError):

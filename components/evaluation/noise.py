@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.evaluation import measuring, replicates
-from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.catalogue import COUNTS
 from mainspring.components.evaluation.policy import Metric
 from mainspring.components.evaluation.replicates import GROUPS, WithoutEach
+from mainspring.components.evaluation.rows import Labels, Predictions
 from mainspring.components.evaluation.trivial import trivial_value
 
 T_95 = 2.093

@@ -12,6 +12,7 @@ from mainspring.components.common import found_files, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.found_files import FoundFile
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, SPLITS, ExamplesManifest, ModelManifest
+from mainspring.components.evaluation import deferred_imports
 from mainspring.components.evaluation.model_manifest import read_manifest
 
 if TYPE_CHECKING:
@@ -48,7 +49,8 @@ class _Input:
 def preload() -> None:
     """Imports what prediction needs, TensorFlow with it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    import mainspring.components.evaluation.scoring  # noqa: F401
+    with deferred_imports.deferred():
+        import mainspring.components.evaluation.scoring  # noqa: F401
 
 
 def predict_batch(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tensorflow_model_analysis.metrics import calibration_histogram
 
 from mainspring.components.evaluation import queries
-from mainspring.components.evaluation.accumulators import Labels, Predictions
 from mainspring.components.evaluation.policy import Metric
+from mainspring.components.evaluation.rows import Labels, Predictions
 
 GROUPS = 20
 """Groups left out in turn; TFMA's own jackknife uses as many."""

@@ -26,6 +26,12 @@ UNKNOWN_CLASS = -1
 CLASS_SEPARATOR = "|"
 """Between a multi-label row's classes, where the label is a text and no list."""
 
+Labels = NDArray[Any]
+"""[rows]: values, or class indices. Multi-label: [rows, classes], 0 or 1. Ranking: [rows, 2], relevance and query."""
+
+Predictions = NDArray[np.float32]
+"""[rows], or [rows, classes]."""
+
 
 def files(folder: Path) -> list[Path]:
     """Returns the Parquet files of a split, in order."""

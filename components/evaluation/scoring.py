@@ -23,8 +23,8 @@ from mainspring.components.common.manifests import (
     ModelManifest,
 )
 from mainspring.components.evaluation import rows
-from mainspring.components.evaluation.accumulators import Labels
 from mainspring.components.evaluation.policy import Buckets
+from mainspring.components.evaluation.rows import Labels
 from mainspring.components.evaluation.slice_columns import Numbers, SliceColumn, Values, edges_of, numbers_of
 
 SIGNATURE = "serving_default"

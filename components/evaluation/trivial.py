@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mainspring.components.evaluation import queries
-from mainspring.components.evaluation.accumulators import Labels
 from mainspring.components.evaluation.catalogue import NDCG_PLACES
 from mainspring.components.evaluation.policy import Metric
+from mainspring.components.evaluation.rows import Labels
 
 
 def trivial_value(metric: Metric, labels: Labels) -> tuple[float, str]:
