@@ -256,7 +256,13 @@ def _own_rows(batches: Iterator[pa.Table], shard: Shard, rows: int) -> Iterator[
 
 def _table(examples: Examples, parts: list[pa.Table]) -> pa.Table:
     kinds = [pa.field(name, ARROW_TYPES[examples.manifest.columns[name]]) for name in examples.columns]
-    return pa.concat_tables([pa.schema(kinds).empty_table(), *parts], promote_options="permissive")
+    try:
+        return pa.concat_tables([pa.schema(kinds).empty_table(), *parts], promote_options="permissive")
+    except pa.ArrowException as error:
+        raise UserError(
+            f"examples: {examples.folder} holds columns of other types than its manifest says ({error}); "
+            "ingest it again"
+        ) from error
 
 
 def _layout(encoder: Encoder, label: LabelSpec) -> Layout:
