@@ -201,8 +201,9 @@ def test_labels_that_come_late_give_earlier_windows_their_quality(run, healthy, 
     assert kept["quality"]["labelled"] == 2000
 
 
-def test_labels_that_never_come_are_no_alarm_and_are_said(run, healthy, tmp_path):
-    verdict, found = run(healthy, labels=str(write_labels(tmp_path / "none.parquet", range(0))))
+@pytest.mark.parametrize("policy", ["", "limits: {min_labelled: 0}"])
+def test_labels_that_never_come_are_no_alarm_and_are_said(run, healthy, tmp_path, policy):
+    verdict, found = run(healthy, labels=str(write_labels(tmp_path / "none.parquet", range(0))), policy=policy)
     assert verdict.healthy
     assert any("quality is not judged" in finding["sentence"] for finding in found["findings"])
 
@@ -217,6 +218,19 @@ def test_contradicting_labels_are_left_out_and_features_can_be_keys(run, healthy
     _, found = run(healthy, labels=str(tmp_path / "labels.parquet"), **arguments)
     assert found["quality"]["labelled"] == 1999
     assert any("contradict" in finding["sentence"] for finding in found["findings"])
+
+
+@pytest.mark.parametrize("written", [("false", "true"), ("False", "TRUE"), ("0.0", "1.0"), ("0", "1")])
+def test_labels_are_the_classes_however_they_are_written_and_others_are_left_out(run, healthy, tmp_path, written):
+    from logs import label
+
+    texts = [written[label(number)] for number in range(1500)] + ["late", ""] * 250
+    labels = {"id": [f"id-{number}" for number in range(2000)], "row": [0] * 2000, "label": texts}
+    pq.write_table(pa.table(labels), tmp_path / "texts.parquet")
+    _, found = run(healthy, labels=str(tmp_path / "texts.parquet"))
+    _, expected = run(healthy, labels=str(write_labels(tmp_path / "labels.parquet", range(1500))))
+    assert found["quality"]["labelled"] == 1500
+    assert found["quality"]["overall"]["live"] == pytest.approx(expected["quality"]["overall"]["live"])
 
 
 def test_a_first_window_can_be_the_baseline(run, healthy, tmp_path):
