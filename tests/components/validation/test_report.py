@@ -55,6 +55,19 @@ def test_the_report_needs_no_sideways_scrolling_on_a_screen_or_a_phone(tmp_path:
         assert needed == width
 
 
+def test_a_narrow_table_is_seen_whole_on_a_phone(tmp_path: Path) -> None:
+    page = html.escape(Run(tmp_path / "r", write_examples(tmp_path / "e", {"1": span(1)})).page, quote=True)
+    measure = """onload = () => { const page = document.querySelector("iframe").contentDocument;
+        const checks = [...page.querySelectorAll(".scroll")].find(one => one.querySelector("th")?.innerText == "Check");
+        document.title = `${checks.clientWidth}:${checks.scrollWidth}`; }"""
+    frame = f'<iframe style="width:400px" srcdoc="{page}"></iframe>'
+    (tmp_path / "frame.html").write_text(f"<title></title>{frame}<script>{measure}</script>")
+    title = re.search(r"<title>(\d+):(\d+)</title>", opened(tmp_path / "frame.html", tmp_path / "profile"))
+    assert title
+    assert 0 < int(title[1]) <= 400
+    assert int(title[2]) <= int(title[1])
+
+
 @pytest.mark.parametrize("values", [[1, 2, 2, 3, 3, 3, 7], [0, 1], [-2, 0, 0, 5, 5, 5, 5], list(range(1, 12))])
 def test_few_whole_numbers_are_drawn_a_step_each_with_their_true_shares(values: list[int]) -> None:
     batch = pa.RecordBatch.from_pydict({"number": pa.array([[value] for value in values for _ in range(10)])})
