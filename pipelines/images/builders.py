@@ -65,6 +65,14 @@ class Builder:
         """Returns an image's size in bytes, uncompressed."""
         return int(_output([self.runner, "image", "inspect", "--format", "{{.Size}}", name]))
 
+    def has(self, name: str) -> bool:
+        """Returns whether an image of that name is here."""
+        try:
+            self.size(name)
+        except subprocess.CalledProcessError:
+            return False
+        return True
+
     def push(self, name: str, remote: str, insecure: bool = False) -> str:
         """Pushes an image and returns the digest that the registry knows it by.
 

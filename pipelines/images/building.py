@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mainspring.components.common import storage
+from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.images import digests, inventory
 from mainspring.pipelines.images.builders import Builder
@@ -62,10 +64,15 @@ def push(
         insecure: Whether the registry may speak plain HTTP.
 
     Raises:
-        UserError: The registry does not take one, and none of this call's digests is written.
+        UserError: The registry's name makes no sense, an image is not here (both said before anything is pushed), or
+            the registry does not take one; none of this call's digests is written.
     """
-    pushed = {}
-    for image in images:
+    if not re.fullmatch(r"[^\s:/]+(:\d+)?(/[^\s:/]+)*/?", registry):
+        raise UserError(f"--registry={registry}: give a host and a path, such as registry.example.com/team")
+    wanted, pushed = list(images), {}
+    if missing := [image.title for image in wanted if not builder.has(image.name)]:
+        raise UserError(f"{' '.join(missing)}: not built here; `mainspring images build {' '.join(missing)}` does that")
+    for image in wanted:
         remote = f"{registry.rstrip('/')}/{image.name}"
         say(f"pushing {remote}")
         digest = builder.push(image.name, remote, insecure)

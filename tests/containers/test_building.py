@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from mainspring.components.common.errors import UserError
-from mainspring.pipelines.images import digests, inventory
+from mainspring.pipelines.images import building, digests, inventory
 from mainspring.pipelines.images.builders import builder
 
 from .conftest import PIPELINES
@@ -140,3 +141,18 @@ def test_an_image_that_was_not_pushed_is_one_line(mainspring, tmp_path: Path) ->
     lock.write_text('{"images": {"mainspring/training:0.1.0": "latest"}}')
     done = mainspring("compile", "small_pipelines:doubles", "--digests", lock, cwd=PIPELINES)
     assert error(done).endswith("is no lock of images; `mainspring images push` writes one")
+
+
+@pytest.mark.parametrize("registry", ["", "http://registry.example.com/team", "registry.example.com/my team"])
+def test_what_is_no_registry_is_one_line_before_anything_is_pushed(mainspring, tmp_path: Path, registry: str) -> None:
+    done = mainspring("images", "push", "deployment", "--registry", registry, "--digests", tmp_path / "lock.json")
+    assert error(done).endswith("give a host and a path, such as registry.example.com/team")
+    assert "pushing" not in done.stderr
+
+
+def test_an_image_that_was_not_built_is_one_line_before_anything_is_pushed(tmp_path: Path) -> None:
+    image = replace(inventory.images(["deployment"])[0], folder="rollback")
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"^rollback: not built here; `mainspring images build rollback` does that$"):
+        building.push([image], builder(), "127.0.0.1:1/team", tmp_path / "lock.json", said.append)
+    assert not said
