@@ -13,6 +13,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from mainspring.components.common.errors import UserError
 
 MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+LONGEST = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+"""The most days that each month has."""
 DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 FIELDS = (
     ("seconds", 0, 59, ()),
@@ -55,8 +57,9 @@ def six_fields(text: str) -> str:
             "in crontab"
         )
     fields[5] = re.sub(r"(?<![\d/])7(?!\d)", "0", fields[5]) if "-7" not in fields[5] else fields[5]
-    for field, rule in zip(fields, FIELDS, strict=True):
-        _values(field, rule, text)
+    _, _, _, days, months, _ = (_values(field, rule, text) for field, rule in zip(fields, FIELDS, strict=True))
+    if fields[5] in ANY and min(days) > max(LONGEST[month - 1] for month in months):
+        raise UserError(f"cron {text!r}: no such day ever comes: no month of it has {min(days)} days")
     return " ".join(fields)
 
 

@@ -265,6 +265,9 @@ def test_a_cron_that_is_due_at_its_start_is_not_skipped(server: KfpServer, book:
         ("@daily", "0 0 0 * * *"),
         ("0 3 * * 7", "0 0 3 * * 0"),
         ("*/15 * * * *", "0 */15 * * * *"),
+        ("0 3 29 2 *", "0 0 3 29 2 *"),
+        ("0 3 31 2,3 *", "0 0 3 31 2,3 *"),
+        ("0 3 30 2 mon", "0 0 3 30 2 MON"),  # Mondays of February.
     ],
 )
 def test_cron_gets_its_six_fields(text: str, fields: str) -> None:
@@ -272,7 +275,11 @@ def test_cron_gets_its_six_fields(text: str, fields: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "0 3 * *", "61 3 * * *", "0 24 * * *", "0 3 * * FUN", "0 3 9-2 * *", "*/0 3 * * *"]
+    "text",
+    [
+        *("", "0 3 * *", "61 3 * * *", "0 24 * * *", "0 3 * * FUN", "0 3 9-2 * *", "*/0 3 * * *"),
+        *("0 3 30 2 *", "0 3 31 4,6,9-11/2 *"),
+    ],
 )
 def test_bad_cron_is_told_in_one_line(text: str) -> None:
     with pytest.raises(UserError, match=r"cron .*: "):
