@@ -97,7 +97,7 @@ class Watch:
             left = (now - self._epoch_started) / step * (of - step)
             print(
                 f"epoch {len(self.history) + 1}/{self._epochs}, step {step:,}/{of:,}: loss {losses.mean():.4f}, "
-                f"{rows_per_second:,.0f} rows/s, {left:.0f} s left of this epoch",
+                f"{rows_per_second:,.0f} rows/s, {left:.0f} s of it left",
                 flush=True,
             )
         self._recent.extend(losses.tolist())
