@@ -14,6 +14,9 @@ Cell = str | int | float | bool | Markup | None
 SERIES_CLASSES = ("s1", "s2", "s3", "s4")
 """CSS classes of a chart's series, in order; more series than that are more than a reader can tell apart."""
 
+LETTER = 7
+"""Pixels that a letter of a chart's texts takes at most, nearly."""
+
 CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 """What HTML allows in no page, as Unicode draws it: names and values of the data may hold anything."""
 
@@ -130,7 +133,9 @@ def line_chart(
     x_low, x_high = _range([x for x, _ in points])
     y_low, y_high = _range([y for _, y in points] + [0.0] * from_zero)
     whole = all(x == int(x) for x, _ in points) and x_high - x_low >= 1
-    left, right, top, bottom = 56, 12, 10, 36
+    heights = _ticks(y_low, y_high)
+    longest = max((len(number_text(height)) for height in heights), default=0)
+    left, right, top, bottom = max(56, LETTER * longest + 26), 12, 10, 36
 
     def place(x: float, y: float) -> str:
         across = left + (x - x_low) / (x_high - x_low) * (width - left - right)
@@ -158,7 +163,7 @@ def line_chart(
             top=top,
             base=height - bottom,
             x_ticks=[(place(x, y_low).split(",")[0], number_text(x)) for x in _ticks(x_low, x_high, whole)],
-            y_ticks=[(place(x_low, y).split(",")[1], number_text(y)) for y in _ticks(y_low, y_high)],
+            y_ticks=[(place(x_low, y).split(",")[1], number_text(y)) for y in heights],
             x_label=x_label,
             y_label=y_label,
             legend=_legend(list(series)),
