@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 
 
@@ -14,16 +15,9 @@ def read_parameters(path: Path | None) -> dict[str, Any]:
     Raises:
         UserError: The file cannot be read, or holds something else.
     """
-    import yaml
-
     if path is None:
         return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is neither YAML nor JSON: {error}") from error
+    content = strict_yaml.read(path)
     if not isinstance(content, dict):
         raise UserError(f"{path}: must hold a mapping of parameter names to values")
     return content

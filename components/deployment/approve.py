@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from mainspring.components.common import buckets, manifests, storage
+from mainspring.components.common import buckets, manifests, storage, strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.common.policy_text import read_text
@@ -94,12 +94,7 @@ def approve(
 
 
 def _keys(approvers: str) -> dict[str, str]:
-    import yaml
-
-    try:
-        content = yaml.safe_load(read_text(approvers))
-    except yaml.YAMLError as error:
-        raise UserError(f"approvers: is not YAML: {error}") from error
+    content = strict_yaml.load(read_text(approvers), "approvers")
     if not isinstance(content, dict) or not content or not all(isinstance(key, str) for key in content.values()):
         raise UserError("approvers: must be a mapping of names to public keys, such as {ann: ssh-ed25519 AAAA…}")
     return {str(name): key for name, key in content.items()}

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mainspring.components.common import policy_document
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.common.policy_document import shown
 from mainspring.components.common.policy_text import refuse_unknown, suggestion
+from mainspring.components.common.strict_yaml import shown
 from mainspring.components.evaluation import metrics_yaml
 from mainspring.components.evaluation.behaviour_yaml import behaviour
 from mainspring.components.evaluation.catalogue import DEFAULT_METRICS, HIGHER, LOWER, MAIN_METRIC, NEITHER, result_name
@@ -99,7 +99,7 @@ def _asks_of_a_first_model(gate: Gate, metrics: list[Metric]) -> bool:
 
 
 def _load(text: str) -> dict[str, Any]:
-    content = policy_document.load(text)
+    content = strict_yaml.load(text, "policy")
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
 
@@ -109,13 +110,8 @@ def parse(policy: str) -> Policy:
     Raises:
         UserError: The text is no YAML, names an unknown key, or has a value that makes no sense.
     """
-    import yaml
-
-    text = read_text(policy)
-    try:
-        content = yaml.safe_load(text) if text else {}
-    except (yaml.YAMLError, ValueError) as error:
-        raise UserError(f"policy: not YAML: {error}") from error
+    loaded = strict_yaml.load(read_text(policy), "policy")
+    content = {} if loaded is None else loaded
     keys = [known.name for known in dataclasses.fields(Policy)]
     content = _mapping(content, "policy", keys)
     thresholds = content.get("thresholds") or {}

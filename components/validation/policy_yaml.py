@@ -9,10 +9,10 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from mainspring.components.common import policy_document
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_document import shown
 from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
+from mainspring.components.common.strict_yaml import shown
 from mainspring.components.validation import kinds
 from mainspring.components.validation.policy import Allowance, Limits, Policy, Rule
 
@@ -45,7 +45,7 @@ def parse(policy: str, columns: Iterable[str]) -> Policy:
 
 
 def _load(text: str) -> dict[str, Any]:
-    content = policy_document.load(text)
+    content = strict_yaml.load(text, "policy")
     if content is None:
         return {}
     if not isinstance(content, dict):

@@ -17,8 +17,7 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.accelerators.profiles import Profile, Toleration
 
@@ -34,12 +33,7 @@ def read(path: Path | str) -> dict[str, Profile]:
     Raises:
         UserError: The file cannot be read, or a profile in it is not one.
     """
-    try:
-        document = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from error
+    document = strict_yaml.read(Path(path))
     if not isinstance(document, dict) or not document:
         raise UserError(f"{path}: must hold profiles by name, such as `h100: {{resource: nvidia.com/gpu, count: 1}}`")
     return {str(name): _profile(str(name), fields, f"{path}: {name}") for name, fields in document.items()}

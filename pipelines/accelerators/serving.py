@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.policy_text import read_text
 from mainspring.pipelines.accelerators.applying import as_kubernetes_writes, check_spot
@@ -35,10 +36,7 @@ def serving_policy(profile: Profile | str, policy: str = "", *, spot: bool = Fal
     if chosen.resource != GPU or chosen.machines > 1:
         raise UserError(f"accelerator {chosen.name}: serving takes GPUs of one machine, such as l4")
     check_spot(chosen, spot)
-    try:
-        content = yaml.safe_load(read_text(policy)) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"serving_policy: is not YAML: {error}") from error
+    content = strict_yaml.load(read_text(policy), "serving_policy") or {}
     if not isinstance(content, dict) or not content.get("runtime"):
         raise UserError(
             f"serving_policy: accelerator {chosen.name} needs runtime, a (Cluster)ServingRuntime with a GPU image"

@@ -9,8 +9,7 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.cluster import cron
 
@@ -68,12 +67,7 @@ def read(path: Path) -> ScheduleFile:
     Raises:
         UserError: It cannot be read, or something in it is unknown, missing, wrong or there twice.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: is no YAML: {error}") from error
+    content = strict_yaml.read(path)
     if not isinstance(content, dict) or not isinstance(content.get("schedules"), list):
         raise UserError(f"{path}: must hold `schedules:` with a list of schedules")
     known = ("schedules", "group", "time_zone", "controller_time_zone")

@@ -3,8 +3,8 @@
     python load_client.py PORT NAME REQUEST_FILE REQUESTS CONNECTIONS OUT
 
 Needs nothing but Python. OUT gets, as doubles, for each request: when it was sent (the monotonic clock), the seconds to
-the answer's last byte, the status (0: the connection broke) and the version that answered. It ends once so many have been
-sent and its standard input has ended; whatever fails is counted, not repeated.
+the answer's last byte, the status (0: the connection broke) and the version that answered. It ends once so many have
+been sent and its standard input has ended; whatever fails is counted, not repeated.
 """
 
 from __future__ import annotations

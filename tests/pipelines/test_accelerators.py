@@ -300,7 +300,8 @@ def test_another_clusters_labels_come_from_a_yaml_file(tmp_path: Path) -> None:
         ("h100: {resource: g, selectors: {a: true}}", "a is True; a label's value must be text"),
         ("h100: {resource: g, selectors: {a: b}, cpu: 4}", "cpu is 4; it must be text"),
         ("h100: {resource: g, selectors: {a: b}, tolerations: [{key: a, effect: Never}]}", "effect is 'Never'"),
-        ("h100: {resource: g", "is no YAML"),
+        ("h100: {resource: g", "is not YAML"),
+        ("h100: {count: 1, count: 8}", "the key 'count' occurs twice"),
     ],
 )
 def test_a_wrong_file_is_refused_in_one_line(tmp_path: Path, text: str, says: str) -> None:

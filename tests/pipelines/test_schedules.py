@@ -342,7 +342,8 @@ def test_the_clocks_change_is_announced_and_then_a_difference(book: Book) -> Non
         ("schedules: [{name: x, pipeline: p, interval: 5m, version: latest, caching: false}]", "caching: false goes"),
         ("schedules: [{name: x, pipeline: p, interval: 1h}, {name: x, pipeline: p, interval: 1h}]", "two schedules of"),
         ("schedule: []", "must hold `schedules:`"),
-        ("schedules: {", "is no YAML"),
+        ("schedules: {", "is not YAML"),
+        ("schedules: [{name: x, name: y, pipeline: p, cron: '@daily'}]", "the key 'name' occurs twice"),
         ("schedules: [x]", "schedule 1: must be a mapping"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.policy_text import read_text
 
@@ -66,13 +67,8 @@ def parse(policy: str) -> ServingPolicy:
     Raises:
         UserError: It is no YAML mapping, has an unknown key, or a value that cannot be.
     """
-    import yaml
-
-    text = read_text(policy)
-    try:
-        content = yaml.safe_load(text) if text else {}
-    except yaml.YAMLError as error:
-        raise UserError(f"serving_policy: is not YAML: {error}") from error
+    loaded = strict_yaml.load(read_text(policy), "serving_policy")
+    content = {} if loaded is None else loaded
     if not isinstance(content, dict):
         raise UserError("serving_policy: must be a mapping, such as {min_replicas: 1}")
     known = {each.name for each in fields(ServingPolicy)}

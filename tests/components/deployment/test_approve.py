@@ -107,7 +107,8 @@ def test_a_model_that_is_not_blessed_is_not_asked_for(tmp_path, fake_model, judg
 
 
 @pytest.mark.parametrize(
-    ("approvers", "says"), [("[]", "must be a mapping"), ("{}", "must be"), ("a: [", "is not YAML")]
+    ("approvers", "says"),
+    [("[]", "must be a mapping"), ("{}", "must be"), ("a: [", "is not YAML"), ("{ann: a, ann: b}", "occurs twice")],
 )
 def test_approvers_that_cannot_be_are_refused(ask, approvers, says):
     with pytest.raises(UserError, match=says):

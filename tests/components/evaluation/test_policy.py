@@ -64,7 +64,7 @@ def test_a_metric_takes_settings_and_a_name():
         ("metrics: [{Precision: 0.8}]", "settings as a mapping"),
         ("just words", "expected a mapping"),
         ("metrics: [", "not YAML"),
-        ("gates: 2026-02-30", "not YAML: day is out of range"),
+        ("gates: 2026-02-30", "is not YAML: day is out of range"),
         ("gates: [{metric: AUC, min: 0.7, min: 0.1}]", "the key 'min' occurs twice"),
         ("gates: [{metric: AUC, min: 0.9}]\ngates: []", "the key 'gates' occurs twice"),
         ("gates: [{metric: AUC, min: " + "9" * 400 + "}]", "a whole number of more than 19 digits"),

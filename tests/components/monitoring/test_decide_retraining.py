@@ -93,6 +93,7 @@ def test_a_journal_that_cannot_be_read_ends_the_run(decide, tmp_path):
         ("limits: {max_error_share: 2}", "from 0 to 1"),
         ("business: {name: x}", "sql is missing"),
         ("a: b: c", "not YAML"),
+        ("retrain: {cool_down_days: 1, cool_down_days: 9}", "the key 'cool_down_days' occurs twice"),
         ("nowhere.yaml", "cannot be read"),
     ],
 )
