@@ -5,6 +5,7 @@ from kfp import dsl
 from mainspring.components import decide_retraining, monitor_endpoint, resolve_champion
 from mainspring.pipelines.continuous_training import continuous_training
 from mainspring.pipelines.restricted import run_as_nobody
+from mainspring.pipelines.storage import reach_storage
 
 
 @dsl.pipeline(
@@ -114,3 +115,4 @@ def continuous_monitoring(
         ).set_display_name("Train anew")
 
     run_as_nobody()
+    reach_storage()

@@ -15,6 +15,7 @@ from mainspring.components import (
     validate_examples,
 )
 from mainspring.pipelines.restricted import run_as_nobody
+from mainspring.pipelines.storage import reach_storage
 
 
 @dsl.pipeline(
@@ -164,3 +165,4 @@ def continuous_training(
         ).set_caching_options(False)
 
     run_as_nobody()
+    reach_storage()

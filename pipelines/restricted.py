@@ -21,12 +21,20 @@ def run_as_nobody() -> None:
     Raises:
         RuntimeError: No pipeline is being defined.
     """
+    for task in own_tasks("run_as_nobody"):
+        as_nobody(task)
+
+
+def own_tasks(caller: str) -> list[PipelineTask]:
+    """Returns the tasks of the pipeline that is being defined, without pipelines nested in it.
+
+    Raises:
+        RuntimeError: No pipeline is being defined; the message names the caller.
+    """
     pipeline = Pipeline.get_default_pipeline()
     if pipeline is None:
-        raise RuntimeError("run_as_nobody belongs into a function under @dsl.pipeline")
-    for task in pipeline.tasks.values():
-        if task.pipeline_spec is None:
-            as_nobody(task)
+        raise RuntimeError(f"{caller} belongs into a function under @dsl.pipeline")
+    return [task for task in pipeline.tasks.values() if task.pipeline_spec is None]
 
 
 def as_nobody(task: PipelineTask) -> None:

@@ -15,6 +15,7 @@ from kfp.dsl.types.type_annotations import OutputAnnotation
 from mainspring.components.training.component import train_model
 from mainspring.pipelines import accelerators
 from mainspring.pipelines.accelerators import Profile
+from mainspring.pipelines.storage import with_storage
 
 DAY = 24 * 3600
 
@@ -48,6 +49,7 @@ def training_on(profile: Profile | str, *, spot: bool = False, retries: int | No
             retries=retries,
             timeout=timeout,
         ).set_display_name(f"Train on {pool.name}{' (spot)' if spot else ''}")
+        with_storage(task)
         return result(*(task.outputs[name] for name in outputs), task.outputs["Output"])
 
     train.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

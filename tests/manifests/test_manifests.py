@@ -13,6 +13,7 @@ import yaml
 from mainspring.components.common.images import image
 from mainspring.components.deployment.kserve import preflight
 from mainspring.components.serving import mounted_model
+from mainspring.pipelines import storage
 from tests.manifests.pod_security import violations
 from tests.manifests.rendering import MANIFESTS, OVERLAYS, Manifest, one, pods, render, rendered
 from tests.schemas import validate
@@ -165,6 +166,17 @@ def test_what_reads_or_writes_buckets_reaches_names_and_kubeflows_storage(policy
     assert {"ipBlock": {"cidr": "169.254.20.10/32"}} in ports[53]  # NodeLocal DNSCache is no pod of kube-system.
     assert ports[9000][0]["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"] == "kubeflow"
     assert 443 in ports
+
+
+@overlays
+def test_what_reaches_buckets_takes_the_storage_secret_by_reference_and_starts_without_it(overlay: str) -> None:
+    pods_by_name = {name: pod for name, _, pod in all_pods(rendered(overlay))}
+    reaching = [name for name in pods_by_name if name.startswith(("mainspring-tensorflow", "mainspring-collector"))]
+    assert "mainspring-collector" in reaching
+    assert "mainspring-tensorflow" in reaching
+    for name in reaching:
+        [container] = pods_by_name[name]["containers"]
+        assert {"secretRef": {"name": storage.SECRET, "optional": True}} in container["envFrom"], name
 
 
 def test_prometheus_and_the_service_find_the_pods() -> None:

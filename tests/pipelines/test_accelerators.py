@@ -14,7 +14,7 @@ from kfp import components, dsl
 
 from mainspring.components import ingest_examples, train_model, validate_examples
 from mainspring.components.common.errors import UserError
-from mainspring.pipelines import accelerators
+from mainspring.pipelines import accelerators, storage
 from mainspring.pipelines.accelerators import Profile, Toleration, gke
 from mainspring.pipelines.compiling import compiled
 from mainspring.pipelines.environments import PIPELINES
@@ -99,6 +99,14 @@ def test_the_compiled_pipeline_of_a_profile_says_all_that_its_node_pool_needs(na
             ],
             "securityContext": {"runAsUser": "65532", "runAsGroup": "65532", "runAsNonRoot": True},
             "activeDeadlineSeconds": "86400",
+            "secretAsEnv": [
+                {
+                    "secretName": storage.SECRET,
+                    "secretNameParameter": {"runtimeValue": {"constant": storage.SECRET}},
+                    "keyToEnv": [{"secretKey": key, "envVar": key} for key in storage.KEYS],
+                    "optional": True,
+                }
+            ],
         }
     }
 
