@@ -14,8 +14,11 @@ SOURCES = sorted(path for folder in ("components", "pipelines") for path in (REP
 MODULES = frozenset(("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "code", "runpy"))
 CALLS = frozenset(("exec", "eval", "compile", "__import__"))
 METHODS = frozenset(("os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "torch.load"))
-TRAINER = "components/training/"
+TRAINER = "components/training/modules.py"
 """Where what a user names is run as code, on purpose, and in one place: their own trainer module."""
+
+IMPORTS = "components/evaluation/deferred_imports.py"
+"""Where installed packages, which the lock names, are imported later than usual; nothing that a user names."""
 
 
 def unsafe(tree: ast.AST) -> Iterator[str]:
@@ -44,9 +47,7 @@ def test_no_module_runs_data_as_code_but_the_one_for_the_users_own() -> None:
         for what in unsafe(ast.parse(path.read_text(encoding="utf-8")))
     ]
     assert len(SOURCES) > 100
-    ((place, what),) = found
-    assert place.startswith(TRAINER)
-    assert what == "exec_module"
+    assert sorted(found) == [(IMPORTS, "exec_module"), (TRAINER, "exec_module")]
 
 
 @pytest.mark.parametrize(
