@@ -17,11 +17,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
+import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
@@ -87,22 +87,12 @@ def main(arguments: list[str] | None = None) -> None:
     os.chdir("/")
     threading.Thread(target=probation.wait_until_kept, daemon=True).start()
     try:
-        _run_in_loop(_run(options.name, options.port, options.report, log))
+        uvloop.run(_run(options.name, options.port, options.report, log))
     except OSError as error:
         sys.exit(f"{ERROR_PREFIX}port {options.port} cannot be listened on: {error.strerror}")
     finally:
         if log:
             log.close()
-
-
-def _run_in_loop(work: Coroutine[Any, Any, None]) -> None:
-    """Runs the front in uvloop, whose turns cost less; KServe brings it wherever it exists."""
-    try:
-        import uvloop
-    except ImportError:
-        asyncio.run(work)
-    else:
-        uvloop.run(work)
 
 
 def _payload_log(folder: Path | None) -> PayloadLog | None:
