@@ -89,9 +89,9 @@ def deploy_model(
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def rollback_model(target: str, version: int = 0, reason: str = "", serving_policy: str = "") -> NamedTuple(
-    "RolledBack", version=int, version_uri=str, endpoint=str, replaced=int
-):  # type: ignore[valid-type]
+def rollback_model(
+    target: str, version: int = 0, reason: str = "", serving_policy: str = "", replacing: int = 0
+) -> NamedTuple("RolledBack", version=int, version_uri=str, endpoint=str, replaced=int):  # type: ignore[valid-type]
     """Serves an earlier version again, with a deployment's care. Switch caching off for this step.
 
     The versions that were served since are withdrawn: `deploy_model` refuses them at this target, so that an unchanged
@@ -103,6 +103,8 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
             named as well: it is served, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
         serving_policy: How a cluster serves it; empty: as the last deployment said.
+        replacing: The version that must go. Where it does not serve, nothing is done: give it in a step that may be
+            retried, which then goes back no further. 0: whatever is served.
 
     Returns:
         version: The version that is served now.
@@ -112,7 +114,9 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
     """
     from mainspring.components.deployment.rollback_model import rollback_model
 
-    return rollback_model(target=target, version=version, reason=reason, serving_policy=serving_policy)
+    return rollback_model(
+        target=target, version=version, reason=reason, serving_policy=serving_policy, replacing=replacing
+    )
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)

@@ -63,13 +63,14 @@ def _withdraw(name: str, version: int, uri: str, reason: str) -> None:
         raise UserError(f"{reason}; but the front routes {routes}: run `mainspring endpoints stop {name}`, then start")
 
 
-def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
+def rollback(name: str, to: int = 0, reason: str = "", replacing: int = 0) -> Endpoint:
     """Serves an earlier version again, with a deployment's care, and withdraws what was served since.
 
     Args:
         name: The endpoint's name.
         to: The version to serve; 0: the one that was served before the current one.
         reason: Recorded with the withdrawal.
+        replacing: The version that must go; where another one is served, nothing is done. 0: whatever is served.
 
     Raises:
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
@@ -79,6 +80,9 @@ def rollback(name: str, to: int = 0, reason: str = "") -> Endpoint:
     with endpoint_state.locked(name):
         known = _existing(name)
         state = upkeep.tidy(known)
+        if replacing and state.version != replacing:
+            print(f"{upkeep.title(state)}: serves version {state.version}; {replacing} is gone already", flush=True)
+            return _endpoint(state)
         if not to and known.uri != state.uri and known.uri in {gone.uri for gone in state.withdrawn}:
             # It had switched and was killed before it wrote that down: going on from here would go one too far.
             print(f"{upkeep.title(state)}: finishes a rollback to version {state.version}", flush=True)

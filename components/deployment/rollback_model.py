@@ -22,7 +22,9 @@ def preload() -> None:
     model_servers.preload()
 
 
-def rollback_model(target: str, version: int = 0, reason: str = "", serving_policy: str = "") -> RolledBack:
+def rollback_model(
+    target: str, version: int = 0, reason: str = "", serving_policy: str = "", replacing: int = 0
+) -> RolledBack:
     """Serves an earlier version again, checked as in a deployment, and withdraws the versions that were served since.
 
     Args:
@@ -31,6 +33,8 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
             named as well: it is served again, and no longer withdrawn.
         reason: Recorded, and shown when a withdrawn model is refused.
         serving_policy: How a cluster serves it, see `kserve.policy`; empty: as the last deployment said.
+        replacing: The version that must go: where it does not serve, nothing is done, so that asking again goes back
+            no further. 0: whatever is served.
 
     Raises:
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
@@ -43,9 +47,10 @@ def rollback_model(target: str, version: int = 0, reason: str = "", serving_poli
         from mainspring.components.deployment.kserve import target as kserve
 
         policy = kserve_policy.parse(serving_policy) if serving_policy.strip() else None
-        chosen, url, replaced = kserve.rollback(where, policy, int(version), reason)
+        chosen, url, replaced = kserve.rollback(where, policy, int(version), reason, int(replacing))
         return RolledBack(chosen.number, chosen.uri, url, replaced)
     name = where.name
     before = local_target.champion(name)
-    endpoint = local_target.rollback(name, int(version), reason)
-    return RolledBack(endpoint.version, endpoint.model, endpoint.url, before[0] if before else 0)
+    endpoint = local_target.rollback(name, int(version), reason, int(replacing))
+    replaced = int(replacing) or (before[0] if before else 0)
+    return RolledBack(endpoint.version, endpoint.model, endpoint.url, replaced)

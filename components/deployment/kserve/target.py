@@ -58,7 +58,7 @@ def deploy(target: Target, version: Version, policy: ServingPolicy, plan: Plan) 
 
 
 def rollback(
-    target: Target, policy: ServingPolicy | None = None, to: int = 0, reason: str = ""
+    target: Target, policy: ServingPolicy | None = None, to: int = 0, reason: str = "", replacing: int = 0
 ) -> tuple[Version, str, int]:
     """Serves an earlier version again, judged without traffic first, and withdraws what was served since.
 
@@ -67,6 +67,7 @@ def rollback(
         policy: How it is served; None: as the last deployment said.
         to: The version to serve; 0: the one that was served before the current one.
         reason: Recorded with the withdrawal.
+        replacing: The version that must go; where another one is served, nothing is done. 0: whatever is served.
 
     Returns:
         The version, the URL that answers predictions, and the number of the version that was served before.
@@ -83,6 +84,9 @@ def rollback(
     current = lead.record.champion
     if current is None or not lead.record.history:
         raise UserError(f"{lead.title}: serves no version of ours; there is nothing to go back from")
+    if replacing and current.number != replacing:
+        print(f"{lead.title}: serves version {current.number}; {replacing} is gone already", flush=True)
+        return current, _url(lead), replacing
     if not to and left.champion and current == left.candidate and left.champion.uri in _uris(left.withdrawn):
         # It had switched and was killed before it wrote that down: going on from here would go one too far.
         return current, _url(lead), left.champion.number

@@ -107,6 +107,16 @@ def test_a_rollback_serves_the_version_before_and_withdraws_the_other(cluster, v
     assert [(gone.version, gone.reason) for gone in target.withdrawn(WHERE)] == [(2, "it lied")]
 
 
+def test_a_rollback_that_says_which_version_must_go_goes_back_once_however_often_it_is_asked(cluster, version):
+    for number in (1, 2, 3):
+        deploy(version(number))
+    for _ in range(2):
+        chosen, _, replaced = target.rollback(WHERE, reason="late", replacing=3)
+        assert (chosen.number, replaced) == (2, 3)
+        assert is_serving(cluster, version(2))
+        assert [gone.version for gone in target.withdrawn(WHERE)] == [3]
+
+
 def test_what_people_set_stays(cluster, version):
     deploy(version(1))
     path = objects.path(WHERE)

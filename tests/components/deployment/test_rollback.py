@@ -32,6 +32,9 @@ def test_a_rollback_serves_the_version_before_without_a_failed_request_and_it_la
     assert back == (first.version, first.version_uri, first.endpoint, second.version)
     assert resolve_champion(TARGET).version == first.version
 
+    again = rollback_model(TARGET, replacing=second.version)
+    assert again == back, "a step that is retried goes back no further"
+
     with pytest.raises(UserError, match="which was rolled back"):
         deploy_model(str(saved_models / "b"), *judged("b"), TARGET)
     assert prediction(first.endpoint) == pytest.approx(PREDICTIONS["a"], abs=1e-4)
