@@ -23,6 +23,9 @@ from mainspring.components.evaluation.worst_slices import Search
 CALIBRATION_BINS = 10
 """Bins of equally many rows."""
 
+LEAST_RECALL = 0.01
+"""Below it, precision is that of a few rows."""
+
 Section = tuple[str, Markup | str]
 
 
@@ -232,8 +235,7 @@ def _classes(labels: accumulators.Labels, predictions: accumulators.Predictions,
 
 def _precision_at_recall(curve: curves.Curve) -> list[tuple[float, float]]:
     points = zip(curve.true_positive_rate, curve.precision, strict=True)
-    # Where none is found yet, precision is that of a few rows, or of none.
-    return [(recall, precision) for recall, precision in points if precision is not None and recall > 0]
+    return [(recall, precision) for recall, precision in points if precision is not None and recall >= LEAST_RECALL]
 
 
 def _confusion(confusion: curves.Confusion) -> Markup:
