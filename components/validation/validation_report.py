@@ -150,11 +150,17 @@ def _card(
     kind = next(reversed(features.values())).WhichOneof("stats") if features else None
     same = {title: one for title, one in features.items() if one.WhichOneof("stats") == kind}
     drawn = _bars(same) if kind == "string_stats" else _histograms(same)
-    missing = ", ".join(f"{title} {words.percent(missing_share(one))}" for title, one in features.items())
     marks = [*(_mark(finding) for finding in findings), *distances]
-    return Markup('<article class="card" id="{}"><h3>{}</h3><p class="legend">Missing: {}</p>{}{}</article>').format(
-        f"feature-{name}", name, missing or "no rows", Markup("").join(marks), drawn
+    return Markup('<article class="card" id="{}"><h3>{}</h3><p class="legend">{}</p>{}{}</article>').format(
+        f"feature-{name}", name, _missing_in(features), Markup("").join(marks), drawn
     )
+
+
+def _missing_in(features: Mapping[str, Any]) -> str:
+    shares = {title: missing_share(feature) for title, feature in features.items()}
+    if not any(shares.values()):
+        return "Nothing is missing." if shares else "There are no rows."
+    return "Missing: " + ", ".join(f"{words.percent(share)} in {title}" for title, share in shares.items())
 
 
 def _mark(finding: Finding) -> Markup:

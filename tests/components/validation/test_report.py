@@ -33,7 +33,8 @@ def test_the_report_opens_in_a_browser_with_each_anomaly_marked_where_it_is(tmp_
         assert card.count("<svg") == 1, name
         for series in ("baseline", "span 5", "train", "eval"):
             assert series in card, (name, series)
-    assert "Missing: baseline 1" in cards["seats"]
+    assert re.search(r"Missing: 1[0-9.]+ % in baseline, [0-9.]+ % in span 5, ", cards["seats"])
+    assert "Nothing is missing" in cards["carrier"]
     assert re.findall(r'(?:src|href)="(?!#)', dom) == []
 
 
