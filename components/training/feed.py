@@ -86,7 +86,14 @@ def train_batches(blocks: Blocks, batch_size: int, epochs: int, seed: int, start
     turns = tf.data.Dataset.range(start // per_block, epochs * places).map(load)
     if resident is None:
         turns = turns.prefetch(1)  # The next block is read while this one is trained on.
-    return turns.flat_map(block_batches).prefetch(BATCHES_AHEAD)
+    return turns.flat_map(block_batches).prefetch(BATCHES_AHEAD).with_options(_options())
+
+
+def _options() -> tf.data.Options:
+    """Returns options without tuning: nothing here is left to it, and ending its thread can take seconds."""
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return options
 
 
 def eval_batches(split: Split, batch_size: int) -> tf.data.Dataset:
