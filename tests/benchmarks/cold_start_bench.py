@@ -82,7 +82,9 @@ def _imports(image: Image) -> list[str]:
     file = image.dockerfile.with_name("component.py")
     names = imported_modules(file.read_text(encoding="utf-8")) if file.is_file() else []
     own = f"mainspring.components.{image.folder}."
-    return [*(name for name in names if name.startswith(own)), *OTHERS.get(image.folder, [])]
+    # Another interface that this one only hands on is nothing that a task imports.
+    work = [name for name in names if name.startswith(own) and not name.endswith("component")]
+    return [*work, *OTHERS.get(image.folder, [])]
 
 
 def _medians(program: str, image: Image, code: str, runs: int) -> Start:
