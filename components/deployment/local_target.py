@@ -80,8 +80,7 @@ def rollback(name: str, to: int = 0, reason: str = "", replacing: int = 0) -> En
     with endpoint_state.locked(name):
         known = _existing(name)
         state = upkeep.tidy(known)
-        if replacing and state.version != replacing:
-            print(f"{upkeep.title(state)}: serves version {state.version}; {replacing} is gone already", flush=True)
+        if takeovers.is_gone(upkeep.title(state), state.history, state.withdrawn, state.version, replacing):
             return _endpoint(state)
         if not to and known.uri != state.uri and known.uri in {gone.uri for gone in state.withdrawn}:
             # It had switched and was killed before it wrote that down: going on from here would go one too far.

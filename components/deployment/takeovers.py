@@ -87,6 +87,22 @@ def destination(
     return found[-1]
 
 
+def is_gone(
+    title: str, history: tuple[Takeover, ...], withdrawn: Iterable[Withdrawal], serving: int, replacing: int
+) -> bool:
+    """Returns whether a version that must go does not serve any more; False if none is named (0).
+
+    Raises:
+        UserError: It was never served there.
+    """
+    if replacing in (0, serving):
+        return False
+    if replacing not in {*(one.version for one in history), *(one.version for one in withdrawn)}:
+        raise UserError(f"{title}: version {replacing}, which is to go, was never served there; it serves {serving}")
+    print(f"{title}: serves version {serving}; {replacing} is gone already", flush=True)
+    return True
+
+
 def passed_over(
     history: tuple[Takeover, ...], withdrawn: tuple[Withdrawal, ...], chosen: Takeover | Withdrawal, reason: str
 ) -> tuple[Withdrawal, ...]:

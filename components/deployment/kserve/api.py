@@ -60,6 +60,20 @@ class Api:
         query = {"fieldManager": MANAGER, "force": "true"}
         return self.call("PATCH", path, body, query=query, kind="application/apply-patch+yaml")
 
+    def may(self, **asked: str) -> bool:
+        """Returns whether this account may do something: `namespace`, `verb`, `resource`, and more where it is needed.
+
+        Raises:
+            ApiError: The question was refused, or not answered in time.
+        """
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": {name: value for name, value in asked.items() if value}},
+        }
+        answer = self.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
+        return bool(answer.get("status", {}).get("allowed"))
+
     def call(
         self,
         method: str,

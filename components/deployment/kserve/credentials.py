@@ -86,7 +86,7 @@ def check(api: Api, target: Target, policy: ServingPolicy, root: str, found: dic
 
 def _is_usable(api: Api, target: Target, secret: str, owner: str, keys: tuple[str, ...]) -> bool | None:
     """Returns whether KServe would read models with a secret; None if it may not be looked at."""
-    if not _may_read(api, target, secret):
+    if not api.may(namespace=target.namespace, verb="get", resource="secrets", name=secret):
         _say(target, f"secret {secret!r} of {owner} may not be read from here, so it is not checked")
         return None
     found = api.get(f"/api/v1/namespaces/{target.namespace}/secrets/{secret}")
@@ -105,24 +105,6 @@ def _is_usable(api: Api, target: Target, secret: str, owner: str, keys: tuple[st
             "would not start; add it"
         )
     return True
-
-
-def _may_read(api: Api, target: Target, secret: str) -> bool:
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {
-            "resourceAttributes": {
-                "namespace": target.namespace,
-                "verb": "get",
-                "group": "",
-                "resource": "secrets",
-                "name": secret,
-            }
-        },
-    }
-    answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-    return bool(answer.get("status", {}).get("allowed"))
 
 
 def _names(api: Api) -> Names:

@@ -107,14 +107,7 @@ def _check_rights(api: Api, target: Target, needed: dict[tuple[str, str], tuple[
     for (group, resource), verbs in needed.items():
         for verb in verbs:
             kind, _, sub = resource.partition("/")
-            asked = {"namespace": target.namespace, "verb": verb, "group": group, "resource": kind, "subresource": sub}
-            review = {
-                "apiVersion": "authorization.k8s.io/v1",
-                "kind": "SelfSubjectAccessReview",
-                "spec": {"resourceAttributes": {name: value for name, value in asked.items() if value}},
-            }
-            answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", review)
-            if not answer.get("status", {}).get("allowed"):
+            if not api.may(namespace=target.namespace, verb=verb, group=group, resource=kind, subresource=sub):
                 missing.setdefault((group, resource), []).append(verb)
     if missing:
         print(role(target, {**missing, **USEFUL}), flush=True)

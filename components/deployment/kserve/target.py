@@ -84,8 +84,7 @@ def rollback(
     current = lead.record.champion
     if current is None or not lead.record.history:
         raise UserError(f"{lead.title}: serves no version of ours; there is nothing to go back from")
-    if replacing and current.number != replacing:
-        print(f"{lead.title}: serves version {current.number}; {replacing} is gone already", flush=True)
+    if takeovers.is_gone(lead.title, lead.record.history, lead.record.withdrawn, current.number, replacing):
         return current, _url(lead), replacing
     if not to and left.champion and current == left.candidate and left.champion.uri in _uris(left.withdrawn):
         # It had switched and was killed before it wrote that down: going on from here would go one too far.

@@ -34,6 +34,8 @@ def test_a_rollback_serves_the_version_before_without_a_failed_request_and_it_la
 
     again = rollback_model(TARGET, replacing=second.version)
     assert again == back, "a step that is retried goes back no further"
+    with pytest.raises(UserError, match="version 9, which is to go, was never served"):
+        rollback_model(TARGET, replacing=9)
 
     with pytest.raises(UserError, match="which was rolled back"):
         deploy_model(str(saved_models / "b"), *judged("b"), TARGET)
