@@ -76,14 +76,15 @@ bench: setup ## Measure the loop on the flights, beside what is wanted of it (TF
 	@$(BIN)/python -m tests.benchmarks.serving_bench
 	@$(BIN)/python -m tests.benchmarks.cold_start_bench
 
-lint: $(BIN)/.ready ## Check style and types
+lint: $(BIN)/.ready ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "run: .venv/bin/ruff format ." >&2; exit 1; }
 	@root=$$($(BIN)/python -c 'from mainspring.pipelines.environments import import_root; print(import_root())') && \
-		cd $$root && MYPYPATH=$$root $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p mainspring
+		cd $$root && MYPYPATH=$$root $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml --cache-dir $(CURDIR)/.mypy_cache -p mainspring && \
+		PYTHONPATH=$$root $(CURDIR)/$(BIN)/lint-imports --no-logo $(CURDIR)/pyproject.toml
 
 compile: $(BIN)/.ready ## Write the compiled components and pipelines (CHECK=1: only check that they are current)
-	@$(BIN)/python -m mainspring.pipelines.compiling $(if $(CHECK),--check)
+	@$(BIN)/python -m mainspring.pipelines.compiling.kfp_yaml $(if $(CHECK),--check)
 
 clean: ## Stop this folder's endpoints and remove environments, example data and runs
 	@[ ! -x $(BIN)/mainspring ] || $(BIN)/mainspring endpoints stop --all || true

@@ -4,8 +4,8 @@ from kfp import dsl
 
 from mainspring.components import decide_retraining, monitor_endpoint, resolve_champion
 from mainspring.pipelines.continuous_training import continuous_training
-from mainspring.pipelines.restricted import run_as_nobody
-from mainspring.pipelines.storage import reach_storage
+from mainspring.pipelines.pods.restricted import run_as_nobody
+from mainspring.pipelines.pods.storage_secret import reach_storage
 
 
 @dsl.pipeline(

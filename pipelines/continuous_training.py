@@ -14,8 +14,8 @@ from mainspring.components import (
     train_model,
     validate_examples,
 )
-from mainspring.pipelines.restricted import run_as_nobody
-from mainspring.pipelines.storage import reach_storage
+from mainspring.pipelines.pods.restricted import run_as_nobody
+from mainspring.pipelines.pods.storage_secret import reach_storage
 
 
 @dsl.pipeline(

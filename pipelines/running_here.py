@@ -27,9 +27,10 @@ def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "
 
     from mainspring.components.common import storage
     from mainspring.components.common.errors import UserError
-    from mainspring.pipelines import catalogue, environments
+    from mainspring.pipelines import environments
+    from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines import process
-    from mainspring.pipelines.progress import PlainProgress
+    from mainspring.pipelines.engines.progress import PlainProgress
 
     component = catalogue.load(pipeline) if isinstance(pipeline, str) else pipeline
     if not hasattr(component, "pipeline_spec"):

@@ -8,17 +8,10 @@ from typing import NamedTuple
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.deployment import (
-    local_target,
-    model_servers,
-    publish,
-    replay,
-    rollouts,
-    serving_now,
-    takeovers,
-    targets,
-)
-from mainspring.components.deployment.models_root import models_folder, version_uri
+from mainspring.components.deployment import replay, rollouts, serving_now, targets
+from mainspring.components.deployment.local import local_target, model_servers
+from mainspring.components.deployment.versions import publish, takeovers
+from mainspring.components.deployment.versions.models_root import models_folder, version_uri
 
 EVALUATION_FILE = "evaluation.json"
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import serving_now, targets
-from mainspring.components.deployment.models_root import version as published_version
+from mainspring.components.deployment.versions.models_root import version as published_version
 
 
 class Champion(NamedTuple):

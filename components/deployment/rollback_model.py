@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mainspring.components.deployment import local_target, model_servers, targets
+from mainspring.components.deployment import targets
 from mainspring.components.deployment.deploy_model import refuse_misplaced_policy
+from mainspring.components.deployment.local import local_target, model_servers
 
 
 class RolledBack(NamedTuple):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from mainspring.components.deployment import endpoint_state, local_target, targets
-from mainspring.components.deployment.takeovers import Withdrawal
+from mainspring.components.deployment import targets
+from mainspring.components.deployment.local import endpoint_state, local_target
 from mainspring.components.deployment.targets import Target
+from mainspring.components.deployment.versions.takeovers import Withdrawal
 
 
 def champion(target: Target) -> tuple[int, str] | None:

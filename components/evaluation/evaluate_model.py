@@ -17,8 +17,10 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
 from mainspring.components.common.policy_text import read_text
-from mainspring.components.evaluation import deferred_imports, policy_yaml, standing
+from mainspring.components.evaluation import deferred_imports
+from mainspring.components.evaluation.gates import standing_verdict
 from mainspring.components.evaluation.model_manifest import read_manifest
+from mainspring.components.evaluation.policy import policy_yaml
 
 REFUSE, REBASELINE = "refuse", "rebaseline"
 
@@ -54,7 +56,7 @@ def preload() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with deferred_imports.deferred():
         import mainspring.components.evaluation.evaluation
-        import mainspring.components.evaluation.page  # noqa: F401
+        import mainspring.components.evaluation.reporting.page  # noqa: F401
 
 
 def evaluate_model(
@@ -103,11 +105,11 @@ def evaluate_model(
         "policy": text,
         "versions": _versions(),
     }
-    found = standing.find(champion_uri, judged)
+    found = standing_verdict.find(champion_uri, judged)
     if found:
         folder, content = found
         print("the candidate is what is served, judged before on the same rows by the same policy: that stands")
-        standing.copy(folder, Path(evaluation), Path(report))
+        standing_verdict.copy(folder, Path(evaluation), Path(report))
         _draw(content, classification_metrics)
         return _announce(content, metrics)
     verdict, content = _evaluate(
@@ -145,7 +147,8 @@ def _evaluate(
     from google.protobuf import text_format
 
     from mainspring.components.evaluation import evaluation as evaluating
-    from mainspring.components.evaluation import evaluation_json, history, measuring, ml_test_score, model_card, page
+    from mainspring.components.evaluation.metrics import measuring
+    from mainspring.components.evaluation.reporting import evaluation_json, history, ml_test_score, model_card, page
 
     result = evaluating.evaluate(
         examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline, beam_options
@@ -166,14 +169,14 @@ def _evaluate(
     config = text_format.MessageToString(measuring.eval_config(policy, manifest, roles))
     card = model_card.card(result, manifest, examples_manifest)
     with storage.publishing_directory(evaluation) as aside:
-        storage.write_json(aside / standing.CARD_FILE, card)
-        storage.write_atomically(aside / standing.CARD_PAGE, model_card.page(card))
-        storage.write_json(aside / standing.SCORE_FILE, score)
-        storage.write_atomically(aside / standing.SCORE_PAGE, ml_test_score.page(score))
-        storage.write_json(aside / standing.EVALUATION_FILE, content)
-        storage.write_json(aside / standing.REPLAY_FILE, result.replay)
-        storage.write_atomically(aside / standing.CONFIG_FILE, config)
-        storage.write_atomically(aside / standing.REPORT_FILE, html)
+        storage.write_json(aside / standing_verdict.CARD_FILE, card)
+        storage.write_atomically(aside / standing_verdict.CARD_PAGE, model_card.page(card))
+        storage.write_json(aside / standing_verdict.SCORE_FILE, score)
+        storage.write_atomically(aside / standing_verdict.SCORE_PAGE, ml_test_score.page(score))
+        storage.write_json(aside / standing_verdict.EVALUATION_FILE, content)
+        storage.write_json(aside / standing_verdict.REPLAY_FILE, result.replay)
+        storage.write_atomically(aside / standing_verdict.CONFIG_FILE, config)
+        storage.write_atomically(aside / standing_verdict.REPORT_FILE, html)
     storage.write_atomically(report, html)
     return _announce(content, metrics), content
 

@@ -10,27 +10,18 @@ from typing import Any
 from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import RANKING, ExamplesManifest, ModelManifest
-from mainspring.components.evaluation import (
-    behaviour,
-    costs,
-    faults,
-    gates,
-    linear,
-    measuring,
-    noise,
-    queries,
-    replay,
-    scoring,
-    slices,
-    worst_slices,
-)
-from mainspring.components.evaluation.catalogue import MAIN_METRIC
-from mainspring.components.evaluation.gates import CHALLENGER, CHAMPION, LINEAR, Evidence, Judgement, Measured
+from mainspring.components.evaluation import replay
+from mainspring.components.evaluation.gates import behaviour, costs, gates, unfit_rows
+from mainspring.components.evaluation.gates.gates import CHALLENGER, CHAMPION, LINEAR, Evidence, Judgement, Measured
+from mainspring.components.evaluation.metrics import measuring, noise, ranking_queries
+from mainspring.components.evaluation.metrics.noise import Interval, IntervalsOf
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
-from mainspring.components.evaluation.noise import Interval, IntervalsOf
-from mainspring.components.evaluation.policy import BATCH_LATENCY, COSTS, ROW_LATENCY, Metric, Policy
-from mainspring.components.evaluation.scoring import LoadedModel, ScoredRows
-from mainspring.components.evaluation.worst_slices import Search
+from mainspring.components.evaluation.policy.metric_catalogue import MAIN_METRIC
+from mainspring.components.evaluation.policy.policy import BATCH_LATENCY, COSTS, ROW_LATENCY, Metric, Policy
+from mainspring.components.evaluation.scoring import linear_baseline, scoring
+from mainspring.components.evaluation.scoring.scoring import LoadedModel, ScoredRows
+from mainspring.components.evaluation.slices import slices, worst_slices
+from mainspring.components.evaluation.slices.worst_slices import Search
 
 SLICES_WITH_INTERVALS = 300
 """Slices beyond these are measured without an interval of their main metric."""
@@ -109,13 +100,13 @@ def evaluate(
     others = {}
     if any(gate.better_than_linear for gate in policy.gates):
         print("fitting a linear model to compare with", flush=True)
-        others[LINEAR] = linear.fit(examples / "train", manifest)
+        others[LINEAR] = linear_baseline.fit(examples / "train", manifest)
     scored, fault = _score(examples / "eval", models, policy, others, beam_options)
     rate = len(scored) / scored.seconds if scored.seconds else 0
     print(f"predicted {len(scored):,} rows with {len(models)} model(s) at {rate:,.0f} rows/s", flush=True)
-    broken += ([fault] if fault else []) + faults.of_champion(scored, manifest)
-    reasons = ([] if rebaseline else broken) + faults.of_rows_and_challenger(scored, manifest)
-    reasons += faults.of_count(scored, examples_manifest)
+    broken += ([fault] if fault else []) + unfit_rows.of_champion(scored, manifest)
+    reasons = ([] if rebaseline else broken) + unfit_rows.of_rows_and_challenger(scored, manifest)
+    reasons += unfit_rows.of_count(scored, examples_manifest)
     rebaselined = "; ".join(broken) if rebaseline else ""
     if rebaselined:
         print(f"{rebaselined}: judged as a first model, as asked", flush=True)
@@ -126,7 +117,7 @@ def evaluate(
         for role, predictions in scored.predictions.items()
         if scoring.fault(predictions, manifest) is None
     }
-    if CHALLENGER not in usable or faults.has_unknown_classes(scored, manifest):
+    if CHALLENGER not in usable or unfit_rows.has_unknown_classes(scored, manifest):
         return Evaluation(reasons, len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
     try:
         own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
@@ -177,7 +168,7 @@ def _judge(
 
     def measured(part: slices.Slice, intervals_of: IntervalsOf | None = None) -> Measured:
         if manifest.task == RANKING and part.indices is not None:
-            rows = queries.whole(part.indices, scored.labels)
+            rows = ranking_queries.whole(part.indices, scored.labels)
             part = slices.Slice(part.values, rows, len(rows))
         labels = part.of(scored.labels)
         predictions = {role: part.of(predicted) for role, predicted in usable.items()}
@@ -274,7 +265,7 @@ def _score(
     def score() -> ScoredRows:
         if not beam_options:
             return scoring.score(folder, models, sorted(features), buckets, others)
-        from mainspring.components.evaluation import beam_scoring
+        from mainspring.components.evaluation.scoring import beam_scoring
 
         return beam_scoring.score(folder, models, sorted(features), buckets, others, beam_options)
 

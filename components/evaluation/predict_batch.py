@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from mainspring.components.evaluation.scoring import LoadedModel
+    from mainspring.components.evaluation.scoring.scoring import LoadedModel
 
 PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES = "prediction", "predicted_class", "predicted_classes"
 
@@ -50,7 +50,7 @@ def preload() -> None:
     """Imports what prediction needs, TensorFlow with it."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     with deferred_imports.deferred():
-        import mainspring.components.evaluation.scoring  # noqa: F401
+        import mainspring.components.evaluation.scoring.scoring  # noqa: F401
 
 
 def predict_batch(
@@ -86,7 +86,7 @@ def predict_batch(
     kept = [str(name) for name in columns or found.columns]
     _refuse_unknown_columns(kept, found, manifest, "examples" if examples else "source")
     preload()
-    from mainspring.components.evaluation import scoring
+    from mainspring.components.evaluation.scoring import scoring
 
     loaded = scoring.load(Path(model), manifest)
     rows = unusable = 0
@@ -120,7 +120,7 @@ def _of_examples(folder: Path, split: str) -> _Input:
 
 
 def _of_source(source: str) -> _Input:
-    from mainspring.components.evaluation import sources
+    from mainspring.components.evaluation.scoring import sources
 
     files = sources.files_of(source)
     stems = [file.uri.rpartition("/")[2].split(".")[0] or "rows" for file in files]
@@ -145,7 +145,7 @@ def _predict_file(path: Path, model: LoadedModel, kept: Sequence[str], target: P
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from mainspring.components.evaluation import scoring
+    from mainspring.components.evaluation.scoring import scoring
 
     count = unusable = 0
     writer = None
@@ -166,7 +166,7 @@ def _predict_file(path: Path, model: LoadedModel, kept: Sequence[str], target: P
 
 
 def _batches(path: Path, columns: list[str], manifest: ModelManifest) -> Iterator[pa.RecordBatch]:
-    from mainspring.components.evaluation import sources
+    from mainspring.components.evaluation.scoring import sources
 
     return sources.batches_of(path, columns, manifest.features)
 

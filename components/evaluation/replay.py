@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from mainspring.components.evaluation import rows, scoring
-from mainspring.components.evaluation.gates import CHALLENGER
-from mainspring.components.evaluation.scoring import LoadedModel
+from mainspring.components.evaluation.gates.gates import CHALLENGER
+from mainspring.components.evaluation.scoring import rows, scoring
+from mainspring.components.evaluation.scoring.scoring import LoadedModel
 
 ROWS = 100
 """A request of so many rows is quick to answer, and a wrong conversion of a feature shows in far fewer."""

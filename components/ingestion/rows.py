@@ -12,7 +12,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import json_columns
 from mainspring.components.ingestion.column_types import (
     PLAIN,
     TYPES,
@@ -22,9 +21,10 @@ from mainspring.components.ingestion.column_types import (
     refuse_alike,
     typed,
 )
-from mainspring.components.ingestion.csv_separator import separator
-from mainspring.components.ingestion.files import exactly
-from mainspring.components.ingestion.json_columns import FOLDERS_ARE_NO_COLUMNS
+from mainspring.components.ingestion.formats import json_columns
+from mainspring.components.ingestion.formats.csv_separator import separator
+from mainspring.components.ingestion.formats.json_columns import FOLDERS_ARE_NO_COLUMNS
+from mainspring.components.ingestion.sources.file import exactly
 from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"

@@ -12,7 +12,8 @@ from datetime import datetime
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.found_files import as_regex
-from mainspring.components.ingestion.files import File, is_elsewhere, list_files, nearest
+from mainspring.components.ingestion.sources.file import File, is_elsewhere
+from mainspring.components.ingestion.sources.files import list_files, nearest
 
 ALL = "all"
 

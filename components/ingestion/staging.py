@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_names import own_names
 from mainspring.components.ingestion.column_types import refuse_alike
-from mainspring.components.ingestion.files import BIGQUERY, FORMATS, File, format_of, is_elsewhere
+from mainspring.components.ingestion.formats.column_names import own_names
 from mainspring.components.ingestion.rows import Portion
+from mainspring.components.ingestion.sources.file import BIGQUERY, FORMATS, File, format_of, is_elsewhere
 
 AUTO = "auto"
 UTF_8 = "utf-8"
@@ -70,14 +70,14 @@ def _local(file: File, folder: Path) -> Path:
     if not is_elsewhere(file.uri):
         return Path(file.uri)
     if file.uri.startswith(BIGQUERY):
-        from mainspring.components.ingestion import bigquery
+        from mainspring.components.ingestion.sources import bigquery
 
         folder.mkdir()
         table = folder / TABLE
         bigquery.read(file, table)
         return table
     # Imported only here: a client of a cloud costs a second that local files need not wait for.
-    from mainspring.components.ingestion import buckets
+    from mainspring.components.ingestion.sources import buckets
 
     folder.mkdir()
     copy = folder / file.uri.rpartition("/")[2]
@@ -87,7 +87,7 @@ def _local(file: File, folder: Path) -> Path:
 
 def _examples_as_parquet(name: str, paths: Sequence[Path], scratch: Path) -> list[Path]:
     # Imported only here: protobuf is a tenth of a second that other sources need not spend.
-    from mainspring.components.ingestion import tfrecord
+    from mainspring.components.ingestion.formats import tfrecord
 
     kinds: dict[str, str] = {}
     written: list[Path] = []

@@ -29,8 +29,8 @@ from aiohttp import web
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.payload_log import Limits, PayloadLog, Store, folder_store
-from mainspring.components.monitoring import cloud_events
-from mainspring.components.monitoring.cloud_events import NotAnEvent
+from mainspring.components.monitoring.logs import cloud_events
+from mainspring.components.monitoring.logs.cloud_events import NotAnEvent
 
 LARGEST_EVENT = 32 << 20
 """Bytes of a request's body; a larger one is answered with 413."""

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.monitoring import journal_folder
 from mainspring.components.monitoring import policy as policies
+from mainspring.components.monitoring.journal import journal_folder
 from mainspring.components.monitoring.policy import Retrain
 
 FINDINGS_FILE = "monitoring.json"

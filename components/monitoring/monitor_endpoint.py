@@ -8,22 +8,20 @@ import statistics as statistics_of_numbers
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mainspring.components.common import buckets, found_files, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring import policy as policies
-from mainspring.components.monitoring.findings import Finding, judged, plain
+from mainspring.components.monitoring.judging.asked import Asked
+from mainspring.components.monitoring.judging.findings import Finding, judged, plain
 from mainspring.components.monitoring.policy import Policy
 
 if TYPE_CHECKING:
-    from mainspring.components.monitoring.faults import Faults
-    from mainspring.components.monitoring.gathering import Window
-    from mainspring.components.monitoring.labels import LabelSource
-    from mainspring.components.monitoring.served_model import ServedModel
-    from mainspring.components.monitoring.traffic import Volume
+    from mainspring.components.monitoring.judging.served_model import ServedModel
+    from mainspring.components.monitoring.logs.record_faults import Faults
+    from mainspring.components.monitoring.logs.traffic import Volume
 
 FINDINGS_FILE = "monitoring.json"
 HOUR = 3600.0
@@ -41,24 +39,9 @@ class Monitored(NamedTuple):
     """The window's key in the journal."""
 
 
-@dataclass(frozen=True)
-class Asked:
-    """What is asked of a run, checked."""
-
-    logs: str
-    folder: Path
-    """The published version."""
-    policy: Policy
-    window: Window
-    until: float
-    """When the window ends, for its key: `window.until`, or now for an open one."""
-    key: str
-    labels: LabelSource | None
-
-
 def preload() -> None:
     """Imports TFDV while earlier stages work; the engine calls this in a waiting interpreter."""
-    import mainspring.components.monitoring.distances  # noqa: F401
+    import mainspring.components.monitoring.judging.distances  # noqa: F401
 
 
 def monitor_endpoint(
@@ -94,8 +77,10 @@ def monitor_endpoint(
     """
     started = time.monotonic()
     asked = _asked(logs, version_uri, hours, as_of, policy, labels, labels_query, label_key)
-    from mainspring.components.monitoring import journal as journals
-    from mainspring.components.monitoring import journal_folder, monitoring_report, served_model
+    from mainspring.components.monitoring import monitoring_report
+    from mainspring.components.monitoring.journal import journal_folder
+    from mainspring.components.monitoring.journal import windows as journals
+    from mainspring.components.monitoring.judging import served_model
 
     model = served_model.read(asked.folder)
     with (
@@ -124,7 +109,7 @@ def _judged(
     asked: Asked, model: ServedModel, scratch: Path, earlier: Sequence[dict[str, Any]], kept: Path
 ) -> tuple[dict[str, Any], Any]:
     """Returns what was found, and the statistics of the served rows if there were enough."""
-    from mainspring.components.monitoring import window_features, window_quality
+    from mainspring.components.monitoring.judging import window_features, window_quality
 
     volume, counted, outside = gather(asked, model, scratch)
     findings = _of_volume(volume, counted, asked.policy, earlier)
@@ -160,8 +145,8 @@ def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Fau
     Returns:
         The volume, what was wrong with records, and how many lie outside the window.
     """
-    from mainspring.components.monitoring import gathering, log_files, records, traffic
-    from mainspring.components.monitoring.faults import Faults
+    from mainspring.components.monitoring.logs import gathering, log_files, records, traffic
+    from mainspring.components.monitoring.logs.record_faults import Faults
 
     counted = Faults()
     gatherer = gathering.Gatherer(scratch, model.served, asked.window, counted)
@@ -199,9 +184,9 @@ def _asked(
     if not math.isfinite(hours) or hours < 0:
         raise UserError(f"hours={hours}: expected a number of 0 or more")
     until = instant(as_of)
-    from mainspring.components.monitoring import journal as journals
-    from mainspring.components.monitoring.gathering import Window
-    from mainspring.components.monitoring.labels import LabelSource
+    from mainspring.components.monitoring.journal import windows as journals
+    from mainspring.components.monitoring.judging.labels import LabelSource
+    from mainspring.components.monitoring.logs.gathering import Window
 
     # Without a length, the logs themselves are the window, whatever their records' times.
     window = Window(until - hours * HOUR, until) if hours else Window(-math.inf, math.inf)

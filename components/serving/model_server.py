@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.serving import gently, probation
+from mainspring.components.serving import low_priority, probation
 
 HOST = "127.0.0.1"
 
@@ -48,16 +48,17 @@ def main() -> None:
 
 def serve(order: Order) -> None:
     """Serves a version on a free loopback port: binds it, reports it, loads and warms up the model, then listens."""
-    from mainspring.components.serving import batching, kserve_app, signature
-    from mainspring.components.serving.tabular_model import TabularModel
+    from mainspring.components.serving.model import batching, signature
+    from mainspring.components.serving.model.tabular_model import TabularModel
+    from mainspring.components.serving.protocol import kserve_app
 
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.bind((HOST, 0))
     storage.write_json(Path(order.report), {"pid": os.getpid(), "port": listener.getsockname()[1]})
     model = TabularModel(order.name, order.version, Path(order.path), batching.limits())
     signature.start_threads()
-    gently.run(model.load)
-    kserve_app.run(gently.run(lambda: kserve_app.application(model)), listener)
+    low_priority.run(model.load)
+    kserve_app.run(low_priority.run(lambda: kserve_app.application(model)), listener)
 
 
 def _order() -> Order:
@@ -71,7 +72,7 @@ def _order() -> Order:
         probation.wait_until_kept()
 
     threading.Thread(target=read, daemon=True).start()
-    gently.run(_import)
+    low_priority.run(_import)
     ordered.wait()
     order = _parse(lines[0])
     _leave_caller(order)
@@ -79,7 +80,8 @@ def _order() -> Order:
 
 
 def _import() -> None:
-    from mainspring.components.serving import kserve_app, tabular_model  # noqa: F401
+    from mainspring.components.serving.model import tabular_model  # noqa: F401
+    from mainspring.components.serving.protocol import kserve_app  # noqa: F401
 
 
 def _parse(line: str) -> Order:

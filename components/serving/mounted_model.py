@@ -42,8 +42,9 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
-    from mainspring.components.serving import batching, kserve_app
-    from mainspring.components.serving.tabular_model import TabularModel
+    from mainspring.components.serving.model import batching
+    from mainspring.components.serving.model.tabular_model import TabularModel
+    from mainspring.components.serving.protocol import kserve_app
 
     limits = batching.limits(options.batch_rows, options.batch_delay_ms)
     # Bound and not yet listening: whoever can connect meets a model that is ready, and a port in use is said at once.

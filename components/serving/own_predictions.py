@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.components.common import storage
-from mainspring.components.serving import gently
+from mainspring.components.serving import low_priority
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # Live requests go before it: this whole process ends with its answer.
-os.nice(gently.NICENESS)
+os.nice(low_priority.NICENESS)
 
 # TensorFlow reads the variable when it is imported.
 import tensorflow as tf  # noqa: E402

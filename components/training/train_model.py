@@ -15,20 +15,20 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when i
 
 from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.checkpoints import Checkpoints
-from mainspring.components.training.context import Folders
-from mainspring.components.training.devices import Hardware, choose_hardware, make_deterministic
-from mainspring.components.training.figures import Metrics
+from mainspring.components.training.fitting.epoch import Epoch
+from mainspring.components.training.fitting.trainer import Job, train
+from mainspring.components.training.hardware.devices import Hardware, choose_hardware, make_deterministic
 from mainspring.components.training.hyperparameters import Hyperparameters
-from mainspring.components.training.interruption import noticing_termination
-from mainspring.components.training.modules import Module, load_module
-from mainspring.components.training.preparing import Examples, Prepared, Shard, open_examples, prepare
-from mainspring.components.training.publishing import Origin, publish
-from mainspring.components.training.scratch import scratch_folder
-from mainspring.components.training.trainer import Job, train
-from mainspring.components.training.training_report import training_page
-from mainspring.components.training.warm_start import read_champion
-from mainspring.components.training.watching import Epoch
+from mainspring.components.training.model.context import Folders
+from mainspring.components.training.model.team_module import Module, load_module
+from mainspring.components.training.publishing.published_model import Origin, publish
+from mainspring.components.training.reporting.figures import Metrics
+from mainspring.components.training.reporting.training_report import training_page
+from mainspring.components.training.resuming.checkpoints import Checkpoints
+from mainspring.components.training.resuming.interruption import noticing_termination
+from mainspring.components.training.resuming.warm_start import read_champion
+from mainspring.components.training.rows.preparing import Examples, Prepared, Shard, open_examples, prepare
+from mainspring.components.training.rows.spill_folder import scratch_folder
 
 
 @dataclass(frozen=True)

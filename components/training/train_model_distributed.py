@@ -11,12 +11,12 @@ from pathlib import Path
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.training import distributed, train_job
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.cancelling import removing_when_cancelled
-from mainspring.components.training.figures import Metrics
-from mainspring.components.training.pools import read_pool
-from mainspring.components.training.train_job import Request
+from mainspring.components.training.distributed import pod, train_job
+from mainspring.components.training.distributed.cancelling import removing_when_cancelled
+from mainspring.components.training.distributed.pools import read_pool
+from mainspring.components.training.distributed.train_job import Request
+from mainspring.components.training.reporting.figures import Metrics
 
 MOST_NODES = 1024
 
@@ -98,7 +98,7 @@ def train_model_distributed(
     if timeout < 1:
         raise UserError(f"timeout is {timeout}; it must be 1 s or more")
     for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
-        distributed.check_reachable(name, uri)
+        pod.check_reachable(name, uri)
     given = hyper.as_mapping(hyperparameters)
     hyper.checked(given)  # Here, not in the pods: nodes with accelerators may take minutes to come.
     output = f"{model_uri.rstrip('/')}-trainjob"
@@ -133,7 +133,7 @@ def train_model_distributed(
     with removing_when_cancelled(
         f"TrainJob {request.name}", lambda: train_job.remove(client, request.name, longest=20)
     ):
-        if not distributed.is_finished(output):
+        if not pod.is_finished(output):
             train_job.submit(client, request)
             train_job.follow(client, request, pause)
         fingerprint = _bring_home(output, Outputs(Path(model), Path(report), Path(logs), metrics))
@@ -146,13 +146,13 @@ def _bring_home(output: str, outputs: Outputs) -> str:
         folder = Path(scratch) if buckets.is_bucket(output) else storage.as_path(output)
         if buckets.is_bucket(output):
             buckets.download_tree(output, folder)
-        fingerprint = str(storage.read_json(folder / distributed.RESULT)["fingerprint"])
-        figures = storage.read_json(folder / distributed.METRICS)
+        fingerprint = str(storage.read_json(folder / pod.RESULT)["fingerprint"])
+        figures = storage.read_json(folder / pod.METRICS)
         outputs.report.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(folder / distributed.REPORT, outputs.report)
-        shutil.copytree(folder / distributed.LOGS, outputs.logs, dirs_exist_ok=True)
+        shutil.copy2(folder / pod.REPORT, outputs.report)
+        shutil.copytree(folder / pod.LOGS, outputs.logs, dirs_exist_ok=True)
         with storage.publishing_directory(outputs.model) as aside:
-            shutil.copytree(folder / distributed.MODEL, aside, dirs_exist_ok=True)
+            shutil.copytree(folder / pod.MODEL, aside, dirs_exist_ok=True)
     for name, value in figures.items():
         outputs.metrics.log_metric(name, value)
     if buckets.is_bucket(output):

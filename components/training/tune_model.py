@@ -13,10 +13,10 @@ import optuna
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.figures import Metrics
-from mainspring.components.training.search import Dimension, merged, nested, searched
-from mainspring.components.training.trials import TrialFailed, Workers
-from mainspring.components.training.tuning_report import Trial, tuning_page
+from mainspring.components.training.reporting.figures import Metrics
+from mainspring.components.training.reporting.tuning_report import Trial, tuning_page
+from mainspring.components.training.tuning.search_space import Dimension, merged, nested, searched
+from mainspring.components.training.tuning.trials import TrialFailed, Workers
 
 MAX_TRIALS = 10_000
 MAX_PARALLEL = 256

@@ -11,14 +11,15 @@ from typing import Any
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.training import distributed, experiments, katib, ownership
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.cancelling import removing_when_cancelled
-from mainspring.components.training.figures import Metrics
-from mainspring.components.training.katib import Tuning
-from mainspring.components.training.pools import read_pool
-from mainspring.components.training.search import merged, searched
-from mainspring.components.training.tuning_report import tuning_page
+from mainspring.components.training.distributed import owner_references, pod
+from mainspring.components.training.distributed.cancelling import removing_when_cancelled
+from mainspring.components.training.distributed.pools import read_pool
+from mainspring.components.training.reporting.figures import Metrics
+from mainspring.components.training.reporting.tuning_report import tuning_page
+from mainspring.components.training.tuning import experiments, katib
+from mainspring.components.training.tuning.katib import Tuning
+from mainspring.components.training.tuning.search_space import merged, searched
 
 MAX_TRIALS = 10_000
 
@@ -84,7 +85,7 @@ def tune_model_distributed(
         SystemExit: The step was cancelled; the Experiment is removed.
     """
     for name, uri in {"examples": examples, "schema": schema}.items():
-        distributed.check_reachable(name, uri)
+        pod.check_reachable(name, uri)
     given = hyper.as_mapping(hyperparameters)
     hyper.checked(given, seed=seed)
     where = read_pool(pool)
@@ -140,5 +141,5 @@ def tune_model_distributed(
 
 
 def _owned(client: Any, experiment: dict[str, Any]) -> dict[str, Any]:
-    owner = ownership.owner_reference(client.backend.core_api, client.backend.namespace, os.environ)
+    owner = owner_references.owner_reference(client.backend.core_api, client.backend.namespace, os.environ)
     return experiment | {"metadata": experiment["metadata"] | ({"ownerReferences": [owner]} if owner else {})}

@@ -16,9 +16,10 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common.errors import visible
 from mainspring.components.statistics import drift
 from mainspring.components.statistics.span_statistics import by_name
-from mainspring.components.validation import kinds, samples
+from mainspring.components.validation import samples
 from mainspring.components.validation.confirm_verdict import Term
-from mainspring.components.validation.policy import Decision, Policy
+from mainspring.components.validation.policy import anomaly_kinds
+from mainspring.components.validation.policy.policy import Decision, Policy
 
 DATASET = ""
 """The feature of findings that are about the rows as a whole."""
@@ -54,7 +55,7 @@ class Finding:
     error: bool
     """Whether it refuses the examples; otherwise it is only mentioned."""
     sentence: str
-    severity: str = kinds.ERROR
+    severity: str = anomaly_kinds.ERROR
     """`error`, `warning` or `ignore`: the kind's own, until the policy has been asked."""
     note: str = ""
     """What the policy says about it."""
@@ -105,8 +106,8 @@ class Judgement:
 
 def own_finding(feature: str, kind: str, scope: str, sentence: str, rows: Sequence[samples.Sample] = ()) -> Finding:
     """Returns a finding of ours, as severe as its kind is by itself."""
-    severity = kinds.OURS.get(kind, kinds.ERROR)
-    return Finding(feature, kind, scope, severity == kinds.ERROR, sentence, severity, rows=rows)
+    severity = anomaly_kinds.OURS.get(kind, anomaly_kinds.ERROR)
+    return Finding(feature, kind, scope, severity == anomaly_kinds.ERROR, sentence, severity, rows=rows)
 
 
 def add_own(judgement: Judgement, check: str, findings: Sequence[Finding]) -> None:
@@ -127,7 +128,7 @@ def add_own(judgement: Judgement, check: str, findings: Sequence[Finding]) -> No
 
 def cannot_judge(judgement: Judgement, check: str, reason: str) -> None:
     """Refuses the examples because a check could not be made."""
-    add_own(judgement, check, [own_finding(DATASET, kinds.CANNOT_JUDGE, check, reason)])
+    add_own(judgement, check, [own_finding(DATASET, anomaly_kinds.CANNOT_JUDGE, check, reason)])
 
 
 def add_tfdvs(judgement: Judgement, found: anomalies_pb2.Anomalies) -> None:
@@ -154,7 +155,7 @@ def describe(info: anomalies_pb2.AnomalyInfo) -> None:
 
 
 def _decided(finding: Finding, decision: Decision) -> Finding:
-    error = decision.severity == kinds.ERROR
+    error = decision.severity == anomaly_kinds.ERROR
     sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
     # Names and values of the data stand in sentences, and a sentence is a line of the verdict.
     sentence = visible(sentence)

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.validation import kinds
+from mainspring.components.validation.policy import anomaly_kinds
 
 ROWS_SHOWN = 3
 COLUMNS_SHOWN = 12
@@ -86,11 +86,11 @@ def of_anomaly(
         expected: The feature in the schema.
         domain: The text values that the schema knows.
     """
-    if kind == kinds.PRESENCE:
+    if kind == anomaly_kinds.PRESENCE:
         return where(files, feature, pc.is_null)
-    if kind == kinds.UNKNOWN_VALUES:
+    if kind == anomaly_kinds.UNKNOWN_VALUES:
         return where(files, feature, lambda values: unknown(values, domain))
-    if kind == kinds.NON_FINITE:
+    if kind == anomaly_kinds.NON_FINITE:
         return where(files, feature, non_finite)
     if kind == "out_of_range" and expected is not None:
         return where(files, feature, lambda values: _outside(values, expected))

@@ -17,19 +17,12 @@ from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
 from mainspring.components.statistics import beam_statistics, slice_statistics, statistics_files
-from mainspring.components.validation import (
-    checks,
-    confirm_verdict,
-    kinds,
-    measuring,
-    own_checks,
-    policy_yaml,
-    schemas,
-    validation_report,
-)
+from mainspring.components.validation import confirm_verdict, measuring, schemas, validation_report
+from mainspring.components.validation.checks import anomaly_checks, own_checks
+from mainspring.components.validation.checks.own_checks import Asked
 from mainspring.components.validation.judgement import Judgement, Scope, cannot_judge
 from mainspring.components.validation.measuring import NEWEST, Measured
-from mainspring.components.validation.own_checks import Asked
+from mainspring.components.validation.policy import anomaly_kinds, policy_yaml
 from mainspring.components.validation.schemas import UsedSchema
 
 ANOMALIES_FILE = "anomalies.pbtxt"
@@ -167,7 +160,7 @@ def _judge_skew(judgement: Judgement, newest: Scope, schema: UsedSchema, uri: st
     if serving is None:
         cannot_judge(judgement, "skew", f"serving_statistics_uri: {problem}; skew cannot be judged")
     elif newest.rows:
-        checks.against_serving(judgement, newest, schema, serving)
+        anomaly_checks.against_serving(judgement, newest, schema, serving)
 
 
 def _judge(
@@ -180,12 +173,12 @@ def _judge(
     unreadable: str,
 ) -> None:
     newest = measured.newest
-    checks.enough_rows(judgement, measured.scopes, min_rows)
-    checks.label_is_usable(judgement, measured.scopes, asked.label)
+    anomaly_checks.enough_rows(judgement, measured.scopes, min_rows)
+    anomaly_checks.label_is_usable(judgement, measured.scopes, asked.label)
     for scope in measured.scopes:
         if scope.rows:
-            checks.against_schema(judgement, scope, schema, baseline if scope is newest else None)
-    checks.columns_have_values(judgement, measured.scopes, schema)
+            anomaly_checks.against_schema(judgement, scope, schema, baseline if scope is newest else None)
+    anomaly_checks.columns_have_values(judgement, measured.scopes, schema)
     own_checks.numbers_are_finite(judgement, measured.scopes)
     own_checks.repeated_rows_and_keys(judgement, measured.files, asked.key)
     own_checks.gives_the_label_away(judgement, measured.files["train"], asked)
@@ -218,7 +211,7 @@ def _content(
         "valid": not reasons,
         "reasons": reasons,
         "checks": [{"check": check, "passed": passed} for check, passed in judgement.made.items()],
-        "warnings": [finding.sentence for finding in judgement.of_severity(kinds.WARNING)],
+        "warnings": [finding.sentence for finding in judgement.of_severity(anomaly_kinds.WARNING)],
         "findings": [dataclasses.asdict(finding) for finding in judgement.findings],
         "drift": [dataclasses.asdict(found) for found in judgement.drifts],
         "skew": [dataclasses.asdict(found) for found in judgement.skews],

@@ -14,8 +14,9 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common import report
 from mainspring.components.statistics.drift import Drift
 from mainspring.components.statistics.span_statistics import by_name, common, missing_share, value_counts
-from mainspring.components.validation import kinds, words
+from mainspring.components.validation import words
 from mainspring.components.validation.judgement import Finding, Judgement, Scope
+from mainspring.components.validation.policy import anomaly_kinds
 from mainspring.components.validation.schemas import UsedSchema
 
 VALUES_DRAWN = 8
@@ -77,7 +78,11 @@ def page(
 def _findings(judgement: Judgement) -> list[tuple[str, Markup | str]]:
     """Returns a section per severity, with the rows that show each anomaly."""
     sections: list[tuple[str, Markup | str]] = []
-    for severity, heading in ((kinds.ERROR, "Reasons"), (kinds.WARNING, "Warnings"), (kinds.IGNORE, "Passed over")):
+    for severity, heading in (
+        (anomaly_kinds.ERROR, "Reasons"),
+        (anomaly_kinds.WARNING, "Warnings"),
+        (anomaly_kinds.IGNORE, "Passed over"),
+    ):
         found = judgement.of_severity(severity)
         items = [_finding(one, with_rows=place < LISTED_WITH_ROWS) for place, one in enumerate(found[:LISTED])]
         if len(found) > LISTED:
@@ -131,7 +136,7 @@ def _cards(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatu
     found: dict[str, list[Finding]] = {}
     for finding in judgement.findings:
         found.setdefault(finding.feature, []).append(finding)
-    ranks = {kinds.ERROR: 0, kinds.WARNING: 1, kinds.IGNORE: 2}
+    ranks = {anomaly_kinds.ERROR: 0, anomaly_kinds.WARNING: 1, anomaly_kinds.IGNORE: 2}
     names = sorted(train, key=lambda name: min([ranks[one.severity] for one in found.get(name, ())], default=3))
     distances: dict[str, list[Markup]] = {}
     for what, measured in (("drift", judgement.drifts), ("skew", judgement.skews)):
@@ -164,7 +169,11 @@ def _missing_in(features: Mapping[str, Any]) -> str:
 
 
 def _mark(finding: Finding) -> Markup:
-    signs = {kinds.ERROR: ("no", "✗"), kinds.WARNING: ("warning", "!"), kinds.IGNORE: ("yes", "passed over:")}
+    signs = {
+        anomaly_kinds.ERROR: ("no", "✗"),
+        anomaly_kinds.WARNING: ("warning", "!"),
+        anomaly_kinds.IGNORE: ("yes", "passed over:"),
+    }
     style, sign = signs[finding.severity]
     return Markup('<p class="{}">{} {}</p>').format(style, sign, finding.kind.replace("_", " "))
 

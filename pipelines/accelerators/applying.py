@@ -10,9 +10,9 @@ from kfp import kubernetes
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
-from mainspring.pipelines import restricted
 from mainspring.pipelines.accelerators.gke import profile as gke_profile
 from mainspring.pipelines.accelerators.profiles import GPU, TPU, Profile, Toleration
+from mainspring.pipelines.pods import restricted
 
 SPOT_RETRIES = 5
 """A spot machine may go at any time; each retry resumes from the last checkpoint."""
@@ -134,7 +134,7 @@ def _check(task: Any, pool: Profile, spot: bool, retries: int | None, timeout: i
 def _check_one_machine(chosen: Profile) -> None:
     if chosen.machines == 1:
         return
-    # The sources are named where pods are refused: components/training/cluster.py.
+    # The sources are named where pods are refused: components/training/hardware/worker_role.py.
     why = (
         "TensorFlow trains on a slice of several only on Cloud TPU VMs, through a worker that their -pod images run on "
         "each machine and GKE's pods do not have; use a slice of one machine, such as v5e-2x4"

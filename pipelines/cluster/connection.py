@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.cluster import logins
-from mainspring.pipelines.cluster.rest import READ_SECONDS, Api, Json, Missing
+from mainspring.pipelines.cluster.rest import READ_SECONDS, Api, Missing
+from mainspring.pipelines.cluster.server import API, Server
 
 if TYPE_CHECKING:
     from mainspring.pipelines.cluster.runs import Run
     from mainspring.pipelines.cluster.schedule_changes import Change
 
-API = "apis/v2beta1"
 HOST_VARIABLE = "KF_PIPELINES_ENDPOINT"
 UI_VARIABLE = "KF_PIPELINES_UI_ENDPOINT"
 EXPERIMENT_VARIABLE = "KF_PIPELINES_DEFAULT_EXPERIMENT_NAME"
@@ -27,16 +27,8 @@ POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 
 @dataclass(frozen=True)
-class Cluster:
-    """A connection to one namespace of a Kubeflow Pipelines server."""
-
-    api: Api
-    namespace: str
-    """Empty where the server has no namespaces (single-user mode)."""
-    ui: str
-    """The address that people open; empty if only the UI itself knows it."""
-    experiment: str
-    """Of runs and schedules that name none."""
+class Cluster(Server):
+    """A connection to one namespace of a Kubeflow Pipelines server: what can be asked of it."""
 
     def submit(
         self,
@@ -130,17 +122,6 @@ class Cluster:
             say=say,
         )
 
-    def link(self, kind: str, identity: str) -> str:
-        """Returns the UI's page of a run, recurring run or pipeline."""
-        return f"{self.ui or '/pipeline'}/#/{kind}/details/{identity}"
-
-    def experiment_id(self, name: str, *, create: bool = True) -> str:
-        """Returns an experiment's id; makes it if it is not there and `create`; empty otherwise."""
-        found = find(self, "experiments", name, "experiments")
-        if found is None and create:
-            found = self.api.post(f"{API}/experiments", {"display_name": name, **in_namespace(self)})
-        return str(found["experiment_id"]) if found else ""
-
 
 def connect(
     host: str = "",
@@ -205,32 +186,6 @@ def connect(
         ui=(ui_host or os.environ.get(UI_VARIABLE) or ("" if address == IN_CLUSTER_HOST else address)).rstrip("/"),
         experiment=experiment or os.environ.get(EXPERIMENT_VARIABLE) or "Default",
     )
-
-
-def find(cluster: Cluster, path: str, name: str, field: str) -> Json | None:
-    """Returns the one item of a list whose display name is `name`; None if there is none.
-
-    Raises:
-        UserError: There are several.
-    """
-    found = list(cluster.api.pages(f"{API}/{path}", field, filter=named(name), **in_namespace(cluster)))
-    if len(found) > 1:
-        raise UserError(
-            f"{cluster.api.url}: has {len(found)} {field} of the name {name!r}; rename or delete all but one"
-        )
-    return found[0] if found else None
-
-
-def named(name: str, key: str = "display_name") -> str:
-    """Returns KFP's filter for an exact value of one field."""
-    import json
-
-    return json.dumps({"predicates": [{"operation": "EQUALS", "key": key, "string_value": name}]})
-
-
-def in_namespace(cluster: Cluster) -> Json:
-    """Returns the namespace as a field of a request; nothing where there are no namespaces."""
-    return {"namespace": cluster.namespace} if cluster.namespace else {}
 
 
 def _namespace(api: Api, given: str) -> str:

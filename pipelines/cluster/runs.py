@@ -6,15 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
-from mainspring.pipelines.cluster.connection import API, in_namespace
 from mainspring.pipelines.cluster.rest import Json, Unreachable
+from mainspring.pipelines.cluster.server import API, Server, in_namespace, named
 from mainspring.pipelines.cluster.uploads import Version
-
-if TYPE_CHECKING:
-    from mainspring.pipelines.cluster.connection import Cluster
 
 ENDED = ("SUCCEEDED", "SKIPPED", "FAILED", "CANCELED")
 FIRST_LOOK = 1.0
@@ -63,7 +60,7 @@ class RunState:
 class Run:
     """A run on the cluster."""
 
-    cluster: Cluster
+    cluster: Server
     run_id: str
     version: Version | None = None
     """What it runs; None for a run that was looked up by its id."""
@@ -121,7 +118,7 @@ class Run:
 
 
 def start(
-    cluster: Cluster,
+    cluster: Server,
     version: Version,
     arguments: dict[str, Any],
     *,
@@ -147,10 +144,8 @@ def start(
     return Run(cluster, str(made["run_id"]), version)
 
 
-def running(cluster: Cluster, recurring_run_id: str) -> list[Json]:
+def running(cluster: Server, recurring_run_id: str) -> list[Json]:
     """Returns the runs of a recurring run that have not ended."""
-    from mainspring.pipelines.cluster.connection import named
-
     found = cluster.api.pages(
         f"{API}/runs", "runs", filter=named(recurring_run_id, "recurring_run_id"), **in_namespace(cluster)
     )

@@ -12,21 +12,17 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from mainspring.pipelines.cluster import runs, uploads
-from mainspring.pipelines.cluster.connection import API, in_namespace
 from mainspring.pipelines.cluster.rest import Json
 from mainspring.pipelines.cluster.schedule_changes import Change, Wanted, plan
 from mainspring.pipelines.cluster.schedule_file import Schedule, ScheduleFile
 from mainspring.pipelines.cluster.schedule_terms import digest
-
-if TYPE_CHECKING:
-    from mainspring.pipelines.cluster.connection import Cluster
+from mainspring.pipelines.cluster.server import API, Server, in_namespace
 
 
 def apply(
-    cluster: Cluster,
+    cluster: Server,
     file: ScheduleFile,
     *,
     prune: bool = False,
@@ -51,7 +47,7 @@ def apply(
     return changes
 
 
-def _do(cluster: Cluster, change: Change, group: str, say: Callable[[str], None]) -> str:
+def _do(cluster: Server, change: Change, group: str, say: Callable[[str], None]) -> str:
     """Does one change; returns its outcome."""
     if change.action == "disable":
         switch(cluster, change.current, "disable")
@@ -80,7 +76,7 @@ def _do(cluster: Cluster, change: Change, group: str, say: Callable[[str], None]
     return "done"
 
 
-def _replace(cluster: Cluster, change: Change, wanted: Wanted, group: str, say: Callable[[str], None]) -> str:
+def _replace(cluster: Server, change: Change, wanted: Wanted, group: str, say: Callable[[str], None]) -> str:
     new = _create(cluster, wanted, group, is_enabled=False)
     switch(cluster, change.current, "disable")
     if waits := _under_way(cluster, [change.current]):  # It fired between our look and our switch.
@@ -95,7 +91,7 @@ def _replace(cluster: Cluster, change: Change, wanted: Wanted, group: str, say: 
     return "done"
 
 
-def _create(cluster: Cluster, wanted: Wanted, group: str, *, is_enabled: bool) -> str:
+def _create(cluster: Server, wanted: Wanted, group: str, *, is_enabled: bool) -> str:
     schedule, terms = wanted.schedule, wanted.terms
     if wanted.prepared:
         version = uploads.upload(cluster, wanted.prepared)
@@ -143,17 +139,17 @@ def _trigger(schedule: Schedule, trigger: str, now: datetime) -> Json:
     return {"periodic_schedule": {"interval_second": schedule.interval, **times}}
 
 
-def switch(cluster: Cluster, identity: str, mode: str) -> None:
+def switch(cluster: Server, identity: str, mode: str) -> None:
     """Enables or disables a recurring run; `mode` is `enable` or `disable`."""
     cluster.api.post(f"{API}/recurringruns/{identity}:{mode}", is_repeatable=True)
 
 
-def _delete(cluster: Cluster, identity: str) -> None:
+def _delete(cluster: Server, identity: str) -> None:
     # Servers before 2.17 do not know the policy and ignore it; none of its runs is under way by now in any case.
     cluster.api.delete(f"{API}/recurringruns/{identity}", propagation_policy="ORPHAN")
 
 
-def _under_way(cluster: Cluster, identities: list[str]) -> str:
+def _under_way(cluster: Server, identities: list[str]) -> str:
     for identity in identities:
         for run in runs.running(cluster, identity):
             return str(run["run_id"])

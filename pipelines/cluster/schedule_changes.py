@@ -5,18 +5,15 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.cluster import cron, uploads
-from mainspring.pipelines.cluster.connection import API, in_namespace
 from mainspring.pipelines.cluster.rest import Json
 from mainspring.pipelines.cluster.schedule_file import Schedule, ScheduleFile
 from mainspring.pipelines.cluster.schedule_terms import Names, Terms, as_json, digest, mark_of, terms_of
+from mainspring.pipelines.cluster.server import API, Server, in_namespace
 from mainspring.pipelines.cluster.uploads import LATEST, Prepared
-
-if TYPE_CHECKING:
-    from mainspring.pipelines.cluster.connection import Cluster
 
 
 @dataclass(frozen=True)
@@ -76,7 +73,7 @@ class Change:
 
 
 def plan(
-    cluster: Cluster,
+    cluster: Server,
     file: ScheduleFile,
     *,
     prune: bool = False,
@@ -114,7 +111,7 @@ def plan(
 
 
 def _wanted(
-    cluster: Cluster, schedule: Schedule, file: ScheduleFile, at: datetime, registry: str, digests: Path | None
+    cluster: Server, schedule: Schedule, file: ScheduleFile, at: datetime, registry: str, digests: Path | None
 ) -> Wanted:
     prepared = None
     try:
@@ -144,7 +141,7 @@ def _wanted(
     return Wanted(schedule, terms, parameters, prepared)
 
 
-def _on_server(cluster: Cluster, schedule: Schedule) -> tuple[str, str, Json]:
+def _on_server(cluster: Server, schedule: Schedule) -> tuple[str, str, Json]:
     """Returns name, version's name and specification of a pipeline that the server has."""
     name = schedule.pipeline
     if name.endswith((".yaml", ".yml")) or ":" in name or name.replace("-", "_") in uploads.catalogue.BUILT_IN:

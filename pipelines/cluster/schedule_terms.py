@@ -8,14 +8,11 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mainspring.pipelines.cluster.connection import API
 from mainspring.pipelines.cluster.rest import Json, Missing
+from mainspring.pipelines.cluster.server import API, Server
 from mainspring.pipelines.cluster.uploads import LATEST
-
-if TYPE_CHECKING:
-    from mainspring.pipelines.cluster.connection import Cluster
 
 MARK = re.compile(r"\[mainspring group=(\S+) file=([0-9a-f]+) cluster=([0-9a-f]+)\]")
 """Ends the description of a recurring run that `apply` made: whose it is, what the file said, what was then made."""
@@ -53,11 +50,11 @@ def digest(content: Any) -> str:
 class Names:
     """Names of the server's things by their ids; each is asked for once."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Server) -> None:
         self.get = cache(lambda path: self._get(cluster, path))
 
     @staticmethod
-    def _get(cluster: Cluster, path: str) -> str:
+    def _get(cluster: Server, path: str) -> str:
         try:
             return str(cluster.api.get(f"{API}/{path}").get("display_name", ""))
         except Missing:

@@ -6,19 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
-from mainspring.pipelines import catalogue, compiling
-from mainspring.pipelines.cluster.connection import API, find, in_namespace, named
 from mainspring.pipelines.cluster.rest import Conflict, Json
-from mainspring.pipelines.light_kfp import PipelineSpec
-
-if TYPE_CHECKING:
-    from mainspring.pipelines.cluster.connection import Cluster
+from mainspring.pipelines.cluster.server import API, Server, find, in_namespace, named
+from mainspring.pipelines.compiling import catalogue, kfp_yaml
+from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 
 LATEST = "latest"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,7 +69,7 @@ def prepare(pipeline: Any, *, registry: str = "", digests: Path | None = None, c
     component = catalogue.load(pipeline) if isinstance(pipeline, str) else pipeline
     if not hasattr(component, "pipeline_spec"):
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
-    text = compiling.compiled(component, registry, digests)
+    text = kfp_yaml.compiled(component, registry, digests)
     documents = list(yaml.load_all(text, _Loader))
     if not caching:
         for task in _tasks(documents[0]):
@@ -100,7 +97,7 @@ def typed_by(spec: Json, given: dict[str, Any]) -> dict[str, Any]:
     return catalogue.typed_arguments(message, given)
 
 
-def upload(cluster: Cluster, prepared: Prepared) -> Version:
+def upload(cluster: Server, prepared: Prepared) -> Version:
     """Returns the version with this content; uploads it if the server has none.
 
     It may be cut short at any point: what is missing then is made the next time. Two that upload the same content at
@@ -126,19 +123,19 @@ def upload(cluster: Cluster, prepared: Prepared) -> Version:
     return Version(prepared.name, pipeline_id, prepared.version, str(made["pipeline_version_id"]), True)
 
 
-def find_pipeline(cluster: Cluster, name: str) -> str:
+def find_pipeline(cluster: Server, name: str) -> str:
     """Returns a pipeline's id by its name; empty if the server has none of that name."""
     found = find(cluster, "pipelines", name, "pipelines")
     return str(found["pipeline_id"]) if found else ""
 
 
-def find_version(cluster: Cluster, pipeline_id: str, name: str) -> Json | None:
+def find_version(cluster: Server, pipeline_id: str, name: str) -> Json | None:
     """Returns a pipeline's version by its name; None if there is none."""
     path = f"{API}/pipelines/{pipeline_id}/versions"
     return next(cluster.api.pages(path, "pipeline_versions", filter=named(name)), None)
 
 
-def _pipeline_id(cluster: Cluster, prepared: Prepared) -> str:
+def _pipeline_id(cluster: Server, prepared: Prepared) -> str:
     if found := find_pipeline(cluster, prepared.name):
         return found
     body = {"display_name": prepared.name, "name": prepared.name, **in_namespace(cluster)}

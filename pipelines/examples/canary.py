@@ -22,7 +22,7 @@ from typing import Any
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.pipelines.printing import use_root
+from mainspring.pipelines.local_root import use_root
 
 STEPS = "0,10,50,100"
 PAUSE_SECONDS = 0.05

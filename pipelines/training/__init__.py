@@ -15,7 +15,7 @@ from kfp.dsl.types.type_annotations import OutputAnnotation
 from mainspring.components.training.component import train_model
 from mainspring.pipelines import accelerators
 from mainspring.pipelines.accelerators import Profile
-from mainspring.pipelines.storage import with_storage
+from mainspring.pipelines.pods.storage_secret import with_storage
 
 DAY = 24 * 3600
 

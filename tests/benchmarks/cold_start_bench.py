@@ -24,7 +24,10 @@ from mainspring.pipelines.images.inventory import Image
 WANTED_SECONDS = {"deployment": 1.0, "validation": 7.0, "evaluation": 7.0}
 WANTED_MEGABYTES = {"deployment": 200.0}
 OTHERS = {
-    "serving": ["mainspring.components.serving.kserve_app", "mainspring.components.serving.tabular_model"],
+    "serving": [
+        "mainspring.components.serving.protocol.kserve_app",
+        "mainspring.components.serving.model.tabular_model",
+    ],
     "kubeflow": ["mainspring.components.training.train_model_distributed", "kubeflow.trainer"],
 }
 """What is imported in the images of folders by code that is not of a component of their own."""

@@ -233,8 +233,9 @@ def _policy() -> str:
 def _evaluation(examples: Path, model: Path, records: Path, count: int) -> Result:
     from mainspring.components.common import manifests
     from mainspring.components.common.manifests import ExamplesManifest
-    from mainspring.components.evaluation import evaluation, policy_yaml
+    from mainspring.components.evaluation import evaluation
     from mainspring.components.evaluation.model_manifest import read_manifest
+    from mainspring.components.evaluation.policy import policy_yaml
 
     of_examples = manifests.read(ExamplesManifest, examples / manifests.EXAMPLES_MANIFEST)
     of_model = read_manifest(model)
@@ -253,8 +254,8 @@ def _place(values: Any) -> str:
 
 def _scored(examples: Path, model: Path, count: int) -> tuple[Any, Any]:
     """Returns the first rows of train, predicted, and the model's manifest."""
-    from mainspring.components.evaluation import scoring
     from mainspring.components.evaluation.model_manifest import read_manifest
+    from mainspring.components.evaluation.scoring import scoring
 
     manifest = read_manifest(model)
     scored = scoring.score(examples / "train", {"challenger": scoring.load(model, manifest)}, SLICES)
@@ -264,8 +265,9 @@ def _scored(examples: Path, model: Path, count: int) -> tuple[Any, Any]:
 def _step(examples: Path, model: Path, records: Path, count: int) -> Result:
     import numpy as np
 
-    from mainspring.components.evaluation import measuring, slices
-    from mainspring.components.evaluation.policy import Metric
+    from mainspring.components.evaluation.metrics import measuring
+    from mainspring.components.evaluation.policy.policy import Metric
+    from mainspring.components.evaluation.slices import slices
 
     scored, manifest = _scored(examples, model, count)
     rows = np.random.default_rng(1).permutation(len(scored))[: count or None]

@@ -186,7 +186,8 @@ def bare(version: str) -> None:
 
 def deploy(number: str, steps: str) -> None:
     """Deploys a version; runs in deployment's environment, as what follows."""
-    from mainspring.components.deployment import local_target, rollouts
+    from mainspring.components.deployment import rollouts
+    from mainspring.components.deployment.local import local_target
 
     plan = rollouts.parse(steps, STEP_SECONDS)
     uri = Path(os.environ["MAINSPRING_ROOT"]) / "models" / NAME / number
@@ -195,14 +196,14 @@ def deploy(number: str, steps: str) -> None:
 
 def rollback() -> None:
     """Goes back to the version before."""
-    from mainspring.components.deployment import local_target
+    from mainspring.components.deployment.local import local_target
 
     local_target.rollback(NAME)
 
 
 def stop() -> None:
     """Ends the endpoint."""
-    from mainspring.components.deployment import local_target
+    from mainspring.components.deployment.local import local_target
 
     if local_target.list_endpoints():
         local_target.stop(NAME)

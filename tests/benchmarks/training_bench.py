@@ -86,9 +86,11 @@ def _measured(what: str, *arguments: Any) -> dict[str, float]:
 
 def measure(what: str, examples: str, schema: str, label: str) -> dict[str, float]:
     """Measures one of the ways."""
-    from mainspring.components.training import devices, hyperparameters, trainer
-    from mainspring.components.training.context import Folders
-    from mainspring.components.training.preparing import open_examples, prepare
+    from mainspring.components.training import hyperparameters
+    from mainspring.components.training.fitting import trainer
+    from mainspring.components.training.hardware import devices
+    from mainspring.components.training.model.context import Folders
+    from mainspring.components.training.rows.preparing import open_examples, prepare
 
     epochs, batch = (1, MEMORY_BATCH) if what == "memory" else (EPOCHS, BATCH)
     settings = hyperparameters.checked(batch_size=batch, max_epochs=epochs, patience=epochs)
@@ -116,8 +118,9 @@ def _keras(job: Any, clocks: Sequence[Callable[[], float]]) -> list[float]:
     import keras
     import numpy as np
 
-    from mainspring.components.training import network, trainer
-    from mainspring.components.training.feed import train_batches
+    from mainspring.components.training.fitting import trainer
+    from mainspring.components.training.model import network
+    from mainspring.components.training.rows.feed import train_batches
 
     prepared = job.prepared
     # One pass of our own feed gives the encoded rows as arrays.
@@ -140,8 +143,8 @@ def _served(model: Any, prepared: Any, folder: Path) -> float:
     """Returns the median milliseconds of one row through the exported model's serving signature."""
     import tensorflow as tf
 
-    from mainspring.components.training.exporting import export
-    from mainspring.components.training.preparing import first_row
+    from mainspring.components.training.publishing.exporting import export
+    from mainspring.components.training.rows.preparing import first_row
 
     export(model, prepared.encoder, prepared.label, folder / "model")
     serve = tf.saved_model.load(str(folder / "model")).signatures["serving_default"]

@@ -13,7 +13,7 @@ import yaml
 from mainspring.components.common.images import image
 from mainspring.components.deployment.kserve import preflight
 from mainspring.components.serving import mounted_model
-from mainspring.pipelines import storage
+from mainspring.pipelines.pods import storage_secret
 from tests.manifests.pod_security import violations
 from tests.manifests.rendering import MANIFESTS, OVERLAYS, Manifest, one, pods, render, rendered
 from tests.schemas import validate
@@ -176,7 +176,7 @@ def test_what_reaches_buckets_takes_the_storage_secret_by_reference_and_starts_w
     assert "mainspring-tensorflow" in reaching
     for name in reaching:
         [container] = pods_by_name[name]["containers"]
-        assert {"secretRef": {"name": storage.SECRET, "optional": True}} in container["envFrom"], name
+        assert {"secretRef": {"name": storage_secret.SECRET, "optional": True}} in container["envFrom"], name
 
 
 def test_prometheus_and_the_service_find_the_pods() -> None:

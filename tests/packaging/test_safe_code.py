@@ -14,7 +14,7 @@ SOURCES = sorted(path for folder in ("components", "pipelines") for path in (REP
 MODULES = frozenset(("pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib", "code", "runpy"))
 CALLS = frozenset(("exec", "eval", "compile", "__import__"))
 METHODS = frozenset(("os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "torch.load"))
-TRAINER = "components/training/modules.py"
+TRAINER = "components/training/model/team_module.py"
 """Where what a user names is run as code, on purpose, and in one place: their own trainer module."""
 
 IMPORTS = "components/evaluation/deferred_imports.py"

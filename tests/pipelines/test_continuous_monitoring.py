@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from mainspring.pipelines import catalogue
+from mainspring.pipelines.compiling import catalogue
 from mainspring.pipelines.examples import live_flights
 
 from .conftest import QUERY, Mainspring, summary_of

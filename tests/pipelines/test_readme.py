@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mainspring.pipelines import catalogue
-
-from .kfp_server import running_server
+from mainspring.pipelines.compiling import catalogue
+from tests.pipelines.cluster.kfp_server import running_server
 
 REPOSITORY = Path(__file__).parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")

@@ -13,8 +13,8 @@ from typing import Any
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.kserve.api import Api, ApiError
 from mainspring.components.deployment.kserve.objects import Version
-from mainspring.components.deployment.takeovers import Takeover, Withdrawal
 from mainspring.components.deployment.targets import Target
+from mainspring.components.deployment.versions.takeovers import Takeover, Withdrawal
 
 KEY = "record.json"
 CONFLICTS = 10

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import replay, takeovers
+from mainspring.components.deployment import replay
 from mainspring.components.deployment.kserve import lead as leading
 from mainspring.components.deployment.kserve import objects, prometheus, reach
 from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
@@ -16,6 +16,7 @@ from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.record import Overtaken
 from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
+from mainspring.components.deployment.versions import takeovers
 
 POLL_SECONDS = 2.0
 

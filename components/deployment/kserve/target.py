@@ -6,7 +6,6 @@ from dataclasses import asdict
 
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import models_root, takeovers
 from mainspring.components.deployment.kserve import api as kubernetes
 from mainspring.components.deployment.kserve import credentials, objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve import lead as leading
@@ -14,6 +13,7 @@ from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy, restored
 from mainspring.components.deployment.rollouts import Plan
 from mainspring.components.deployment.targets import Target
+from mainspring.components.deployment.versions import models_root, takeovers
 
 
 def check(target: Target, policy: ServingPolicy, plan: Plan, root: str) -> None:

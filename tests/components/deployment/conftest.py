@@ -6,14 +6,17 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parent / "kserve"))  # What several rooms of tests share.
 from kserve_cluster import cluster, mode, version  # noqa: F401
 
-from mainspring.components.deployment import endpoint_state, processes
+from mainspring.components.deployment.local import endpoint_state, processes
 
 SAVED_MODELS = Path(__file__).parents[1] / "serving" / "saved_models.py"
 

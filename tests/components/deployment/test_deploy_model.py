@@ -8,11 +8,12 @@ import json
 import pytest
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, local_target, models_root, publish
 from mainspring.components.deployment.deploy_model import deploy_model
-from mainspring.components.deployment.endpoint_state import State
-from mainspring.components.deployment.processes import Process
+from mainspring.components.deployment.local import endpoint_state, local_target
+from mainspring.components.deployment.local.endpoint_state import State
+from mainspring.components.deployment.local.processes import Process
 from mainspring.components.deployment.resolve_champion import resolve_champion
+from mainspring.components.deployment.versions import models_root, publish
 
 
 @pytest.mark.parametrize(

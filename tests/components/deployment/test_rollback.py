@@ -10,10 +10,11 @@ import pytest
 from traffic import PREDICTIONS, Traffic, prediction
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment import endpoint_state, models_root
 from mainspring.components.deployment.deploy_model import deploy_model
+from mainspring.components.deployment.local import endpoint_state
 from mainspring.components.deployment.resolve_champion import resolve_champion
 from mainspring.components.deployment.rollback_model import rollback_model
+from mainspring.components.deployment.versions import models_root
 
 TARGET = "local://flights"
 

@@ -8,7 +8,7 @@ import threading
 import time
 from typing import Any
 
-from mainspring.components.deployment import loopback
+from mainspring.components.deployment.local import loopback
 
 ROW = {"distance": 100.0, "carrier": "AA"}
 PREDICTIONS = {"a": 0.8808, "b": 0.9820, "c": 0.5}

@@ -15,8 +15,8 @@ from google.cloud import storage
 
 from mainspring.components.common import buckets, found_files
 from mainspring.components.common.errors import UserError
-from mainspring.components.evaluation import rows
 from mainspring.components.evaluation.predict_batch import predict_batch
+from mainspring.components.evaluation.scoring import rows
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mainspring.components.ingestion import examples_wire, tfrecord
+from mainspring.components.ingestion.formats import examples_wire, tfrecord
 from mainspring.components.ingestion.hashing import CHUNK, row_hashes
 
 MASK = 2**64 - 1

@@ -18,7 +18,7 @@ from schemas import validate
 from trainer_api import Cluster, serving
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.training import patience
+from mainspring.components.training.distributed import api_retries
 from mainspring.components.training.train_model_distributed import train_model_distributed
 
 RUNTIME: dict[str, Any] = {
@@ -102,8 +102,8 @@ def hang(cluster: Cluster, job: dict[str, Any]) -> None:
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     # The client reads KUBECONFIG once, when it is imported.
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(patience, "LONGEST_SECONDS", 30.0)
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(api_retries, "LONGEST_SECONDS", 30.0)
+    monkeypatch.setattr(api_retries, "FIRST_WAIT", 0.01)
     runtimes = {runtime["metadata"]["name"]: runtime for runtime in (RUNTIME, TPU_RUNTIME)}
     assert [validate(runtime) for runtime in runtimes.values()] == [[], []]
     with serving(Cluster(runtimes, validate, succeed), tmp_path / "kubeconfig") as found:

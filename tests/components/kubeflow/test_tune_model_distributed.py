@@ -19,8 +19,8 @@ from schemas import validate
 from trainer_api import NOW, Cluster, serving
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.training import patience
-from mainspring.components.training.figures import Figures
+from mainspring.components.training.distributed import api_retries
+from mainspring.components.training.reporting.figures import Figures
 from mainspring.components.training.tune_model_distributed import tune_model_distributed
 
 SPACE = {
@@ -98,8 +98,8 @@ def hang(cluster: Cluster, experiment: dict[str, Any]) -> None:
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     # The client reads KUBECONFIG once, when it is imported.
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(patience, "LONGEST_SECONDS", 30.0)
-    monkeypatch.setattr(patience, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(api_retries, "LONGEST_SECONDS", 30.0)
+    monkeypatch.setattr(api_retries, "FIRST_WAIT", 0.01)
     # Katib reads a TrainJob's runtime nowhere; the SDK reads it for each trial's steps.
     runtime = {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",

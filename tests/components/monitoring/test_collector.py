@@ -18,9 +18,10 @@ from logs import exchange
 from mainspring.components.common import found_files, payload_log
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.payload_log import Limits, PayloadLog
-from mainspring.components.monitoring import collector, log_files, records
-from mainspring.components.monitoring.faults import Faults
-from mainspring.components.monitoring.records import Reading
+from mainspring.components.monitoring import collector
+from mainspring.components.monitoring.logs import log_files, records
+from mainspring.components.monitoring.logs.record_faults import Faults
+from mainspring.components.monitoring.logs.records import Reading
 
 REQUEST = "org.kubeflow.serving.inference.request"
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import duckdb
 from benchmarks.peak_memory import peak_mebibytes
 from mainspring.components.monitoring import gathering, records, traffic
-from mainspring.components.monitoring.faults import Faults
-from mainspring.components.monitoring.gathering import Served, Window
+from mainspring.components.monitoring.logs.record_faults import Faults
+from mainspring.components.monitoring.logs.gathering import Served, Window
 
 folder, window, faults = Path(sys.argv[1]), Window(-math.inf, math.inf), Faults()
 

@@ -23,8 +23,9 @@ from samples import Recorder, Trained, binary_rows, write_examples
 from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.common.errors import RetriableError, UserError
-from mainspring.components.training import blocks, surveying
-from mainspring.components.training.features import select_features
+from mainspring.components.training.features import surveying
+from mainspring.components.training.features.columns import select_features
+from mainspring.components.training.rows import blocks
 from mainspring.components.training.train_model import train_model
 
 

@@ -12,9 +12,9 @@ import pytest
 from samples import Recorder, Trained
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.training.search import merged, read_space, searched
-from mainspring.components.training.trial_worker import TrialWorker
 from mainspring.components.training.tune_model import tune_model
+from mainspring.components.training.tuning.search_space import merged, read_space, searched
+from mainspring.components.training.tuning.trial_worker import TrialWorker
 
 SPACE = '{"learning_rate": {"low": 1e-6, "high": 0.03, "log": true}, "hidden_units": {"choices": [[4], [16, 8]]}}'
 FIXED = '{"max_epochs": 4, "max_crosses": 0}'

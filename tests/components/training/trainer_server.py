@@ -15,7 +15,7 @@ import traceback
 from samples import Recorder
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.training import surveying
+from mainspring.components.training.features import surveying
 from mainspring.components.training.train_model import train_model
 
 

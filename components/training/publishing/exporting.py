@@ -1,0 +1,95 @@
+"""The SavedModel: preprocessing, model and class names in one graph that needs none of this code."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from mainspring.components.common.manifests import BINARY, MULTICLASS
+from mainspring.components.training.features.columns import CATEGORICAL, Feature
+from mainspring.components.training.features.labels import LabelSpec
+from mainspring.components.training.features.preprocessing import Encoder
+from mainspring.components.training.features.tf_examples import parse_examples
+
+NO_SPACE = os.strerror(errno.ENOSPC)
+
+
+def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
+    """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
+
+    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing).
+    `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
+    classes, `label`.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    servable = tf.Module(name="servable")
+    servable.encoder = encoder
+    # The weights, not the Keras model: its hundreds of bookkeeping objects would double the time to save and to load.
+    servable.weights = [weight.value for weight in model.weights]
+    features = [*encoder.statistics.numeric, *encoder.statistics.categorical]
+
+    @tf.function(input_signature=[_row_specs(features)], autograph=False)
+    def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return _serve(rows, model, encoder, label)
+
+    @tf.function(
+        input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
+        autograph=False,
+    )
+    def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        return _serve(parse_examples(examples, features), model, encoder, label)
+
+    signatures = {
+        "serving_default": serve_rows.get_concrete_function(),
+        "serving_examples": serve_examples.get_concrete_function(),
+    }
+    try:
+        try:
+            tf.saved_model.save(servable, str(folder), signatures=signatures)
+        except AssertionError:  # A module's model has more than weights: a lookup table, a variable of its own.
+            servable.network = model
+            tf.saved_model.save(servable, str(folder), signatures=signatures)
+    except tf.errors.ResourceExhaustedError as error:  # What TensorFlow makes of "no space left on device".
+        if NO_SPACE not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, NO_SPACE, str(folder)) from error
+    # A random number of TensorFlow's own, which would make equal models look different; nothing needs it.
+    with contextlib.suppress(FileNotFoundError):
+        (folder / "fingerprint.pb").unlink()
+
+
+def _row_specs(features: list[Feature]) -> dict[str, tf.TensorSpec]:
+    return {
+        feature.name: tf.TensorSpec([None], tf.string if feature.kind == CATEGORICAL else tf.float32, name=feature.name)
+        for feature in features
+    }
+
+
+def _serve(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder, label: LabelSpec) -> dict[str, tf.Tensor]:
+    statistics = encoder.statistics
+    count = tf.size(next(iter(rows.values())))
+    numbers = [rows[feature.name] for feature in statistics.numeric]
+    categories = [encoder.look_up(place, rows[f.name]) for place, f in enumerate(statistics.categorical)]
+    encoded = encoder.assemble(
+        tf.stack(numbers, axis=1) if numbers else tf.zeros([count, 0]),
+        tf.stack(categories, axis=1) if categories else tf.zeros([count, 0], tf.int32),
+    )
+    return _answer(model(encoded, training=False), label)
+
+
+def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
+    if label.task == BINARY:
+        positive = tf.sigmoid(outputs[:, 0])
+        number = tf.cast(positive >= 0.5, tf.int32)
+        return {"prediction": positive, "label": tf.gather(tf.constant(label.classes), number)}
+    if label.task == MULTICLASS:
+        likely = tf.gather(tf.constant(label.classes), tf.argmax(outputs, axis=1))
+        return {"prediction": tf.nn.softmax(outputs), "label": likely}
+    return {"prediction": outputs[:, 0] * label.deviation + label.mean}

@@ -1,0 +1,4 @@
+"""The pages and figures of a training and of a tuning.
+
+Imports `fitting` and `features`; the commands and `tuning` import this.
+"""

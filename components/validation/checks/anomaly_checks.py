@@ -1,0 +1,169 @@
+"""What is wrong with the examples: TFDV's anomalies, and what TFDV does not look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow.compute as pc
+from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
+
+from mainspring.components.statistics import drift, validating
+from mainspring.components.statistics.span_statistics import by_name, common, value_counts
+from mainspring.components.validation import samples, words
+from mainspring.components.validation.judgement import (
+    DATASET,
+    Finding,
+    Judgement,
+    Scope,
+    add_own,
+    add_tfdvs,
+    cannot_judge,
+    describe,
+    own_finding,
+)
+from mainspring.components.validation.policy import anomaly_kinds
+from mainspring.components.validation.schemas import UsedSchema
+
+
+def against_schema(
+    judgement: Judgement, scope: Scope, schema: UsedSchema, previous: DatasetFeatureStatisticsList | None = None
+) -> None:
+    """Validates one scope with TFDV, and its drift from earlier statistics if there are any."""
+    judged = schema.proto
+    if previous is not None and schema.source != "given":
+        judged = drift.suited(judged, previous, scope.statistics)
+    found = validating.validate(scope.statistics, judged, schema.environment, previous=previous)
+    measured = drift.measured(found)
+    drifts, before = {one.feature: one for one in measured}, by_name(previous) if previous is not None else {}
+    infos = [info for _, info in sorted(found.anomaly_info.items())]
+    if found.HasField("dataset_anomaly_info"):
+        infos.append(found.dataset_anomaly_info)
+    shifts: list[Finding] = []
+    others: list[Finding] = []
+    for info in infos:
+        for reason in info.reason:
+            finding = _finding(scope, schema, info, reason, drifts, before)
+            is_shift = finding.kind == anomaly_kinds.DRIFT or finding.kind.startswith("comparator_")
+            (shifts if is_shift else others).append(finding)
+    judgement.add(f"schema: {scope.name}", others)
+    if previous is not None:
+        judgement.add("drift", shifts)
+        judgement.drifts = measured
+    add_tfdvs(judgement, found)
+
+
+def against_serving(
+    judgement: Judgement, newest: Scope, schema: UsedSchema, serving: DatasetFeatureStatisticsList
+) -> None:
+    """Measures the skew between the newest span and what was served."""
+    judged = drift.with_skew_thresholds(schema.proto)
+    if schema.source != "given":
+        judged = drift.suited(judged, serving, newest.statistics)
+    known = [feature.name for feature in judged.feature if feature.HasField("skew_comparator")]
+    if not known:
+        reason = "skew: no feature of the schema has a skew_comparator or a drift_comparator; skew cannot be judged"
+        return cannot_judge(judgement, "skew", reason)
+    found = validating.validate(newest.statistics, judged, schema.environment, serving=serving)
+    judgement.skews = drift.skew_measured(found)
+    skews, served = {one.feature: one for one in judgement.skews}, by_name(serving)
+    skewed = anomalies_pb2.Anomalies()
+    skewed.drift_skew_info.extend(found.drift_skew_info)
+    findings = []
+    for key, info in sorted(found.anomaly_info.items()):
+        for reason in info.reason:
+            name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+            if not name.startswith("COMPARATOR_"):
+                continue
+            entry = skewed.anomaly_info[key]
+            entry.path.CopyFrom(info.path)
+            entry.severity = info.severity
+            entry.reason.append(reason)
+            describe(entry)
+            sentence = words.of_skew(name, reason, info.path.step[0], newest, skews, served)
+            findings.append(own_finding(info.path.step[0], anomaly_kinds.SKEW, newest.name, sentence))
+    judgement.add("skew", findings)
+    add_tfdvs(judgement, skewed)
+    return None
+
+
+def enough_rows(judgement: Judgement, scopes: Sequence[Scope], min_rows: int) -> None:
+    """Refuses fewer than `min_rows` rows in train, and splits or newest spans without any row."""
+    findings = []
+    for scope in scopes:
+        if scope.name == "train" and scope.rows < min_rows:
+            sentence = f"train: {words.count(scope.rows, 'row')}; at least {min_rows:,} are needed (min_rows)"
+            findings.append(own_finding(DATASET, anomaly_kinds.TOO_FEW_ROWS, scope.name, sentence))
+        elif scope.rows == 0:
+            sentence = f"{scope.words}: no rows; it cannot be judged"
+            findings.append(own_finding(DATASET, anomaly_kinds.CANNOT_JUDGE, scope.name, sentence))
+    add_own(judgement, "rows", findings)
+
+
+def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -> None:
+    """Refuses a label that is not there, is missing in some rows, or has one value only in train."""
+    findings = []
+    for scope in (scope for scope in scopes if scope.rows):
+        feature = scope.features.get(label)
+        if feature is None:
+            sentence = f"{label}: not a column of the examples any more; it is the label"
+            findings.append(own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence))
+            continue
+        missing = common(feature).num_missing
+        if missing:
+            share = words.of_rows(missing, scope.rows)
+            sentence = (
+                f"{label}: missing in {share} of {scope.words}; it is the label: "
+                "leave out the rows without it in the query"
+            )
+            rows = samples.where(scope.files, label, pc.is_null)
+            findings.append(own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence, rows))
+        only = _only_value(feature)
+        if scope.name == "train" and only is not None:
+            sentence = f"{label}: the same value ({only}) in every row of train; it is the label: nothing to learn"
+            findings.append(own_finding(label, anomaly_kinds.LABEL_CONSTANT, scope.name, sentence))
+    add_own(judgement, "label", findings)
+
+
+def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: UsedSchema) -> None:
+    """Refuses columns without any value in train, where the schema was inferred from it and cannot object."""
+    findings = []
+    for scope in scopes:
+        if scope.name != "train" or schema.source != "inferred":
+            continue
+        for name, feature in scope.features.items():
+            if not common(feature).num_non_missing:
+                sentence = f"{name}: missing in all rows of train; leave the column out in the query"
+                findings.append(own_finding(name, anomaly_kinds.PRESENCE, scope.name, sentence))
+    add_own(judgement, "columns", findings)
+
+
+def _finding(
+    scope: Scope,
+    schema: UsedSchema,
+    info: anomalies_pb2.AnomalyInfo,
+    reason: anomalies_pb2.AnomalyInfo.Reason,
+    drifts: Mapping[str, drift.Drift],
+    before: Mapping[str, Any],
+) -> Finding:
+    name = anomalies_pb2.AnomalyInfo.Type.Name(reason.type)
+    kind = anomaly_kinds.of_tfdv(name, anomaly_kinds.DRIFT)
+    feature = info.path.step[0] if info.path.step else DATASET
+    sentence = words.of_anomaly(name, reason, feature, scope, schema, drifts, before)
+    severity = anomaly_kinds.WARNING if info.severity == anomalies_pb2.AnomalyInfo.WARNING else anomaly_kinds.ERROR
+    expected = schema.features.get(feature)
+    domain = words.domain(schema.proto, expected).value if expected is not None else ()
+    rows = samples.of_anomaly(kind, feature, scope.files, expected, domain)
+    return Finding(feature, kind, scope.name, severity == anomaly_kinds.ERROR, sentence, severity, rows=rows)
+
+
+def _only_value(feature: object) -> str | None:
+    counts = common(feature)
+    if not counts.num_non_missing:
+        return None
+    if feature.HasField("string_stats"):  # type: ignore[attr-defined]
+        values = value_counts(feature)
+        return samples.clipped(next(iter(values))) if len(values) == 1 else None
+    numbers = feature.num_stats  # type: ignore[attr-defined]
+    return f"{numbers.min:g}" if numbers.min == numbers.max else None

@@ -1,0 +1,64 @@
+"""`mainspring run`: a pipeline on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from mainspring.components.common import storage
+from mainspring.pipelines.commands.printing import ROOT, say
+from mainspring.pipelines.local_root import root_or_default
+from mainspring.pipelines.parameters import read_parameters, split_parameters
+
+
+@click.command()
+@click.argument("pipeline")
+@click.option("-p", "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
+@click.option("--params", "file", type=click.Path(path_type=Path), help="Parameters from a YAML or JSON file.")
+@click.option(
+    "--engine",
+    type=click.Choice(["process", "docker"]),
+    default="process",
+    show_default=True,
+    help="What runs the tasks: processes, or containers of the images.",
+)
+@ROOT
+@click.option("--summary", type=click.Path(path_type=Path), help="Write how the run went to this file, as JSON.")
+@click.option("--no-cache", is_flag=True, help="Run every task, even if nothing has changed.")
+def run(
+    pipeline: str,
+    parameters: tuple[str, ...],
+    file: Path | None,
+    engine: str,
+    root: Path | None,
+    summary: Path | None,
+    no_cache: bool,
+) -> None:
+    """Run PIPELINE on this machine.
+
+    PIPELINE is a built-in name (continuous_training), module:function, or a compiled YAML file. The
+    exit status is 0 only if the run succeeded.
+    """
+    from mainspring.pipelines import environments
+    from mainspring.pipelines.compiling import catalogue
+    from mainspring.pipelines.engines.progress import print_result, progress_on
+
+    spec = catalogue.load_pipeline(pipeline)
+    arguments = catalogue.typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
+    progress, caching = progress_on(Console(stderr=True)), not no_cache
+    if engine == "docker":
+        from mainspring.pipelines.engines import docker
+
+        result = docker.run_here(spec, arguments, root_or_default(root), progress, caching)
+    else:
+        from mainspring.pipelines.engines import process
+
+        environments.ensure(process.folders(spec), say)
+        result = process.run_here(spec, arguments, root_or_default(root), progress, caching)
+    print_result(result, Console())
+    if summary:
+        storage.write_json(summary, result.as_json())
+    if not result.is_success:
+        raise SystemExit(1)

@@ -1,0 +1,188 @@
+"""The process engine runs pipelines with KFP's orchestrator, each task in its image's environment, and cleans up."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from kfp.local import subprocess_task_handler
+from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator, task_executor
+
+from mainspring.pipelines import environments
+from mainspring.pipelines.compiling import catalogue
+from mainspring.pipelines.engines import kfp_seam, workers
+from mainspring.pipelines.engines.progress import last_words
+from tests.pipelines.conftest import MAINSPRING, Mainspring, summary_of
+
+PIPELINES = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def run(mainspring: Mainspring, tmp_path: Path):
+    def run_small(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        summary = tmp_path / "summary.json"
+        options = ["--root", str(tmp_path / "root"), "--summary", str(summary)]
+        return mainspring("run", f"small_pipelines:{name}", *options, *arguments, cwd=PIPELINES)
+
+    return run_small
+
+
+def test_the_seam_into_kfp_is_where_it_was() -> None:
+    assert "task_executor.execute_single_task(" in inspect.getsource(enhanced_dag_orchestrator)
+    assert "task_executor.execute_single_task(" in inspect.getsource(dag_orchestrator)
+    assert "task_name" in inspect.signature(task_executor.execute_single_task).parameters
+    handler = inspect.signature(subprocess_task_handler.SubprocessTaskHandler.__init__).parameters
+    assert {"image", "full_command", "env_vars"} <= set(handler)
+
+
+def test_a_pipeline_runs_and_its_summary_says_how(run, tmp_path: Path) -> None:
+    done = run("doubles", "-p", "number=3")
+    assert done.returncode == 0, done.stderr
+    summary = summary_of(tmp_path / "summary.json")
+    assert summary["status"] == "succeeded"
+    assert {name: (task["state"], task["outputs"].get("Output")) for name, task in summary["tasks"].items()} == {
+        "double": ("succeeded", 6),
+        "double-2": ("succeeded", 12),
+        "double-3": ("skipped", None),
+    }
+    assert summary["tasks"]["double-2"]["outputs"]["metrics"]["metadata"] == {"doubled": 12}
+    assert "Double again" in done.stdout
+    page = Path(summary["report"]).read_text()
+    assert page.count("<td>Double again</td>") == 2, "among the stages and the metrics"
+    assert "<title>Double again</title>" in page, "among the bars of where the time went"
+    assert "<td>number</td><td><pre>3</pre></td>" in page
+    assert summary["arguments"] == {"number": 3}
+
+
+def test_a_task_runs_in_the_environment_of_its_image_and_its_log_is_kept(run, tmp_path: Path) -> None:
+    run("doubles", "-p", "number=3")
+    log = Path(summary_of(tmp_path / "summary.json")["folder"]) / "logs" / "double.log"
+    assert f"runs in {environments.environment('deployment').path}" in log.read_text()
+
+
+def test_an_unchanged_run_is_answered_from_the_cache_and_a_changed_one_is_not(run, tmp_path: Path) -> None:
+    run("doubles", "-p", "number=3")
+    states = []
+    for number in (3, 4):
+        run("doubles", "-p", f"number={number}")
+        states.append([task["state"] for task in summary_of(tmp_path / "summary.json")["tasks"].values()])
+    run("doubles", "-p", "number=3", "--no-cache")
+    states.append([task["state"] for task in summary_of(tmp_path / "summary.json")["tasks"].values()])
+    assert states == [["cached", "cached", "skipped"], *2 * [["succeeded", "succeeded", "skipped"]]]
+
+
+def test_a_file_edited_in_place_is_not_answered_from_the_cache(run, tmp_path: Path) -> None:
+    policy = tmp_path / "policy.yaml"
+    seen = []
+    for text in ("old", "new", "new"):
+        policy.write_text(text)
+        run("reads", "-p", f"policy={policy}")
+        [task] = summary_of(tmp_path / "summary.json")["tasks"].values()
+        seen.append((task["state"], task["outputs"]["Output"]))
+    assert seen == [("succeeded", "old"), ("succeeded", "new"), ("cached", "new")]
+
+
+def test_a_wrong_input_fails_the_run_with_one_line(run, tmp_path: Path) -> None:
+    done = run("refuses", "-p", "words=data.csv: no such file")
+    summary = summary_of(tmp_path / "summary.json")
+    assert done.returncode == 1
+    assert (summary["status"], summary["error"]) == ("failed", "refuse: data.csv: no such file")
+    assert summary["tasks"]["double"]["state"] == "skipped"
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_bug_fails_the_run_with_the_end_of_its_log(run, tmp_path: Path) -> None:
+    done = run("breaks-down".replace("-", "_"))
+    assert done.returncode == 1
+    assert "all was well until" in done.stdout
+    assert "KeyError: 'the bug'" in done.stdout
+
+
+@pytest.mark.parametrize(("number", "state"), [(2, "succeeded"), (3, "skipped")])
+def test_a_branch_without_an_else_goes_by_a_named_output(run, tmp_path: Path, number: int, state: str) -> None:
+    assert run("asks", "-p", f"number={number}", "--summary", str(tmp_path / "summary.json")).returncode == 0
+    assert summary_of(tmp_path / "summary.json")["tasks"]["double"]["state"] == state
+
+
+def test_other_images_and_loops_run_too(run, tmp_path: Path) -> None:
+    done = run("mixed", "-p", "numbers=[3, 4]")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_is_left_however_a_run_is_ended(tmp_path: Path, ending: signal.Signals) -> None:
+    pids = tmp_path / "pids"
+    command = [MAINSPRING, "run", "small_pipelines:sleeps", "-p", f"pid_file={pids}", "--root", str(tmp_path / "root")]
+    engine = subprocess.Popen(command, cwd=PIPELINES, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    _wait_for(pids.is_file)
+    running = [int(pid) for pid in pids.read_text().split()]
+    engine.send_signal(ending)
+    _, said = engine.communicate(timeout=30)
+    assert engine.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 130)
+    assert ending == signal.SIGKILL or said.strip().splitlines()[-1].startswith("mainspring: error: interrupted")
+    _wait_for(lambda: not any(_is_alive(pid) for pid in running))
+
+
+def test_steps_come_in_the_order_in_which_kfp_runs_them(run, tmp_path: Path) -> None:
+    steps = [step.name for step in kfp_seam.steps(catalogue.load_pipeline("continuous_training"))]
+    reached = [name for name in steps if not name.startswith("refuse-run")]
+    assert reached == [
+        "resolve-spans",
+        "ingest-examples",
+        "resolve-champion",
+        "validate-examples",
+        "confirm-verdict",
+        "train-model",
+        "evaluate-model",
+        "deploy-model",
+        "register-model",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("mainspring/training:0.1.0", "training"),
+        ("registry.example.com:5000/team/mainspring/training@sha256:0a", "training"),
+        ("mainspring/unheard-of:0.1.0", None),
+        ("python:3.11", None),
+        ("somebody/training:1", None),
+    ],
+)
+def test_an_image_is_ours_whatever_registry_it_lies_in(name: str, folder: str | None) -> None:
+    assert workers.folder_of(name) == folder
+
+
+def _wait_for(condition, seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+def test_the_summary_is_plain_json(run, tmp_path: Path) -> None:
+    run("doubles", "-p", "number=3")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert {"status", "seconds", "tasks", "report"} <= set(summary)
+    assert {"name", "state", "seconds", "outputs"} <= set(summary["tasks"][0])
+
+
+def test_the_live_view_shows_what_a_task_said_last(run, tmp_path: Path) -> None:
+    run("doubles", "-p", "number=3")
+    logs = Path(summary_of(tmp_path / "summary.json")["folder"]) / "logs"
+    assert last_words(logs / "double.log").startswith("runs in ")
+    assert last_words(logs / "nothing.log") == ""
