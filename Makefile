@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test images test-images sbom audit bench lint compile lock clean
+.PHONY: help setup run demo test test-all images test-images sbom audit bench lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,9 +51,11 @@ run: setup ## Train and serve on real data: one continuous-training run (SPAN=7 
 demo: setup ## The story: a champion, a challenger, a poisoned month refused; then a year of live traffic, three ways
 	@$(BIN)/python -m mainspring.pipelines.examples.demo
 
-test: setup ## Run all tests: each component's in its own environment, then the interfaces, the engine and a whole run
-	@$(BIN)/python tests/run_in_environments.py
-	@$(BIN)/python -m pytest tests/schemas tests/manifests tests/pipelines tests/packaging
+test: setup ## Run the tests, each component's in its own environment, side by side (SUITES="training serving" for some)
+	@$(BIN)/python tests/run_in_environments.py $(SUITES)
+
+test-all: setup ## Run what a release runs: the tests with every kill and every mutation, not a fixed sample of them
+	@MAINSPRING_TESTS=all $(BIN)/python tests/run_in_environments.py $(SUITES)
 
 images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BUILDER=...); PUSH=1 REGISTRY=host/path publishes them
 	@$(BIN)/mainspring images build $(IMAGES) --base "$(BASE)" --builder "$(BUILDER)" \
