@@ -34,6 +34,7 @@ def model_server() -> None:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # Headers and body are two writes: together they would wait 40 ms.
 
         def do_GET(self) -> None:
             self.send({"name": order["name"], "inputs": []})

@@ -48,6 +48,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_state: KfpServer
     server_lock: threading.Lock
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # Headers and body are two writes: together they would wait 40 ms.
 
     def log_message(self, *arguments: object) -> None:
         """Says nothing."""

@@ -272,6 +272,7 @@ class Cluster:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # Headers and body are two writes: together they would wait 40 ms.
 
             def answer(self) -> None:
                 answer(cluster, self)
