@@ -56,6 +56,8 @@ class ExamplesManifest:
     """The SQL that made the rows from the source; empty for the source as it is."""
     versions: dict[str, str]
     """Versions of the code and libraries that made it."""
+    moments: list[str] = field(default_factory=list)
+    """Columns of dates or times, which are held as seconds since 1970 in UTC."""
 
 
 @dataclass(frozen=True)

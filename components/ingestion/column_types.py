@@ -46,6 +46,16 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]], what: str = "span")
     return {name: plain.get(kind, kind) for name, kind in merged.items()}
 
 
+def moments(of_spans: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Returns the columns that hold dates or times, in the order in which they come.
+
+    Args:
+        of_spans: DuckDB's types by column, by span, as `merge_columns` takes them.
+    """
+    found = [name for columns in of_spans.values() for name, raw in columns.items() if raw.split("(")[0] in _MOMENTS]
+    return list(dict.fromkeys(found))
+
+
 def refuse_alike(names: Sequence[str], what: str, cure: str = "rename one of them in the query") -> None:
     """Checks that names can be told apart by everything that reads the examples.
 

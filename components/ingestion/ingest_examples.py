@@ -18,7 +18,7 @@ import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import rows
+from mainspring.components.ingestion import column_types, rows
 from mainspring.components.ingestion.selecting import in_words, select_spans
 from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
 from mainspring.components.ingestion.splitting import (
@@ -163,7 +163,7 @@ def _write_examples(
         for table in tables:
             rows.add_table(connection, table, table.name)
         with contextlib.closing(connection):
-            columns, content = _write_portions(connection, portions, source, options, folder)
+            columns, moments, content = _write_portions(connection, portions, source, options, folder)
     return manifests.ExamplesManifest(
         rows={split: part.rows for split, part in content.items()},
         columns=columns,
@@ -172,6 +172,7 @@ def _write_examples(
         source={"uri": source, "files": _files_in_manifest(spans), "tables": _files_in_manifest(joined.values())},
         query=options.query,
         versions=manifests.code_versions("duckdb", "numpy", "pyarrow"),
+        moments=moments,
     )
 
 
@@ -195,14 +196,15 @@ def _write_portions(
     source: str,
     options: Options,
     folder: Path,
-) -> tuple[dict[str, str], dict[str, Content]]:
+) -> tuple[dict[str, str], list[str], dict[str, Content]]:
     query = rows.check_query(connection, options.query)
     every = {
         f"{name} ({side})" if side else name: portion
         for name, sides in portions.items()
         for side, portion in sides.items()
     }
-    columns = rows.merge_columns({name: rows.shape(connection, portion, query) for name, portion in every.items()})
+    shapes = {name: rows.shape(connection, portion, query) for name, portion in every.items()}
+    columns = rows.merge_columns(shapes)
     sides = _sides(connection, list(every.values()), query, columns, options)
     content = dict.fromkeys((TRAIN, EVAL), Content())
     for split in content:
@@ -221,7 +223,7 @@ def _write_portions(
             raise UserError(f"{source}: span {name} has no rows{kept}")
         content = {split: content[split] + part for split, part in written.items()}
         print(f"span {name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
-    return columns, content
+    return columns, column_types.moments(shapes), content
 
 
 def _sides(

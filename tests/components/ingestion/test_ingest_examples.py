@@ -223,6 +223,8 @@ def test_types_become_int64_double_or_string(tmp_path: Path, value: str, expecte
     write_file(tmp_path / "in" / "a.parquet", f"SELECT {value} AS v, i FROM range(40) t(i)")
     ingest(str(tmp_path / "in"), tmp_path / "ex", eval_fraction=0.5)
     assert {row[0] for row in read_split(tmp_path / "ex", "train")} == {expected}
+    moments = json.loads((tmp_path / "ex" / "manifest.json").read_text())["moments"]
+    assert moments == (["v"] if "1970" in value else [])
 
 
 @pytest.mark.parametrize("value", ["[1, 2]", "{'a': 1}", "'x'::BLOB", "MAP {'a': 1}"])
