@@ -19,7 +19,7 @@ import json, math, sys
 from pathlib import Path
 import duckdb
 from benchmarks.peak_memory import peak_mebibytes
-from mainspring.components.monitoring import gathering, records, traffic
+from mainspring.components.monitoring.logs import gathering, records, traffic
 from mainspring.components.monitoring.logs.record_faults import Faults
 from mainspring.components.monitoring.logs.gathering import Served, Window
 
@@ -43,7 +43,8 @@ print(json.dumps({"batches": batches, "grown": peak_mebibytes() - before}))
 QUALITY = """
 from mainspring.components.common import storage
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.monitoring import labels, policy, quality
+from mainspring.components.monitoring.judging import labels, quality
+from mainspring.components.monitoring import policy
 
 manifest = ModelManifest(**storage.read_json(Path(sys.argv[2]) / "manifest.json"))
 asked, source = policy.parse(""), labels.LabelSource(str(folder / "labels.csv"), "", ("id", "row"))

@@ -21,7 +21,8 @@ import json, sys
 from pathlib import Path
 from benchmarks.peak_memory import peak_mebibytes
 from samples import Recorder
-from mainspring.components.training import blocks, examples, preparing, surveying
+from mainspring.components.training.rows import blocks, examples, preparing
+from mainspring.components.training.features import surveying
 from mainspring.components.training.train_model import train_model
 surveying.RESIDENT_CELLS = preparing.JUDGED_CELLS = 1_000_000
 blocks.BLOCK_ROWS = examples.BATCH_ROWS = 16_384  # So that the smaller table, too, has many of them.

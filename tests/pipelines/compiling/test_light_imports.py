@@ -32,8 +32,8 @@ def test_importing_everything_public_is_quick_and_light() -> None:
 
 COMPILING = """
 import json, sys
-from mainspring.pipelines import catalogue, compiling
-text = compiling.compiled(catalogue.load("continuous_monitoring"))
+from mainspring.pipelines.compiling import catalogue, kfp_yaml
+text = kfp_yaml.compiled(catalogue.load("continuous_monitoring"))
 modules = sorted(sys.modules)
 import kfp
 from kfp import Client

@@ -25,12 +25,12 @@ import json, time
 start = time.process_time()
 import kfp, kfp.dsl, kfp.compiler, kfp.kubernetes
 imported = time.process_time() - start
-from mainspring.pipelines import catalogue, compiling
-sizes = {name: len(compiling.compiled(catalogue.load(name))) for name in catalogue.BUILT_IN}
+from mainspring.pipelines.compiling import catalogue, kfp_yaml
+sizes = {name: len(kfp_yaml.compiled(catalogue.load(name))) for name in catalogue.BUILT_IN}
 largest = max(sizes, key=sizes.get)
 pipeline = catalogue.load(largest)
 start = time.process_time()
-compiling.compiled(pipeline)
+kfp_yaml.compiled(pipeline)
 print(json.dumps((time.process_time() - start) / imported))
 """
 SUBMIT = ("submit", "continuous_training", "-p", "source=s", "-p", "label=l", "-p", "target=kserve://team/x")

@@ -22,7 +22,7 @@ STEPS = "0,50,100"
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from mainspring.components.deployment import loopback
+from mainspring.components.deployment.local import loopback
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.rollback_model import rollback_model
 

@@ -98,7 +98,7 @@ def test_a_folder_without_the_last_written_manifest_is_no_version_but_keeps_its_
 
 def test_publishers_at_once_get_versions_of_their_own(models, fake_model, judged):
     code = (
-        "import sys; from pathlib import Path; from mainspring.components.deployment import publish\n"
+        "import sys; from pathlib import Path; from mainspring.components.deployment.versions import publish\n"
         "model, statistics, evaluation, root = map(Path, sys.argv[1:])\n"
         "print(publish.publish(model, statistics, evaluation, root=root, name='flights').version)"
     )

@@ -77,7 +77,7 @@ KILLED = """
 import itertools, os, signal, sys
 from pathlib import Path
 from mainspring.components.common import buckets
-from mainspring.components.deployment import publish
+from mainspring.components.deployment.versions import publish
 
 written, last = itertools.count(1), int(sys.argv[1])
 

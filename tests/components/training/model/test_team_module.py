@@ -267,7 +267,7 @@ def test_a_train_function_may_let_the_component_fit(
 ) -> None:
     module = tmp_path / "fitted.py"
     module.write_text(
-        "from mainspring.components.training import network\n"
+        "from mainspring.components.training.model import network\n"
         "def train(context):\n"
         "    with context.strategy.scope():\n"
         "        model = network.build_model(context)\n"
