@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import storage
+from mainspring.components.common import signature_names, storage
 from mainspring.components.serving import low_priority
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -38,11 +38,12 @@ def main(model: str, answer: str, sample: str = "") -> None:
         sample: A V1 request; empty: a row of zeros and empty text.
     """
     signature = tf.saved_model.load(model).signatures[SIGNATURE]
-    specs = signature.structured_input_signature[1]
+    inputs = {signature_names.column(name): name for name in signature.structured_input_signature[1]}
+    specs = {name: signature.structured_input_signature[1][given] for name, given in inputs.items()}
     given = json.loads(Path(sample).read_text(encoding="utf-8"))["instances"] if sample else [_zeros(specs)]
     rows = _with_gaps(given, specs)[:MOST_ROWS]
     tensors = {
-        name: tf.constant([_value(row.get(name), spec) for row in rows], dtype=spec.dtype)
+        inputs[name]: tf.constant([_value(row.get(name), spec) for row in rows], dtype=spec.dtype)
         for name, spec in specs.items()
     }
     predictions = signature(**tensors)[PREDICTION].numpy().tolist()

@@ -13,6 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mainspring.components.common import signature_names
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import (
     BINARY,
@@ -63,6 +64,8 @@ class LoadedModel:
     """Keeps the signature's variables alive."""
     folder: Path
     """Where it lies."""
+    inputs: Mapping[str, str]
+    """The function's input by feature."""
 
 
 @dataclass(frozen=True)
@@ -100,13 +103,13 @@ def load(folder: Path, manifest: ModelManifest) -> LoadedModel:
     if SIGNATURE not in saved_model.signatures:
         raise UserError(f"{folder}: the SavedModel has no signature {SIGNATURE!r}")
     signature = saved_model.signatures[SIGNATURE]
-    inputs = set(signature.structured_input_signature[1])
-    if inputs != set(manifest.features):
-        odd = ", ".join(sorted(inputs ^ set(manifest.features)))
+    inputs = {signature_names.column(name): name for name in signature.structured_input_signature[1]}
+    if set(inputs) != set(manifest.features):
+        odd = ", ".join(sorted(set(inputs) ^ set(manifest.features)))
         raise UserError(f"{folder}: the signature's inputs and the manifest's features differ: {odd}")
     if OUTPUT not in signature.structured_outputs:
         raise UserError(f"{folder}: the signature has no output {OUTPUT!r}")
-    return LoadedModel(manifest, signature, saved_model, folder)
+    return LoadedModel(manifest, signature, saved_model, folder, inputs)
 
 
 def score(
@@ -218,7 +221,9 @@ def predict(models: Mapping[str, LoadedModel], batch: pa.RecordBatch) -> dict[st
                 if (feature, kind) not in fed:
                     convert = rows.numeric_feed if kind == "numeric" else rows.categorical_feed
                     fed[feature, kind] = tf.constant(convert(batch.column(feature)))
-            output = model.signature(**{name: fed[name, kind] for name, kind in model.manifest.features.items()})
+            output = model.signature(
+                **{model.inputs[name]: fed[name, kind] for name, kind in model.manifest.features.items()}
+            )
         except (TypeError, ValueError, UserError, tf.errors.OpError) as error:
             raise ModelFailure(role, f"fails on the eval rows: {str(error)[:300]}") from error
         predicted[role] = _shaped(role, model.manifest, output[OUTPUT].numpy(), batch.num_rows)

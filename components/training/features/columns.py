@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,6 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE
 from mainspring.components.training.spelling import suggestion
 
-INPUT_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
-"""What TensorFlow takes for the name of a graph's node, which an input of a signature becomes."""
 NUMERIC = "numeric"
 CATEGORICAL = "categorical"
 
@@ -70,8 +67,8 @@ def select_features(
         exclude: Columns that are no features.
 
     Raises:
-        UserError: The label or an excluded name is no column, a feature's type does not fit its column, its name cannot
-            be served, or no feature is left.
+        UserError: The label or an excluded name is no column, a feature's type does not fit its column, or no
+            feature is left.
     """
     for parameter, name in [("label", label), *(("exclude", name) for name in exclude)]:
         if name not in columns:
@@ -83,23 +80,7 @@ def select_features(
     ]
     if not features:
         raise UserError("exclude: no feature is left to train on; exclude fewer columns, or widen the schema")
-    _check_names(features)
     return features
-
-
-def _check_names(features: Sequence[Feature]) -> None:
-    """Refuses names that no input of a SavedModel's signature can have: TensorFlow says so after the training only."""
-    seen: dict[str, str] = {}
-    for feature in features:
-        cure = "rename it in ingest_examples' query, or exclude it"
-        if not INPUT_NAME.fullmatch(feature.name) or feature.name == "self":
-            raise UserError(f"schema: TensorFlow cannot serve an input named {feature.name!r}; {cure}")
-        alike = re.sub(r"[^a-z0-9]", "_", feature.name.lower())
-        if alike in seen:
-            raise UserError(
-                f"schema: TensorFlow cannot tell the inputs {seen[alike]!r} and {feature.name!r} apart; {cure}"
-            )
-        seen[alike] = feature.name
 
 
 def _feature(proto: schema_pb2.Feature, columns: dict[str, str]) -> Feature:

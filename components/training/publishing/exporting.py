@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
+from mainspring.components.common import signature_names
 from mainspring.components.common.manifests import BINARY, MULTICLASS
 from mainspring.components.training.features.columns import CATEGORICAL, Feature
 from mainspring.components.training.features.labels import LabelSpec
@@ -22,7 +25,8 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
 
-    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing).
+    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing). Its inputs have
+    the features' own names; in the saved function a name that TensorFlow does not take is escaped (`signature_names`).
     `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
     classes, `label`.
 
@@ -34,10 +38,11 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     # The weights, not the Keras model: its hundreds of bookkeeping objects would double the time to save and to load.
     servable.weights = [weight.value for weight in model.weights]
     features = [*encoder.statistics.numeric, *encoder.statistics.categorical]
+    inputs = signature_names.inputs(feature.name for feature in features)
 
-    @tf.function(input_signature=[_row_specs(features)], autograph=False)
+    @tf.function(input_signature=[_row_specs(features, inputs)], autograph=False)
     def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _serve(rows, model, encoder, label)
+        return _serve({name: rows[given] for name, given in inputs.items()}, model, encoder, label)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
@@ -63,13 +68,31 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     # A random number of TensorFlow's own, which would make equal models look different; nothing needs it.
     with contextlib.suppress(FileNotFoundError):
         (folder / "fingerprint.pb").unlink()
+    name_inputs(folder / "saved_model.pb", inputs)
 
 
-def _row_specs(features: list[Feature]) -> dict[str, tf.TensorSpec]:
-    return {
-        feature.name: tf.TensorSpec([None], tf.string if feature.kind == CATEGORICAL else tf.float32, name=feature.name)
-        for feature in features
-    }
+def name_inputs(file: Path, inputs: Mapping[str, str]) -> None:
+    """Gives the inputs of the serving signature the features' own names, which servers go by.
+
+    Args:
+        file: `saved_model.pb`.
+        inputs: The saved function's input by feature.
+    """
+    renamed = {given: name for name, given in inputs.items() if given != name}
+    if not renamed:
+        return
+    content = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for graph in content.meta_graphs:
+        taken = graph.signature_def["serving_default"].inputs
+        for given, name in renamed.items():
+            taken[name].CopyFrom(taken[given])
+            del taken[given]
+    file.write_bytes(content.SerializeToString(deterministic=True))
+
+
+def _row_specs(features: list[Feature], inputs: Mapping[str, str]) -> dict[str, tf.TensorSpec]:
+    kinds = {feature.name: tf.string if feature.kind == CATEGORICAL else tf.float32 for feature in features}
+    return {given: tf.TensorSpec([None], kinds[name], name=given) for name, given in inputs.items()}
 
 
 def _serve(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder, label: LabelSpec) -> dict[str, tf.Tensor]:

@@ -56,7 +56,10 @@ def write_examples(folder: Path, train: pa.Table, evaluation: pa.Table, extra_sc
     }
     (folder / "manifest.json").write_text(json.dumps(manifest))
     (folder / "schema.pbtxt").write_text(
-        "".join(f'feature {{ name: "{name}" type: {SCHEMA_TYPES[kind]} }}\n' for name, kind in types.items())
+        "".join(
+            f"feature {{ name: {json.dumps(name, ensure_ascii=False)} type: {SCHEMA_TYPES[kind]} }}\n"
+            for name, kind in types.items()
+        )
         + extra_schema
     )
     return folder

@@ -18,13 +18,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import tensorflow as tf
 from samples import Recorder, Trained, binary_rows, write_examples
-from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.common.errors import RetriableError, UserError
 from mainspring.components.training.features import surveying
-from mainspring.components.training.features.columns import select_features
 from mainspring.components.training.rows import blocks
 from mainspring.components.training.train_model import train_model
 
@@ -143,34 +140,6 @@ def test_a_column_of_another_type_than_the_manifest_says_is_refused(examples: Pa
     manifest = examples / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"good": "int64"', '"good": "string"'))
     assert "holds columns of other types than its manifest says" in refusal(examples, tmp_path)
-
-
-@pytest.mark.parametrize(
-    "names",
-    [
-        *(["Sepal.Length", "a-b", "x/y"], ["1st", "Pclass"], [".a", "a>b"], ["rows", "examples"]),
-        *(["sepal length"], ["größe"], ["_a"], ["-a"], ["a$"], ["self"], ["a", "A"], ["a-b", "a_b"]),
-    ],
-)
-def test_a_name_that_tensorflow_cannot_serve_is_refused_before_training_and_no_other(
-    tmp_path: Path, names: list[str]
-) -> None:
-    @tf.function(input_signature=[{name: tf.TensorSpec([None], tf.float32, name=name) for name in names}])
-    def serve(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {"sum": tf.add_n([rows[name] for name in names])}
-
-    try:
-        tf.saved_model.save(tf.Module(), str(tmp_path / "model"), {"serving_default": serve.get_concrete_function()})
-        can_be_served = True
-    except (ValueError, TypeError):
-        can_be_served = False
-    schema = schema_pb2.Schema(feature=[{"name": name, "type": "FLOAT"} for name in names])
-    columns = dict.fromkeys(names, "double") | {"y": "int64"}
-    if can_be_served:
-        assert [feature.name for feature in select_features(schema, columns, "y", [])] == names
-    else:
-        with pytest.raises(UserError, match=r"schema: TensorFlow cannot .*; rename it in ingest_examples' query, or"):
-            select_features(schema, columns, "y", [])
 
 
 def test_a_loss_that_is_no_number_stops_training_with_one_line(tmp_path: Path) -> None:

@@ -8,14 +8,18 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from samples import Trained
+from samples import Trained, table_of, write_examples
+from tensorflow.core.protobuf import saved_model_pb2
 
-from mainspring.components.common import storage
+from mainspring.components.common import signature_names, storage
 
 SERVE = """
 import json, sys
@@ -114,6 +118,57 @@ def test_tf_examples_and_rows_give_the_same_predictions(signatures) -> None:
     rows = signatures["serving_default"](**_rows([0.25, nan, -1.0], [3.0, 4.0, nan], ["red", "green", ""]))
     np.testing.assert_array_equal(parsed["prediction"], rows["prediction"])
     np.testing.assert_array_equal(parsed["label"], rows["label"])
+
+
+HOSTILE = (
+    *(
+        "class",
+        "self",
+        "in.subcohort",
+        "two words",
+        "a[b]",
+        "x/y",
+        "a-b",
+        "a_b",
+        "a\\b",
+        'q"uote',
+        "it's",
+        "{{x}}",
+        "$1",
+    ),
+    *("1st", "_x", "größe", "😀", "n" * 200, "None", "utf8_6162", "A", "a", "prediction", "label", "examples", "rows"),
+)
+
+
+def test_any_column_name_is_an_input_under_that_very_name(train: Callable[..., Trained], tmp_path: Path) -> None:
+    random = np.random.default_rng(4)
+
+    def table(rows: int) -> pa.Table:
+        values = random.normal(size=(rows, len(HOSTILE)))
+        texts = random.choice(["red", "green"], rows).tolist()
+        columns = {name: ("double", values[:, place].tolist()) for place, name in enumerate(HOSTILE)}
+        columns |= {"is it?": ("string", texts), "my label!": ("int64", (values[:, 1] > 0).astype(int).tolist())}
+        return table_of(**columns)
+
+    examples = write_examples(tmp_path / "examples", table(300), table(100))
+    made = train(examples, label="my label!", max_epochs=1)
+    features = [*HOSTILE, "is it?"]
+    assert set(made.manifest["features"]) == set(features)
+    content = saved_model_pb2.SavedModel.FromString((made.folder / "saved_model.pb").read_bytes())
+    assert set(content.meta_graphs[0].signature_def["serving_default"].inputs) == set(features)
+    signatures = tf.saved_model.load(str(made.folder)).signatures
+    given = signature_names.inputs(features)
+    assert {signature_names.column(name): name for name in given.values()} == given
+    # Each column moves its own answer, and the same row by tf.Example gives the same.
+    numbers = {name: float(place) / 10 for place, name in enumerate(HOSTILE)}
+    rows = {given[name]: tf.constant([value], tf.float32) for name, value in numbers.items()}
+    answer = signatures["serving_default"](**rows, **{given["is it?"]: tf.constant(["red"])})
+    example = tf.train.Example()
+    for name, value in numbers.items():
+        example.features.feature[name].float_list.value.append(value)
+    example.features.feature["is it?"].bytes_list.value.append(b"red")
+    parsed = signatures["serving_examples"](examples=tf.constant([example.SerializeToString()]))
+    np.testing.assert_array_equal(parsed["prediction"], answer["prediction"])
 
 
 def test_the_fingerprint_is_of_the_saved_model_without_its_manifest(binary: Trained, tmp_path) -> None:
