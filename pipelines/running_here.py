@@ -31,12 +31,13 @@ def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "
     from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines import process
     from mainspring.pipelines.engines.progress import PlainProgress
+    from mainspring.pipelines.parameters import typed_arguments
 
     component = catalogue.load(pipeline) if isinstance(pipeline, str) else pipeline
     if not hasattr(component, "pipeline_spec"):
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
     spec = component.pipeline_spec
-    typed = catalogue.typed_arguments(spec, arguments or {})
+    typed = typed_arguments(spec, arguments or {})
     environments.ensure(process.folders(spec), print)
     folder = Path(root).absolute() if root else storage.local_root()
     return process.run_here(spec, typed, folder, PlainProgress(Console()), caching)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +29,31 @@ def load(text: str, what: str) -> Any:
     Raises:
         UserError: It is no YAML, has a key twice, holds itself, or holds a number that is too large.
     """
-    if not text:
+    loader, node = composed(text, what)
+    if node is None:
         return None
-    import yaml
-
-    try:
-        loader = yaml.SafeLoader(text)
-        node = loader.get_single_node()
-        if node is None:
-            return None
-        _expanded(node, what, {})
+    with _faults_in_words(what):
         content = loader.construct_document(node)
-    except RecursionError as error:
-        raise UserError(f"{what}: is not YAML: its values are nested too deeply") from error
-    except (yaml.YAMLError, ValueError) as error:  # A date such as 2026-02-30 is a ValueError.
-        raise UserError(f"{what}: is not YAML: {' '.join(str(error).split())[:SHOWN]}") from error
     _refuse_large(content, what)
     return content
+
+
+def composed(text: str, what: str) -> tuple[Any, Any]:
+    """Returns PyYAML's loader and the node of the one document, for who needs the spelling; the node is None if empty.
+
+    Raises:
+        UserError: It is no YAML, has a key twice, or holds itself.
+    """
+    if not text:
+        return None, None
+    import yaml
+
+    with _faults_in_words(what):
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is not None:
+            _expanded(node, what, {})
+    return loader, node
 
 
 def read(path: Path) -> Any:
@@ -52,13 +62,33 @@ def read(path: Path) -> Any:
     Raises:
         UserError: It cannot be read, or as `load` raises.
     """
+    return load(read_text(path), str(path))
+
+
+def read_text(path: Path) -> str:
+    """Returns a YAML or JSON file's text.
+
+    Raises:
+        UserError: It cannot be read.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: is not YAML: it is not UTF-8") from error
-    return load(text, str(path))
+
+
+@contextlib.contextmanager
+def _faults_in_words(what: str) -> Iterator[None]:
+    import yaml
+
+    try:
+        yield
+    except RecursionError as error:
+        raise UserError(f"{what}: is not YAML: its values are nested too deeply") from error
+    except (yaml.YAMLError, ValueError) as error:  # A date such as 2026-02-30 is a ValueError.
+        raise UserError(f"{what}: is not YAML: {' '.join(str(error).split())[:SHOWN]}") from error
 
 
 def shown(value: Any) -> str:

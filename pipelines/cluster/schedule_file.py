@@ -12,6 +12,7 @@ from typing import Any
 from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.cluster import cron
+from mainspring.pipelines.parameters import written
 
 CONCURRENT = range(1, 11)
 """KFP takes no other."""
@@ -68,6 +69,7 @@ def read(path: Path) -> ScheduleFile:
         UserError: It cannot be read, or something in it is unknown, missing, wrong or there twice.
     """
     content = strict_yaml.read(path)
+    spelled = _spelled_parameters(path)
     if not isinstance(content, dict) or not isinstance(content.get("schedules"), list):
         raise UserError(f"{path}: must hold `schedules:` with a list of schedules")
     known = ("schedules", "group", "time_zone", "controller_time_zone")
@@ -78,11 +80,27 @@ def read(path: Path) -> ScheduleFile:
     controller_zone = str(content.get("controller_time_zone", "UTC"))
     cron.zone_info(controller_zone)
     zone = str(content.get("time_zone", "UTC"))
-    schedules = tuple(_schedule(item, number, zone, path) for number, item in enumerate(content["schedules"], 1))
+    items = [_with_spelled(item, number, spelled) for number, item in enumerate(content["schedules"])]
+    schedules = tuple(_schedule(item, number, zone, path) for number, item in enumerate(items, 1))
     for schedule in schedules:
         if sum(other.name == schedule.name for other in schedules) > 1:
             raise UserError(f"{path}: has two schedules of the name {schedule.name!r}; rename one")
     return ScheduleFile(schedules, group, controller_zone)
+
+
+def _spelled_parameters(path: Path) -> list[Any]:
+    """Returns each schedule's parameters as they are spelled: YAML alone would make a date of 2026-11-01."""
+    content = written.read(path)
+    whole = content.content if content else {}
+    listed = whole["schedules"].content if isinstance(whole, dict) and "schedules" in whole else []
+    items = [item.content for item in listed if isinstance(item, written.Written)]
+    return [item.get("parameters") if isinstance(item, dict) else None for item in items]
+
+
+def _with_spelled(item: Any, number: int, spelled: list[Any]) -> Any:
+    if isinstance(item, dict) and isinstance(item.get("parameters"), dict):
+        return {**item, "parameters": spelled[number].content}
+    return item
 
 
 def _schedule(item: Any, number: int, zone: str, path: Path) -> Schedule:

@@ -16,6 +16,8 @@ from mainspring.pipelines.cluster.rest import Conflict, Json
 from mainspring.pipelines.cluster.server import API, Server, find, in_namespace, named
 from mainspring.pipelines.compiling import catalogue, kfp_yaml
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
+from mainspring.pipelines.parameters import typed_arguments
+from mainspring.pipelines.parameters.cluster_texts import refuse_changed_texts
 
 LATEST = "latest"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -36,8 +38,8 @@ class Prepared:
     spec: PipelineSpec
 
     def typed(self, given: dict[str, Any]) -> dict[str, Any]:
-        """Returns the arguments in the types that the pipeline's parameters have; see `catalogue.typed_arguments`."""
-        return catalogue.typed_arguments(self.spec, given)
+        """Returns the arguments in the types that the pipeline's parameters have; see `parameters.typed_arguments`."""
+        return for_cluster(self.spec, given)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,18 @@ def typed_by(spec: Json, given: dict[str, Any]) -> dict[str, Any]:
         message = json_format.ParseDict(spec, PipelineSpec(), ignore_unknown_fields=True)
     except json_format.ParseError as error:
         raise UserError(f"the server's version holds no pipeline that can be read here: {error}") from error
-    return catalogue.typed_arguments(message, given)
+    return for_cluster(message, given)
+
+
+def for_cluster(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]:
+    """Returns typed arguments that a cluster passes on as they are; see `parameters.typed_arguments`.
+
+    Raises:
+        UserError: A value does not fit, or a cluster would change it.
+    """
+    arguments = typed_arguments(spec, given)
+    refuse_changed_texts(spec, arguments)
+    return arguments
 
 
 def upload(cluster: Server, prepared: Prepared) -> Version:

@@ -10,7 +10,6 @@ from rich.console import Console
 from mainspring.components.common import storage
 from mainspring.pipelines.commands.printing import ROOT, say
 from mainspring.pipelines.local_root import root_or_default
-from mainspring.pipelines.parameters import read_parameters, split_parameters
 
 
 @click.command()
@@ -44,9 +43,10 @@ def run(
     from mainspring.pipelines import environments
     from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines.progress import print_result, progress_on
+    from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
 
     spec = catalogue.load_pipeline(pipeline)
-    arguments = catalogue.typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
+    arguments = typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
     progress, caching = progress_on(Console(stderr=True)), not no_cache
     if engine == "docker":
         from mainspring.pipelines.engines import docker

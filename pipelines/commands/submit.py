@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from mainspring.pipelines.commands.cluster_options import cluster_options, connected, image_options
-from mainspring.pipelines.parameters import read_parameters, split_parameters
 
 INTERRUPTED = 130
 
@@ -49,6 +48,7 @@ def submit(
     MAINSPRING_TOKEN, MAINSPRING_COOKIE, or MAINSPRING_USERNAME and MAINSPRING_PASSWORD (of Dex).
     """
     from mainspring.pipelines.cluster import uploads
+    from mainspring.pipelines.parameters import read_parameters, split_parameters
 
     # Before anything is asked of the server: a wrong parameter is found without it.
     prepared = uploads.prepare(pipeline, registry=registry, digests=digests, caching=not no_cache)

@@ -6,9 +6,12 @@ date.
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
 from mainspring.pipelines import environments
 from mainspring.pipelines.compiling import catalogue
-from mainspring.pipelines.compiling.light_kfp import compiler
+from mainspring.pipelines.compiling.light_kfp import compiler, pipeline_spec_builder
 from mainspring.pipelines.images import digests as image_digests
 from mainspring.pipelines.images import dockerfiles
 
@@ -39,11 +42,38 @@ def compiled(component: Any, registry: str = "", digests: Path | None = None) ->
         raise UserError("give a registry or a file of digests, which names the registry, not both")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
-        compiler.Compiler().compile(component, str(path))
+        with _each_default_on_one_line():
+            compiler.Compiler().compile(component, str(path))
         text = path.read_text(encoding="utf-8")
     if registry:
         text = re.sub(rf"(?m)^(\s*image: )({REPOSITORY}/)", rf"\g<1>{registry.rstrip('/')}/\g<2>", text)
     return image_digests.applied(text, digests) if digests else text
+
+
+@contextlib.contextmanager
+def _each_default_on_one_line() -> Iterator[None]:
+    """Has KFP write each parameter on one line of the comment at the head of its file.
+
+    KFP writes defaults there as they are: a line break in one ends the comment, and what follows is no YAML.
+    """
+    write = pipeline_spec_builder.extract_comments_from_pipeline_spec
+
+    def write_in_lines(pipeline_spec: dict[str, Any], pipeline_description: str) -> str:
+        readable = copy.deepcopy({name: pipeline_spec[name] for name in ("root", "pipelineInfo")})
+        for parameter in readable["root"].get("inputDefinitions", {}).get("parameters", {}).values():
+            if isinstance(parameter.get("defaultValue"), str):
+                parameter["defaultValue"] = _printable(parameter["defaultValue"])
+        return write(readable, "\n".join(_printable(line) for line in (pipeline_description or "").splitlines()))
+
+    pipeline_spec_builder.extract_comments_from_pipeline_spec = write_in_lines
+    try:
+        yield
+    finally:
+        pipeline_spec_builder.extract_comments_from_pipeline_spec = write
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def generated_files() -> dict[Path, str]:

@@ -44,4 +44,5 @@ if "kfp" not in sys.modules:
 
 from kfp import compiler as compiler  # noqa: E402
 from kfp import components as components  # noqa: E402
+from kfp.compiler import pipeline_spec_builder as pipeline_spec_builder  # noqa: E402
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec as PipelineSpec  # noqa: E402

@@ -11,6 +11,8 @@ else, and a test fails when a new KFP moves them:
   task's named output where there is no `dsl.Else`, takes that for false, and skips the branch: we look for it;
 - `LocalCache.compute_key` knows a task's arguments by their text. A text that names a file, a module or a policy,
   stands for what is in it: we add that, or an edited file would be answered with the results of the old one;
+- `placeholder_utils.replace_placeholders` fills in a task's command. KFP's own takes a parameter's text for one of its
+  placeholders where it looks like one, and makes floats of the whole numbers in lists: ours leaves texts alone;
 - `pipeline_orchestrator.run_local_pipeline` runs a compiled pipeline.
 """
 
@@ -26,7 +28,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from kfp import dsl, local
-from kfp.local import graph_utils, pipeline_orchestrator, status, utils
+from kfp.local import graph_utils, pipeline_orchestrator, placeholder_utils, status, utils
 from kfp.local.cache import LocalCache
 from kfp.local.orchestrator import task_executor
 from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
@@ -34,6 +36,7 @@ from kfp.local.subprocess_task_handler import SubprocessTaskHandler
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
 from mainspring.pipelines.engines.named_files import contents_of_files
+from mainspring.pipelines.engines.placeholders import Placeholders
 
 _LAUNCHER_LENGTH = 4
 """`sh -ec SCRIPT SOURCE`, then the executor's arguments: the command of a lightweight Python component."""
@@ -156,6 +159,8 @@ def _patched(
     handler_type: Any, run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
 ) -> Iterator[None]:
     current = threading.local()
+    replace_placeholders = placeholder_utils.replace_placeholders
+    placeholders = Placeholders(replace_placeholders)
     execute, run, check_image, resolve, compute_key = (
         task_executor.execute_single_task,
         handler_type.run,
@@ -166,6 +171,8 @@ def _patched(
 
     def watched_execute(task_name: str, **keywords: Any) -> tuple[dict[str, Any], status.Status]:
         current.task = task_name
+        given = keywords["task_spec"].inputs.parameters
+        current.constants = {name for name, value in given.items() if value.HasField("runtime_value")}
         watcher.started(task_name)
         outputs: dict[str, Any] = {}
         succeeded = False
@@ -206,6 +213,7 @@ def _patched(
         files = contents_of_files(keywords["arguments"], Path.cwd())
         return hashlib.sha256(f"{key} {files}".encode()).hexdigest() if files else key
 
+    placeholder_utils.replace_placeholders = lambda **given: placeholders.replaced(current.constants, **given)
     LocalCache.compute_key = key_with_files
     ConditionEvaluator._resolve_pipeline_channel = staticmethod(resolve_outputs_too)
     task_executor.execute_single_task = watched_execute
@@ -214,6 +222,7 @@ def _patched(
     try:
         yield
     finally:
+        placeholder_utils.replace_placeholders = replace_placeholders
         LocalCache.compute_key = compute_key
         ConditionEvaluator._resolve_pipeline_channel = staticmethod(resolve)
         task_executor.execute_single_task = execute

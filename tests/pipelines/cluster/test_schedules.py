@@ -197,7 +197,7 @@ def test_a_change_that_is_cut_short_anywhere_is_finished_by_the_next(
 
 
 def test_a_file_with_one_wrong_schedule_changes_nothing(server: KfpServer, book: Book) -> None:
-    with pytest.raises(UserError, match="schedule second: refuses has no parameter wrods"):
+    with pytest.raises(UserError, match="schedule second: .*line 10: refuses has no parameter wrods"):
         book.apply(NIGHTLY, NIGHTLY | {"name": "second", "parameters": {"wrods": "no"}})
     assert not server.sent("POST", "")
 
@@ -387,3 +387,16 @@ def test_schedules_of_a_profile_stay_in_its_namespace(server: KfpServer, book: B
     assert [book.apply(NIGHTLY), book.apply(NIGHTLY)] == [["create done"], ["keep"]]
     assert book.apply(NIGHTLY | {"cron": "0 4 * * *"}) == ["replace done"]
     assert the_one(server)["namespace"] == "team"
+
+
+def test_the_same_value_spelled_otherwise_is_no_change_and_a_date_is_its_text(server: KfpServer, book: Book) -> None:
+    pipeline = "tests.pipelines.small_pipelines:doubles"
+    text = "schedules: [{{name: nightly, pipeline: '{}', cron: '0 3 * * *', parameters: {}}}]"
+    for spelled, action in (("{number: 3}", "create done"), ('{number: "3"}', "keep"), ("{number: 4}", "replace done")):
+        book.path.write_text(text.format(pipeline, spelled))
+        [change] = book.cluster.apply(book.path, say=lambda line: None)
+        assert f"{change.action} {change.outcome}".strip() == action
+    book.apply(NIGHTLY | {"name": "dated", "parameters": {"words": datetime(2026, 11, 1).date()}})
+    assert the_one(server, "dated")["runtime_config"]["parameters"] == {"words": "2026-11-01"}
+    with pytest.raises(UserError, match=r"schedules.yaml: line \d+: parameter words is 'null'"):
+        book.plan(NIGHTLY | {"parameters": {"words": None}})

@@ -8,6 +8,7 @@ import pytest
 
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.compiling import catalogue, kfp_yaml
+from mainspring.pipelines.parameters import typed_arguments
 
 NEEDED = {"source": "data.csv", "label": "late", "target": "local://x"}
 
@@ -51,7 +52,7 @@ def test_a_file_that_is_no_pipeline_is_refused(tmp_path: Path) -> None:
 
 def test_strings_are_read_as_the_types_of_the_parameters(spec: catalogue.PipelineSpec) -> None:
     given = NEEDED | {"window": "3", "eval_fraction": "0.25", "exclude": "a, b", "split_columns": '["c,d"]'}
-    typed = catalogue.typed_arguments(spec, given)
+    typed = typed_arguments(spec, given)
     assert typed == NEEDED | {"window": 3, "eval_fraction": 0.25, "exclude": ["a", "b"], "split_columns": ["c,d"]}
 
 
@@ -68,7 +69,7 @@ def test_strings_are_read_as_the_types_of_the_parameters(spec: catalogue.Pipelin
 )
 def test_wrong_parameters_are_refused_in_words(spec: catalogue.PipelineSpec, given: dict, words: str) -> None:
     with pytest.raises(UserError, match=words):
-        catalogue.typed_arguments(spec, given)
+        typed_arguments(spec, given)
 
 
 def test_the_compiled_files_of_the_repository_are_current() -> None:

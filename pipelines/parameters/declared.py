@@ -1,0 +1,138 @@
+"""What a pipeline declares of its parameters: types, defaults, descriptions and choices.
+
+A compiled pipeline says of a list no more than that it is one. What its elements are is in the source of the component
+that takes it, and that is in the compiled pipeline: it is read there.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf import json_format
+
+from mainspring.pipelines.compiling.light_kfp import PipelineSpec
+
+LISTS, MAPPINGS = ("list", "List", "Sequence"), ("dict", "Dict", "Mapping")
+KINDS = {"str": "STRING", "int": "NUMBER_INTEGER", "float": "NUMBER_DOUBLE", "bool": "BOOLEAN"}
+CHOICES = re.compile(r"One of ((?:`[^`]*`(?:, | or |, or )?)+)")
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A parameter's type."""
+
+    name: str
+    """KFP's word: STRING, NUMBER_INTEGER, NUMBER_DOUBLE, BOOLEAN, LIST or STRUCT; empty: not known."""
+    element: Kind | None = None
+    """Of a list's elements, or of a mapping's values; None if nothing is said of them."""
+
+
+UNKNOWN = Kind("")
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One parameter of a pipeline."""
+
+    name: str
+    kind: Kind
+    is_needed: bool
+    default: Any
+    """As the compiled pipeline has it: whole numbers may be floats. None where there is none."""
+    description: str
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The words that it may be, where its description lists them as "One of `a`, `b`."."""
+        found = CHOICES.search(self.description)
+        return tuple(re.findall(r"`([^`]*)`", found[1])) if found else ()
+
+
+def parameters(spec: PipelineSpec) -> dict[str, Declared]:
+    """Returns a pipeline's parameters by name."""
+    kinds = spec.root.input_definitions.DESCRIPTOR.fields_by_name["parameters"].message_type  # The map's entries.
+    enum = kinds.fields_by_name["value"].message_type.fields_by_name["parameter_type"].enum_type
+    elements = _Elements(spec)
+    found = {}
+    for name, given in spec.root.input_definitions.parameters.items():
+        kind = Kind(enum.values_by_number[given.parameter_type].name)
+        if kind.name in ("LIST", "STRUCT"):
+            kind = Kind(kind.name, elements.of(spec.root, name))
+        has_default = given.HasField("default_value")
+        default = json_format.MessageToDict(given.default_value) if has_default else None
+        found[name] = Declared(name, kind, not (given.is_optional or has_default), default, given.description)
+    return found
+
+
+class _Elements:
+    """Finds what a list's elements are, by following the parameter to the component that takes it."""
+
+    def __init__(self, spec: PipelineSpec) -> None:
+        self._spec = spec
+        self._kinds: dict[str, dict[str, Kind]] = {}
+
+    def of(self, component: Any, name: str) -> Kind | None:
+        """Returns the kind of the elements of a component's input; None if nobody says."""
+        if component.WhichOneof("implementation") != "dag":
+            return self._declared(component.executor_label).get(name, UNKNOWN).element
+        for task in component.dag.tasks.values():
+            for inner, given in task.inputs.parameters.items():
+                if given.component_input_parameter == name and not given.parameter_expression_selector:
+                    found = self.of(self._spec.components[task.component_ref.name], inner)
+                    if found:
+                        return found
+        return None
+
+    def _declared(self, executor: str) -> dict[str, Kind]:
+        if executor not in self._kinds:
+            source = self._source(executor)
+            self._kinds[executor] = _kinds_of_arguments(source)
+        return self._kinds[executor]
+
+    def _source(self, executor: str) -> str:
+        executors = self._spec.deployment_spec["executors"]
+        container = executors[executor]["container"] if executor in executors else None
+        command = list(container["command"]) if container is not None and "command" in container else []
+        return str(command[-1]) if command else ""
+
+
+def _kinds_of_arguments(source: str) -> dict[str, Kind]:
+    """Returns the kinds of a function's arguments, of the last function in a component's source."""
+    try:
+        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+    except (SyntaxError, ValueError):
+        return {}
+    if not functions:
+        return {}
+    arguments = functions[-1].args
+    return {argument.arg: kind_of(argument.annotation) for argument in (*arguments.args, *arguments.kwonlyargs)}
+
+
+def kind_of(annotation: Any) -> Kind:
+    """Returns what an annotation says: `List[str]`, `dict[str, int]`, `Optional[float]`."""
+    if isinstance(annotation, ast.Name):
+        if annotation.id in LISTS or annotation.id in MAPPINGS:
+            return Kind("LIST" if annotation.id in LISTS else "STRUCT")
+        return Kind(KINDS.get(annotation.id, ""))
+    if isinstance(annotation, ast.Attribute):
+        return kind_of(ast.Name(annotation.attr))
+    if not isinstance(annotation, ast.Subscript):
+        return UNKNOWN
+    outer = (
+        annotation.value.attr if isinstance(annotation.value, ast.Attribute) else getattr(annotation.value, "id", "")
+    )
+    if outer == "Optional":
+        return kind_of(annotation.slice)
+    if outer in LISTS:
+        return Kind("LIST", _known(annotation.slice))
+    if outer in MAPPINGS and isinstance(annotation.slice, ast.Tuple) and len(annotation.slice.elts) == 2:
+        return Kind("STRUCT", _known(annotation.slice.elts[1]))
+    return UNKNOWN
+
+
+def _known(annotation: Any) -> Kind | None:
+    kind = kind_of(annotation)
+    return kind if kind.name else None
