@@ -197,7 +197,7 @@ def test_a_change_that_is_cut_short_anywhere_is_finished_by_the_next(
 
 
 def test_a_file_with_one_wrong_schedule_changes_nothing(server: KfpServer, book: Book) -> None:
-    with pytest.raises(UserError, match="schedule second: .*line 10: refuses has no parameter wrods"):
+    with pytest.raises(UserError, match=r"schedule second: .*line 10: refuses has no parameter wrods"):
         book.apply(NIGHTLY, NIGHTLY | {"name": "second", "parameters": {"wrods": "no"}})
     assert not server.sent("POST", "")
 
