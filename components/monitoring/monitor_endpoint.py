@@ -80,9 +80,10 @@ def monitor_endpoint(
     from mainspring.components.monitoring import monitoring_report
     from mainspring.components.monitoring.journal import journal_folder
     from mainspring.components.monitoring.journal import windows as journals
-    from mainspring.components.monitoring.judging import served_model
+    from mainspring.components.monitoring.judging import distances, served_model
 
     model = served_model.read(asked.folder)
+    distances.judgeable(model.schema, asked.policy.thresholds)
     with (
         journal_folder.opened(journal, model.version.name) as kept,
         tempfile.TemporaryDirectory(prefix="mainspring-window-") as temporary,

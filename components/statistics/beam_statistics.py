@@ -36,7 +36,11 @@ def refuse_malformed(options: Sequence[str]) -> None:
 
 
 def of_groups(
-    groups: Mapping[str, Sequence[Piece]], slices: Sequence[str], options: Sequence[str], scratch: Path
+    groups: Mapping[str, Sequence[Piece]],
+    slices: Sequence[str],
+    options: Sequence[str],
+    scratch: Path,
+    categorical: tuple[str, ...] = (),
 ) -> dict[str, DatasetFeatureStatisticsList]:
     """Returns the statistics of each group of pieces, computed by one Beam pipeline.
 
@@ -45,12 +49,13 @@ def of_groups(
         slices: Columns for each of whose values a dataset is wanted as well, as TFDV names them.
         options: Beam's pipeline options, such as `--runner=DataflowRunner`.
         scratch: A folder that the runner's workers can write, where it leaves nothing behind.
+        categorical: Columns of whole numbers that are counted by value, as text is.
 
     Raises:
         UserError: The runner does not take the options, or the pipeline failed.
     """
     slicers = [slicing_util.get_feature_value_slicer({column: None}) for column in slices]
-    statistics_options = span_statistics.options()
+    statistics_options = span_statistics.options(categorical)
     if slicers:
         statistics_options.experimental_slice_functions = slicers
     with tempfile.TemporaryDirectory(prefix=".beam.", dir=scratch) as folder:

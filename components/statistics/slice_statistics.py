@@ -32,15 +32,22 @@ def refuse_unusable(slices: Sequence[str], columns: Mapping[str, str]) -> None:
             raise UserError(f"slices={name!r} holds numbers with fractions; slice by text or whole numbers")
 
 
-def of_files(paths: Sequence[Path], columns: Sequence[str]) -> DatasetFeatureStatisticsList:
+def of_files(
+    paths: Sequence[Path], columns: Sequence[str], categorical: tuple[str, ...] = ()
+) -> DatasetFeatureStatisticsList:
     """Returns a dataset for each value of each column, by name.
+
+    Args:
+        paths: Parquet files.
+        columns: What to slice by.
+        categorical: Columns of whole numbers that are counted by value, as text is.
 
     Raises:
         UserError: A column has more than `MOST_SLICES` values.
     """
     pieces = [piece for path in paths for piece in span_statistics.pieces(path)]
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        parts = list(threads.map(lambda piece: _of_piece(piece, columns), pieces))
+        parts = list(threads.map(lambda piece: _of_piece(piece, columns, categorical), pieces))
     by_slice: dict[str, list[Accumulator]] = {}
     for part in parts:
         for name, accumulator in part.items():
@@ -54,14 +61,14 @@ def of_files(paths: Sequence[Path], columns: Sequence[str]) -> DatasetFeatureSta
     return found
 
 
-def _of_piece(piece: Piece, columns: Sequence[str]) -> dict[str, Accumulator]:
+def _of_piece(piece: Piece, columns: Sequence[str], categorical: tuple[str, ...]) -> dict[str, Accumulator]:
     slicers = [slicing_util.get_feature_value_slicer({column: None}) for column in columns]
     found: dict[str, Accumulator] = {}
     for batch in span_statistics.batches(piece):
         canonical = CanonicalizeRecordBatch(batch)
         for slicer in slicers:
             for name, rows in slicer(canonical):
-                found[name] = span_statistics.added(found.get(name), rows)
+                found[name] = span_statistics.added(found.get(name), rows, categorical)
         _refuse_too_many(found, columns)
     return found
 

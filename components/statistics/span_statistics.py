@@ -19,7 +19,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.statistics import histograms
+from mainspring.components.statistics import categories, histograms
 
 ROWS_PER_BATCH = 131_072
 """TFDV's generators take a fifth longer with batches of 16,000 rows, twice as long with 4,000; more gain nothing."""
@@ -53,6 +53,8 @@ class Accumulator:
     """One for each generator."""
     columns: pa.Schema | None
     """Of the canonicalised batches; None as long as there were none."""
+    categorical: tuple[str, ...] = ()
+    """Whole numbers that are counted by value."""
 
 
 def rows(path: Path) -> int:
@@ -130,22 +132,27 @@ def batches_of(file: pq.ParquetFile, piece: Piece) -> Iterator[pa.RecordBatch]:
         raise UserError(f"{piece.path}: the Parquet file is damaged: {error}; ingest the examples again") from error
 
 
-def accumulate(all_pieces: Sequence[Piece]) -> list[Accumulator]:
+def accumulate(all_pieces: Sequence[Piece], categorical: tuple[str, ...] = ()) -> list[Accumulator]:
     """Reads the pieces, several at a time, and returns TFDV's accumulators of each.
+
+    Args:
+        all_pieces: What to read.
+        categorical: Columns of whole numbers that are counted by value, as text is.
 
     Raises:
         UserError: A file is missing or damaged, or has a column of a type that no examples artifact has.
     """
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as threads:
-        return list(threads.map(_accumulate, all_pieces))
+        return list(threads.map(lambda piece: _accumulate(piece, categorical), all_pieces))
 
 
-def added(accumulator: Accumulator | None, canonical: pa.RecordBatch) -> Accumulator:
-    """Returns the accumulator (None: a new one) with a canonicalised batch added."""
-    generators = _generators()
+def added(accumulator: Accumulator | None, canonical: pa.RecordBatch, categorical: tuple[str, ...] = ()) -> Accumulator:
+    """Returns the accumulator (None: a new one, with these categorical columns) with a canonicalised batch added."""
+    categorical = accumulator.categorical if accumulator else categorical
+    generators = _generators(categorical)
     states = accumulator.states if accumulator else [generator.create_accumulator() for generator in generators]
     added_to = [generator.add_input(state, canonical) for generator, state in zip(generators, states, strict=True)]
-    return Accumulator(added_to, canonical.schema)
+    return Accumulator(added_to, canonical.schema, categorical)
 
 
 def extract(accumulators: Sequence[Accumulator]) -> DatasetFeatureStatisticsList:
@@ -155,10 +162,11 @@ def extract(accumulators: Sequence[Accumulator]) -> DatasetFeatureStatisticsList
     `options`, but for the last digits of means and for quantiles and top values of large or high-cardinality columns,
     which TFDV only estimates.
     """
-    generators = _generators()
+    categorical = next((one.categorical for one in accumulators), ())
+    generators = _generators(categorical)
     # TFDV merges into the first accumulator, and closes the sketches of what it extracts from: one of no rows comes
     # first. The others have the same columns and are only read.
-    first = _of_no_rows(next((one.columns for one in accumulators if one.columns), None))
+    first = _of_no_rows(next((one.columns for one in accumulators if one.columns), None), categorical)
     merged = [
         generator.merge_accumulators(states)
         for generator, *states in zip(generators, first.states, *(one.states for one in accumulators), strict=True)
@@ -199,17 +207,19 @@ def value_counts(feature: Any) -> dict[str, float]:
     return {bucket.label: bucket.sample_count for bucket in feature.string_stats.rank_histogram.buckets}
 
 
-def _accumulate(piece: Piece) -> Accumulator:
-    accumulator = _of_no_rows(None)
+def _accumulate(piece: Piece, categorical: tuple[str, ...]) -> Accumulator:
+    accumulator = _of_no_rows(None, categorical)
     for batch in batches(piece):
         accumulator = added(accumulator, CanonicalizeRecordBatch(batch))
     return accumulator
 
 
-def _of_no_rows(columns: pa.Schema | None) -> Accumulator:
+def _of_no_rows(columns: pa.Schema | None, categorical: tuple[str, ...]) -> Accumulator:
     if columns is None:
-        return Accumulator([generator.create_accumulator() for generator in _generators()], None)
-    return added(None, pa.RecordBatch.from_arrays([pa.array([], column.type) for column in columns], schema=columns))
+        states = [generator.create_accumulator() for generator in _generators(categorical)]
+        return Accumulator(states, None, categorical)
+    empty = pa.RecordBatch.from_arrays([pa.array([], column.type) for column in columns], schema=columns)
+    return added(None, empty, categorical)
 
 
 def _open(path: Path) -> pq.ParquetFile:
@@ -221,10 +231,14 @@ def _open(path: Path) -> pq.ParquetFile:
         raise UserError(f"{path}: cannot be read as Parquet: {error}; ingest the examples again") from error
 
 
-def options() -> StatsOptions:
-    """Returns TFDV's options for all statistics here."""
-    return StatsOptions(num_quantiles_histogram_buckets=QUANTILE_BUCKETS)
+def options(categorical: tuple[str, ...] = ()) -> StatsOptions:
+    """Returns TFDV's options for all statistics here.
+
+    Args:
+        categorical: Columns of whole numbers that are counted by value, as text is.
+    """
+    return StatsOptions(schema=categories.as_schema(categorical), num_quantiles_histogram_buckets=QUANTILE_BUCKETS)
 
 
-def _generators() -> list[Any]:
-    return stats_impl.get_generators(options(), in_memory=True)
+def _generators(categorical: tuple[str, ...]) -> list[Any]:
+    return stats_impl.get_generators(options(categorical), in_memory=True)

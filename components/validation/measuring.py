@@ -47,7 +47,12 @@ class Measured:
 
 
 def measure(
-    folder: Path, manifest: ExamplesManifest, slices: Sequence[str], beam_options: Sequence[str], scratch: Path
+    folder: Path,
+    manifest: ExamplesManifest,
+    slices: Sequence[str],
+    beam_options: Sequence[str],
+    scratch: Path,
+    categorical: tuple[str, ...] = (),
 ) -> Measured:
     """Computes the statistics, here or on Beam.
 
@@ -57,6 +62,7 @@ def measure(
         slices: Columns for each of whose values statistics are wanted as well.
         beam_options: Beam's pipeline options; empty: here.
         scratch: A folder that Beam's workers can write as well.
+        categorical: Columns of whole numbers that are counted by value, as text is.
 
     Raises:
         UserError: A file is missing, damaged, or of other columns than the first.
@@ -76,9 +82,9 @@ def measure(
     parts = [[piece] for piece in cut[train[0]]] if alone else [cut[path] for path in train[-drift.SPANS_COMPARED :]]
     files = {"train": train, "eval": held_out}
     if beam_options:
-        found = _on_beam(groups, parts, slices, beam_options, scratch)
+        found = _on_beam(groups, parts, slices, beam_options, scratch, categorical)
     else:
-        found = _here(groups, parts, {**files, NEWEST: train[-1:]}, slices)
+        found = _here(groups, parts, {**files, NEWEST: train[-1:]}, slices, categorical)
     newest = manifest.spans[-1]
     of_newest = [path for path in cut if path.name == train[-1].name]
     number = {name: sum(piece.stop - piece.start for piece in pieces) for name, pieces in groups.items()}
@@ -101,15 +107,23 @@ class _Found:
     sliced: Callable[[], dict[str, DatasetFeatureStatisticsList]]
 
 
-def _here(groups: Groups, parts: list[list[Piece]], files: Mapping[str, list[Path]], slices: Sequence[str]) -> _Found:
+def _here(
+    groups: Groups,
+    parts: list[list[Piece]],
+    files: Mapping[str, list[Path]],
+    slices: Sequence[str],
+    categorical: tuple[str, ...],
+) -> _Found:
     every = list(dict.fromkeys(piece for pieces in groups.values() for piece in pieces))
-    states: dict[Piece, Accumulator] = dict(zip(every, span_statistics.accumulate(every), strict=True))
+    states: dict[Piece, Accumulator] = dict(zip(every, span_statistics.accumulate(every, categorical), strict=True))
 
     def extracted(pieces: Sequence[Piece]) -> DatasetFeatureStatisticsList:
         return span_statistics.extract([states[piece] for piece in pieces])
 
     def sliced() -> dict[str, DatasetFeatureStatisticsList]:
-        return {name: slice_statistics.of_files(paths, slices) for name, paths in files.items()} if slices else {}
+        if not slices:
+            return {}
+        return {name: slice_statistics.of_files(paths, slices, categorical) for name, paths in files.items()}
 
     # A lone span is train and the newest at once.
     once = {pieces: extracted(pieces) for pieces in {tuple(pieces) for pieces in groups.values()}}
@@ -118,12 +132,17 @@ def _here(groups: Groups, parts: list[list[Piece]], files: Mapping[str, list[Pat
 
 
 def _on_beam(
-    groups: Groups, parts: list[list[Piece]], slices: Sequence[str], options: Sequence[str], scratch: Path
+    groups: Groups,
+    parts: list[list[Piece]],
+    slices: Sequence[str],
+    options: Sequence[str],
+    scratch: Path,
+    categorical: tuple[str, ...],
 ) -> _Found:
     numbered = {f"part {number}": part for number, part in enumerate(parts)}
     print(f"Statistics by Beam: {' '.join(options)}", flush=True)
-    of_parts = beam_statistics.of_groups(numbered, [], options, scratch)
-    with_slices = beam_statistics.of_groups(groups, slices, options, scratch)
+    of_parts = beam_statistics.of_groups(numbered, [], options, scratch, categorical)
+    with_slices = beam_statistics.of_groups(groups, slices, options, scratch, categorical)
     whole = {name: statistics_files.without_slices(one) for name, one in with_slices.items()}
     sliced = {name: statistics_files.slices_of(one) for name, one in with_slices.items()} if slices else {}
     return _Found(whole, lambda: list(of_parts.values()), lambda: sliced)

@@ -16,7 +16,13 @@ from mainspring.components.common import manifests, storage
 from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import SCHEMA_FILE, STATISTICS_FILE, ExamplesManifest
-from mainspring.components.statistics import beam_statistics, slice_statistics, statistics_files
+from mainspring.components.statistics import (
+    beam_statistics,
+    categories,
+    comparators,
+    slice_statistics,
+    statistics_files,
+)
 from mainspring.components.validation import confirm_verdict, measuring, schemas, validation_report
 from mainspring.components.validation.checks import anomaly_checks, own_checks
 from mainspring.components.validation.checks.own_checks import Asked
@@ -90,11 +96,17 @@ def validate_examples(
     _refuse_unknown_label(label, manifest, loaded)
     asked = Asked(label, key or [], exclude or [], timestamp, float(max_age_days))
     asked.refuse_nonsense(list(manifest.columns))
+    if loaded:
+        comparators.refuse_meaningless(
+            loaded.proto, manifest.columns, where=f"the {loaded.source} schema", exclude=asked.exclude
+        )
     slice_statistics.refuse_unusable(slices or [], manifest.columns)
     beam_statistics.refuse_malformed(beam_options or [])
     columns = [*manifest.columns, *(feature.name for feature in (loaded.proto.feature if loaded else ()))]
     checked = policy_yaml.parse(policy, columns)
-    measured = measuring.measure(folder, manifest, slices or [], beam_options or [], Path(statistics).parent)
+    categorical = categories.of_schema(loaded.proto if loaded else None)
+    scratch = Path(statistics).parent
+    measured = measuring.measure(folder, manifest, slices or [], beam_options or [], scratch, categorical)
     used = loaded or _infer(measured, manifest, label)
     print(f"Schema: {used.source}, {len(used.proto.feature)} features.", flush=True)
     baseline, unreadable = _baseline_statistics(baseline_uri)

@@ -12,6 +12,7 @@ from tensorflow_metadata.proto.v0 import statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList, FeatureNameStatistics
 
 from mainspring.components.common import report
+from mainspring.components.statistics import drift
 from mainspring.components.statistics.drift import Drift
 from mainspring.components.statistics.span_statistics import by_name, common, missing_share, value_counts
 from mainspring.components.validation import words
@@ -112,7 +113,7 @@ def _value(value: Any) -> str:
 def _columns(scopes: Sequence[Scope], judgement: Judgement, baseline: DatasetFeatureStatisticsList | None) -> Markup:
     named = {scope.name: by_name(scope.statistics) for scope in scopes}
     before = by_name(baseline) if baseline else {}
-    drifts = {found.feature: found for found in judgement.drifts}
+    drifts = drift.worst(judgement.drifts)
     rows: list[list[report.Cell]] = []
     for name in dict.fromkeys([*named["train"], *before]):
         found = drifts.get(name)

@@ -11,15 +11,36 @@ from numpy.typing import NDArray
 from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.statistics import drift, span_statistics, validating
+from mainspring.components.common.errors import UserError
+from mainspring.components.common.policy_text import suggestion
+from mainspring.components.statistics import categories, comparators, comparing, drift, span_statistics, validating
 from mainspring.components.statistics.drift import Drift
 
 BINS = 20
 
 
-def statistics_of(path: Path) -> DatasetFeatureStatisticsList:
-    """Returns TFDV's statistics of a Parquet file's rows."""
-    return span_statistics.extract(span_statistics.accumulate(span_statistics.pieces(path)))
+def statistics_of(path: Path, schema: schema_pb2.Schema | None = None) -> DatasetFeatureStatisticsList:
+    """Returns TFDV's statistics of a Parquet file's rows, whole numbers that the schema calls categories counted so."""
+    pieces = span_statistics.pieces(path)
+    return span_statistics.extract(span_statistics.accumulate(pieces, categories.of_schema(schema)))
+
+
+def judgeable(schema: schema_pb2.Schema, thresholds: Mapping[str, float]) -> schema_pb2.Schema:
+    """Returns the schema with the policy's thresholds, every comparator of which measures something.
+
+    Raises:
+        UserError: A comparator of drift or skew measures nothing, or a threshold is of no feature; it is named.
+    """
+    known = [feature.name for feature in schema.feature]
+    for name in thresholds:
+        if name not in known:
+            raise UserError(
+                f"policy: thresholds: {name!r} is no feature of the served version{suggestion(name, known)}"
+            )
+    judged = _with_thresholds(schema, thresholds)
+    cure = "or give the features thresholds in the monitoring policy"
+    comparators.refuse_meaningless(judged, where="the served version's schema", cure=cure)
+    return judged
 
 
 def skew(
@@ -29,9 +50,9 @@ def skew(
     thresholds: Mapping[str, float],
 ) -> list[Drift]:
     """Returns each judged feature's distance between training and serving, largest part of its threshold first."""
-    judged = drift.suited(drift.with_skew_thresholds(_with_thresholds(schema, thresholds)), served, trained)
-    found = drift.skew_measured(validating.validate(trained, judged, serving=served))
-    return _by_size(found, served)
+    judged = drift.with_skew_thresholds(judgeable(schema, thresholds))
+    compared = comparing.compare(trained, judged, served, comparators.SKEW, suit=True)
+    return _by_size(drift.skew_measured(compared.anomalies), served)
 
 
 def drifted(
@@ -41,9 +62,9 @@ def drifted(
     thresholds: Mapping[str, float],
 ) -> list[Drift]:
     """Returns each judged feature's distance from an earlier window, largest part of its threshold first."""
-    judged = drift.suited(_with_thresholds(schema, thresholds), earlier, served)
-    found = drift.measured(validating.validate(served, judged, drift.SERVING, previous=earlier))
-    return _by_size(found, served)
+    judged = judgeable(schema, thresholds)
+    compared = comparing.compare(served, judged, earlier, comparators.DRIFT, drift.SERVING, suit=True)
+    return _by_size(drift.measured(compared.anomalies), served)
 
 
 def anomalies(served: DatasetFeatureStatisticsList, schema: schema_pb2.Schema) -> dict[str, str]:

@@ -28,7 +28,7 @@ def judge(
     if rows < limits.min_rows:
         sentence = f"only {rows:,} readable rows of the champion; {limits.min_rows:,} are needed to judge them"
         return [Finding(policy.TRAFFIC, "", True, sentence)], {}, None
-    statistics = distances.statistics_of(scratch / "features.parquet")
+    statistics = distances.statistics_of(scratch / "features.parquet", model.schema)
     thresholds = asked.policy.thresholds
     skews = distances.skew(model.statistics, statistics, model.schema, thresholds)
     findings = [_distance(policy.SKEW, one, "what it was trained on") for one in skews]

@@ -9,8 +9,9 @@ import pyarrow.compute as pc
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
-from mainspring.components.statistics import drift, validating
-from mainspring.components.statistics.span_statistics import by_name, common, value_counts
+from mainspring.components.statistics import comparing, drift, validating
+from mainspring.components.statistics.comparators import DRIFT, SKEW
+from mainspring.components.statistics.span_statistics import common, value_counts
 from mainspring.components.validation import samples, words
 from mainspring.components.validation.judgement import (
     DATASET,
@@ -31,12 +32,16 @@ def against_schema(
     judgement: Judgement, scope: Scope, schema: UsedSchema, previous: DatasetFeatureStatisticsList | None = None
 ) -> None:
     """Validates one scope with TFDV, and its drift from earlier statistics if there are any."""
-    judged = schema.proto
-    if previous is not None and schema.source != "given":
-        judged = drift.suited(judged, previous, scope.statistics)
-    found = validating.validate(scope.statistics, judged, schema.environment, previous=previous)
+    before: Mapping[str, Any] = {}
+    if previous is None:
+        found = validating.validate(scope.statistics, schema.proto, schema.environment)
+    else:
+        suit = schema.source != "given"
+        compared = comparing.compare(scope.statistics, schema.proto, previous, DRIFT, schema.environment, suit=suit)
+        found, before = compared.anomalies, compared.before
+        _say_unmeasured(judgement, "drift", compared.unmeasured, "the baseline's")
     measured = drift.measured(found)
-    drifts, before = {one.feature: one for one in measured}, by_name(previous) if previous is not None else {}
+    drifts = drift.worst(measured)
     infos = [info for _, info in sorted(found.anomaly_info.items())]
     if found.HasField("dataset_anomaly_info"):
         infos.append(found.dataset_anomaly_info)
@@ -59,15 +64,16 @@ def against_serving(
 ) -> None:
     """Measures the skew between the newest span and what was served."""
     judged = drift.with_skew_thresholds(schema.proto)
-    if schema.source != "given":
-        judged = drift.suited(judged, serving, newest.statistics)
     known = [feature.name for feature in judged.feature if feature.HasField("skew_comparator")]
     if not known:
         reason = "skew: no feature of the schema has a skew_comparator or a drift_comparator; skew cannot be judged"
         return cannot_judge(judgement, "skew", reason)
-    found = validating.validate(newest.statistics, judged, schema.environment, serving=serving)
+    suit = schema.source != "given"
+    compared = comparing.compare(newest.statistics, judged, serving, SKEW, schema.environment, suit=suit)
+    found, served = compared.anomalies, compared.before
+    _say_unmeasured(judgement, "skew", compared.unmeasured, "the serving")
     judgement.skews = drift.skew_measured(found)
-    skews, served = {one.feature: one for one in judgement.skews}, by_name(serving)
+    skews = drift.worst(judgement.skews)
     skewed = anomalies_pb2.Anomalies()
     skewed.drift_skew_info.extend(found.drift_skew_info)
     findings = []
@@ -137,6 +143,15 @@ def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: U
                 sentence = f"{name}: missing in all rows of train; leave the column out in the query"
                 findings.append(own_finding(name, anomaly_kinds.PRESENCE, scope.name, sentence))
     add_own(judgement, "columns", findings)
+
+
+def _say_unmeasured(judgement: Judgement, check: str, features: Sequence[str], whose: str) -> None:
+    sentences = {
+        name: f"{name}: its {check} cannot be measured on {whose} statistics, which do not count its values"
+        for name in features
+    }
+    findings = [own_finding(name, anomaly_kinds.CANNOT_JUDGE, check, sentence) for name, sentence in sentences.items()]
+    add_own(judgement, check, findings)
 
 
 def _finding(

@@ -14,7 +14,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
-from mainspring.components.statistics import drift, span_statistics
+from mainspring.components.statistics import chance, drift, span_statistics
 
 
 def published(folder: Path, table: pa.Table) -> Path:
@@ -71,7 +71,7 @@ def test_chance_alone_moves_samples_by_less_than_twice_what_is_expected(tmp_path
     random = np.random.default_rng(0)
     samples = [statistics(tmp_path / f"{side}", random.normal(size=rows)) for side in (0, 1)]
     schema = schema_pb2.Schema(feature=[schema_pb2.Feature(name="x", type=schema_pb2.FLOAT)])
-    allowed = drift.by_chance(*(span_statistics.by_name(one)["x"] for one in samples))
+    allowed = chance.by_chance(*(span_statistics.by_name(one)["x"] for one in samples))
     assert drift.largest_between(samples, schema)["x"] < allowed
 
 

@@ -18,7 +18,7 @@ from test_statistics import assert_same
 from tfx_bsl.arrow.table_util import CanonicalizeRecordBatch
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.statistics import drift, slice_statistics, span_statistics
+from mainspring.components.statistics import chance, drift, slice_statistics, span_statistics
 
 
 def canonical(table: pa.Table) -> pa.RecordBatch:
@@ -49,7 +49,7 @@ def test_what_is_served_in_another_unit_is_refused_as_tfdv_measures_it(tmp_path:
     trained, serving = (load_stats_binary(str(path / "FeatureStats.pb")) for path in (run.statistics / "train", uri))
     schema = drift.with_skew_thresholds(load_schema_text(str(run.schema / "schema.pbtxt")))
     theirs = validate_statistics(
-        trained, drift.suited(schema, serving, trained), environment="TRAINING", serving_statistics=serving
+        trained, chance.suited(schema, serving, trained), environment="TRAINING", serving_statistics=serving
     )
     assert list(theirs.anomaly_info) == ["distance"]
     assert run.validation["skew"] == [vars(one) for one in drift.skew_measured(theirs)]
