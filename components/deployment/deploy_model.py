@@ -12,6 +12,7 @@ from mainspring.components.deployment import replay, rollouts, serving_now, targ
 from mainspring.components.deployment.local import local_target, model_servers
 from mainspring.components.deployment.versions import publish, takeovers
 from mainspring.components.deployment.versions.models_root import models_folder, version_uri
+from mainspring.components.deployment.versions.models_root import version as published_version
 
 EVALUATION_FILE = "evaluation.json"
 
@@ -76,6 +77,7 @@ def deploy_model(
         policy = kserve_policy.parse(serving_policy)
         kserve.check(where, policy, plan, root)
     served = serving_now.champion(where)
+    refuse_blessing_of_another_time(target, manifest.fingerprint, Path(evaluation), served[1] if served else "")
     takeovers.refuse_withdrawn(target, manifest, serving_now.withdrawn(where), served[1] if served else "")
     version = publish.publish(
         Path(model),
@@ -123,3 +125,34 @@ def refuse_unless_blessed(model: Path, evaluation: Path) -> None:
             f"{evaluation / EVALUATION_FILE}: evaluates another model ({verdict.get('model_fingerprint')}) "
             f"than {model} ({fingerprint}); evaluate this one"
         )
+
+
+def refuse_blessing_of_another_time(target: str, fingerprint: str, evaluation: Path, served_uri: str) -> None:
+    """Checks that the champion that the model was measured against is still the one that serves.
+
+    Whoever serves this very model already deploys it again as ever. An evaluation that names no champion at all was
+    made by another tool, or an older one, and is taken at its word.
+
+    Args:
+        target: What is deployed to.
+        fingerprint: The model's.
+        evaluation: Its evaluation.
+        served_uri: The version that the target serves now; empty if it serves none.
+
+    Raises:
+        UserError: Another version serves now.
+    """
+    verdict = storage.read_json(evaluation / EVALUATION_FILE)
+    if "champion" not in verdict or not served_uri:
+        return
+    served = published_version(served_uri)
+    serves = served.model_fingerprint if served else ""
+    judged = verdict["champion"] if isinstance(verdict["champion"], dict) else {}
+    same_place = str(judged.get("uri") or "").rstrip("/") == served_uri.rstrip("/")
+    if serves == fingerprint or same_place or (serves and judged.get("fingerprint") == serves):
+        return
+    against = f"against {judged['uri']}" if judged.get("uri") else "as a first model, against no champion"
+    raise UserError(
+        f"{evaluation / EVALUATION_FILE}: the model was blessed {against}, but {target} serves {served_uri} now; "
+        "evaluate it against that version: run the pipeline again"
+    )

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from mainspring.components.common import manifests, storage
+from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
@@ -157,6 +158,7 @@ def _evaluate(
     content = {
         **judged,
         "champion_uri": champion_uri,
+        "champion": champion_judged(champion_uri),
         "task": manifest.task,
         "label": manifest.label,
         **evaluation_json.as_json(result),
@@ -179,6 +181,22 @@ def _evaluate(
         storage.write_atomically(aside / standing_verdict.REPORT_FILE, html)
     storage.write_atomically(report, html)
     return _announce(content, metrics), content
+
+
+def champion_judged(uri: str) -> dict[str, Any] | None:
+    """Returns URI, version and fingerprint of the champion that a verdict is measured against; None without one.
+
+    What cannot be read of it is null: the verdict says so anyway.
+    """
+    if not uri:
+        return None
+    name = uri.rstrip("/").rpartition("/")[2]
+    version = int(name) if name.isascii() and name.isdecimal() else None
+    try:
+        fingerprint = read_manifest(local_copy(uri)).fingerprint or None
+    except UserError:
+        fingerprint = None
+    return {"uri": uri, "version": version, "fingerprint": fingerprint}
 
 
 def _announce(content: dict[str, Any], metrics: Metrics) -> Evaluated:

@@ -20,7 +20,7 @@ from mainspring.components.evaluation.policy.metric_catalogue import MAIN_METRIC
 from mainspring.components.evaluation.policy.policy import BATCH_LATENCY, COSTS, ROW_LATENCY, Metric, Policy
 from mainspring.components.evaluation.scoring import linear_baseline, scoring
 from mainspring.components.evaluation.scoring.scoring import LoadedModel, ScoredRows
-from mainspring.components.evaluation.slices import slices, worst_slices
+from mainspring.components.evaluation.slices import slice_columns, slices, worst_slices
 from mainspring.components.evaluation.slices.worst_slices import Search
 
 SLICES_WITH_INTERVALS = 300
@@ -57,6 +57,8 @@ class Evaluation:
     """Held-out rows with the challenger's predictions, see `replay.py`."""
     rebaselined: str = ""
     """Why the champion was left out, where that was asked for."""
+    notes: list[str] = field(default_factory=list)
+    """What else there is to know: buckets that cannot be made, metrics that slices have no value of."""
 
     @property
     def blessed(self) -> bool:
@@ -173,10 +175,11 @@ def _judge(
         labels = part.of(scored.labels)
         predictions = {role: part.of(predicted) for role, predicted in usable.items()}
         values = {role: measure(labels, predicted) for role, predicted in predictions.items()}
+        undefined = measuring.undefined(values[CHALLENGER], policy.metrics, labels, manifest)
         if intervals_of is None:
-            return Measured(part, values)
+            return Measured(part, values, undefined=undefined)
         told = {role: intervals_of(labels, predicted, values[role]) for role, predicted in predictions.items()}
-        return Measured(part, values, told)
+        return Measured(part, values, told, undefined)
 
     overall = measured(slices.everything(len(scored)), noise.intervals_with(policy.metrics, manifest))
     found: list[Measured] = []
@@ -186,6 +189,9 @@ def _judge(
         room = SLICES_WITH_INTERVALS - len(found)
         found += [measured(part, of_main if number < room else None) for number, part in enumerate(parts)]
         skipped[" × ".join(features)] = too_few
+    notes = slice_columns.bucket_faults(policy.buckets, scored.slices) + _undefined_slices(found)
+    for note in notes:
+        print(note, flush=True)
     worst, bad = _worst(scored, usable[CHALLENGER], manifest, policy), []
     if worst:
         bad = [measured(slices.rows_of(scored.slices, one.values), of_main) for one in worst.found]
@@ -221,7 +227,21 @@ def _judge(
         worst,
         bad,
         own.costs,
+        notes=notes,
     )
+
+
+def _undefined_slices(found: Sequence[Measured]) -> list[str]:
+    """Returns, for each metric and feature, how many slices have no value of it, and why the first has none."""
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for measured in found:
+        for metric, why in measured.undefined.items():
+            where = " × ".join(measured.slice.values)
+            reasons.setdefault((metric, where), []).append(f"{slices.described(measured.slice.values)}: {why}")
+    return [
+        f"{metric} is undefined, and not judged, on {len(each)} slice(s) of {where}; {each[0]}"
+        for (metric, where), each in reasons.items()
+    ]
 
 
 def _worst(scored: ScoredRows, predictions: Any, manifest: ModelManifest, policy: Policy) -> Search | None:

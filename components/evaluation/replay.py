@@ -25,7 +25,7 @@ def of(model: LoadedModel, sample: pa.RecordBatch) -> dict[str, Any]:
     """
     batch = sample.slice(0, ROWS)
     predicted = scoring.predict({CHALLENGER: model}, batch)[CHALLENGER].tolist()
-    columns = {name: _values(kind, batch.column(name)) for name, kind in model.manifest.features.items()}
+    columns = {name: _values(model, name, batch.column(name)) for name in model.manifest.features}
     instances = [{name: values[row] for name, values in columns.items()} for row in range(batch.num_rows)]
     # JSON knows no infinity.
     kept = [
@@ -36,10 +36,11 @@ def of(model: LoadedModel, sample: pa.RecordBatch) -> dict[str, Any]:
     return {"instances": [instances[row] for row in kept], "predictions": [predicted[row] for row in kept]}
 
 
-def _values(kind: str, column: pa.Array) -> list[Any]:
-    if kind == "numeric":
-        # As float32, which is what the model took.
-        return [None if math.isnan(value) else value for value in rows.numeric_feed(column).tolist()]
+def _values(model: LoadedModel, feature: str, column: pa.Array) -> list[Any]:
+    if model.manifest.features[feature] == "numeric":
+        # In the precision in which the model took them.
+        numbers = scoring.feed(model, feature, column).numpy()
+        return [None if math.isnan(value) else value for value in numbers.tolist()]
     texts: list[Any] = rows.texts(column).to_pylist()
     return texts
 

@@ -16,10 +16,14 @@ from typing import Any
 
 from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.evaluation.policy import early_check
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters.declared import UNKNOWN, Declared, Kind, parameters
 from mainspring.pipelines.parameters.notation import Repeated
 from mainspring.pipelines.parameters.written import Written
+
+EVALUATION_POLICY = "evaluation_policy"
+"""The pipelines' parameter that is `evaluate_model`'s policy."""
 
 LARGEST_WHOLE = 2**53
 """Beyond it a 64-bit float, in which KFP carries numbers, cannot tell two neighbours apart."""
@@ -46,7 +50,8 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
             parameter's type: `true`, `3`, `0.5`, JSON, or a list with commas.
 
     Raises:
-        UserError: A parameter is unknown or missing, or a value does not fit its type, or no engine can carry it.
+        UserError: A parameter is unknown or missing, or a value does not fit its type, or no engine can carry it;
+            or the evaluation policy is wrong.
     """
     declared, pipeline = parameters(spec), spec.pipeline_info.name
     for name, value in given.items():
@@ -58,7 +63,11 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
     missing = sorted(name for name, parameter in declared.items() if parameter.is_needed and name not in given)
     if missing:
         raise UserError(f"{pipeline} needs {', '.join(missing)}; give it as -p {missing[0]}=…")
-    return {name: _argument(declared[name], value) for name, value in given.items()}
+    typed = {name: _argument(declared[name], value) for name, value in given.items()}
+    if typed.get(EVALUATION_POLICY):
+        # Before anything is ingested or trained: evaluation would say the same when all of that is done.
+        early_check.check(str(typed[EVALUATION_POLICY]), str(typed.get("task", "auto")))
+    return typed
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,6 @@ def test_a_scheduled_run_that_comes_before_its_data_is_skipped(loop: Loop) -> No
         ("label=lat", "label='lat' is not a column of the examples; close to it: late"),
         ("target=local://Not_A_Label", "Not_A_Label"),
         ("target=somewhere://x", "somewhere://x"),
-        ("evaluation_policy=gatez: []", "gatez"),
     ],
 )
 def test_wrong_input_is_one_line_and_the_champion_keeps_serving(

@@ -77,10 +77,32 @@ def _held(test: Behaviour, model: LoadedModel, sample: pa.RecordBatch) -> tuple[
         after = _predicted(model, _with(sample, test.feature, _constant(model, test.feature, test.value, len(column))))
         change = np.abs(after - before)
         return (change if change.ndim == 1 else change.max(axis=1)) <= test.tolerance, "rows"
-    known = np.isfinite(scoring.rows.numeric_feed(column))
-    raised = pa.array(np.nan_to_num(scoring.rows.numeric_feed(column).astype(np.float64)) + test.value)
+    numbers = scoring.rows.numeric_feed(column)
+    known = np.isfinite(numbers)
+    raised = pa.array(np.where(known, numbers, 0.0) + test.value)
+    _refuse_swallowed(test, model, column, raised, known)
     rise = (_predicted(model, _with(sample, test.feature, raised)) - before)[known]
     return (rise if test.kind == RISES else -rise) >= -test.tolerance, "rows"
+
+
+def _refuse_swallowed(
+    test: Behaviour, model: LoadedModel, column: pa.Array, raised: pa.Array, known: NDArray[np.bool_]
+) -> None:
+    """Checks that the model sees the step: a number so large that its precision swallows it would not change.
+
+    Raises:
+        UserError: In some row the value that the model takes is the same, or the step is not half of what was asked.
+    """
+    before, after = (scoring.feed(model, test.feature, each).numpy() for each in (column, raised))
+    with np.errstate(invalid="ignore"):
+        step = after.astype(np.float64)[known] - before.astype(np.float64)[known]
+    lost = ~(np.abs(step - test.value) <= test.value / 2)
+    if lost.any():
+        coarsest = float(np.abs(np.spacing(before[known][lost])).max())
+        raise UserError(
+            f"raising {test.feature} by {test.value:.4g} is lost in {int(lost.sum()):,} of {len(lost):,} rows: the model "
+            f"takes {before.dtype} numbers, which are {coarsest:.4g} apart there; give a larger step"
+        )
 
 
 def _robust(test: Behaviour, model: LoadedModel, sample: pa.RecordBatch) -> tuple[NDArray[np.bool_], str]:

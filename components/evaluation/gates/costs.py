@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mainspring.components.evaluation.metrics.noise import Interval
 from mainspring.components.evaluation.policy.policy import BATCH_LATENCY, MODEL_SIZE, ROW_LATENCY
-from mainspring.components.evaluation.scoring import rows
+from mainspring.components.evaluation.scoring import scoring
 from mainspring.components.evaluation.scoring.scoring import LoadedModel
 
 MEGABYTE = 1_000_000
@@ -77,8 +77,7 @@ def _milliseconds(
 
 
 def _feed(model: LoadedModel, batch: pa.RecordBatch) -> dict[str, tf.Tensor]:
-    convert = {"numeric": rows.numeric_feed, "categorical": rows.categorical_feed}
-    return {name: tf.constant(convert[kind](batch.column(name))) for name, kind in model.manifest.features.items()}
+    return {model.inputs[name]: scoring.feed(model, name, batch.column(name)) for name in model.manifest.features}
 
 
 def _interval_of_median(differences: NDArray[np.float64]) -> Interval:

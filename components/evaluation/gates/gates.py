@@ -16,12 +16,12 @@ from mainspring.components.evaluation.metrics.noise import (
 from mainspring.components.evaluation.metrics.replicates import WithoutEach
 from mainspring.components.evaluation.metrics.trivial_predictor import trivial_value
 from mainspring.components.evaluation.policy.metric_catalogue import HIGHER, LOWER
-from mainspring.components.evaluation.policy.policy import COSTS, Gate, Policy
+from mainspring.components.evaluation.policy.policy import COSTS, RARE, TRIVIAL_METRICS, Gate, Policy
 from mainspring.components.evaluation.scoring.rows import Labels, Predictions
 from mainspring.components.evaluation.slices.slices import Slice, described
 
 TRIVIAL_MARGIN = 1e-6
-"""To beat the trivial predictor is to be better by more than the metrics' own precision."""
+"""To beat the trivial predictor is to be better by more than this share of its value: the metrics' own precision."""
 
 CHALLENGER, CHAMPION, LINEAR = "challenger", "champion", "linear"
 
@@ -43,7 +43,7 @@ class Judgement:
     """One bound of one gate on one slice."""
 
     metric: str
-    slice: Mapping[str, str]
+    slice: Mapping[str, str | None]
     asked: str
     """The bound in words."""
     challenger: float | None
@@ -68,6 +68,8 @@ class Measured:
     """By role and metric's name."""
     intervals: Mapping[str, Mapping[str, Interval]] = field(default_factory=dict)
     """By role and metric's name, at 95 %; only those that were asked for and can be told."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """By metric's name, why these rows have no value of it."""
 
 
 @dataclass(frozen=True)
@@ -101,14 +103,42 @@ def _judge_gate(gate: Gate, evidence: Evidence) -> list[Judgement]:
     if gate.metric in COSTS:
         return _judge_cost(gate, evidence)
     if not gate.slice:
-        return _judge_rows(gate, evidence, evidence.overall)
-    asked = [measured for measured in evidence.slices if tuple(measured.slice.values) == gate.slice]
+        is_asked = _is_rare(evidence) if gate.if_rare else not (gate.unless_stricter and _stricter(gate, evidence))
+        return _judge_rows(gate, evidence, evidence.overall) if is_asked else []
+    measured_slices = [measured for measured in evidence.slices if tuple(measured.slice.values) == gate.slice]
+    # As with slices of too few rows: there is nothing to judge, for better or for worse.
+    asked = [measured for measured in measured_slices if gate.metric not in measured.undefined]
     if not asked:
         every = " and ".join(gate.slice)
         says = f"{gate.metric}: no slice of {every} has {evidence.policy.min_slice_rows} rows, so nothing was judged"
+        if measured_slices:
+            first = measured_slices[0]
+            why = f"{described(first.slice.values)}: {first.undefined[gate.metric]}"
+            says = f"{gate.metric}: undefined on every slice of {every} ({why}), so nothing was judged"
         return [Judgement(gate.metric, {}, f"every slice of {every}", None, None, None, None, False, says, NO_SLICE)]
     judgements = [judgement for measured in asked for judgement in _judge_rows(gate, evidence, measured)]
     return judgements + ([] if gate.max_gap is None else [_judge_gap(gate, evidence, asked)])
+
+
+def _is_rare(evidence: Evidence) -> bool:
+    """Returns whether the positive one of two classes is rare."""
+    return float((evidence.labels == 1).mean()) < RARE
+
+
+def _stricter(gate: Gate, evidence: Evidence) -> bool:
+    """Returns whether another gate's bound on all rows asks for more than the trivial predictor reaches."""
+    return any(_beats_trivial(other, evidence) for other in evidence.policy.gates if other is not gate)
+
+
+def _beats_trivial(gate: Gate, evidence: Evidence) -> bool:
+    if gate.slice or gate.metric in COSTS:
+        return False
+    metric = evidence.policy.metric(gate.metric)
+    bound = gate.min if metric.direction == HIGHER else gate.max
+    if bound is None or metric.class_name not in TRIVIAL_METRICS or metric.settings.keys() - {"name"}:
+        return False
+    trivial, _ = trivial_value(metric, evidence.labels)
+    return (bound - trivial) * (1 if metric.direction == HIGHER else -1) > TRIVIAL_MARGIN * abs(trivial)
 
 
 def _judge_cost(gate: Gate, evidence: Evidence) -> list[Judgement]:
@@ -196,7 +226,7 @@ def _judge_trivial(gate: Gate, evidence: Evidence, measured: Measured) -> Judgem
     labels = measured.slice.of(evidence.labels)
     trivial, what = trivial_value(metric, labels)
     asked = f"better than {_text(trivial)}, {what}"
-    bound = _judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN)
+    bound = _judge_bound(gate, measured, asked, trivial, metric.direction, TRIVIAL_MARGIN * abs(trivial))
     if not bound.passed or bound.challenger is None or not gate.allow_noise:
         return replace(bound, kind=TRIVIAL)
     predictions = measured.slice.of(evidence.predictions[CHALLENGER])
@@ -210,16 +240,17 @@ def _judge_trivial(gate: Gate, evidence: Evidence, measured: Measured) -> Judgem
 
 
 def _judge_bound(
-    gate: Gate, measured: Measured, asked: str, bound: float, direction: int, least: float = 0.0
+    gate: Gate, measured: Measured, asked: str, bound: float, direction: int, least: float | None = None
 ) -> Judgement:
+    """Judges a value against a bound; with `least`, it must be better than the bound by more than that."""
     challenger = _value(measured, CHALLENGER, gate.metric)
     champion = _value(measured, CHAMPION, gate.metric)
     where = f"{gate.metric} ({described(measured.slice.values)})"
     if challenger is None or not math.isfinite(bound):
-        says = f"{where}: asked {asked}; cannot be computed for the challenger"
+        says = f"{where}: asked {asked}; {_unknown(gate, measured, 'the challenger')}"
         return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says)
-    margin = (challenger - bound) * (1 if direction == HIGHER else -1) - least
-    passed = margin > 0 if least else margin >= 0
+    margin = (challenger - bound) * (1 if direction == HIGHER else -1) - (least or 0.0)
+    passed = margin > 0 if least is not None else margin >= 0
     says = f"{where}: asked {asked}; {_text(challenger)} {_outcome(passed, margin)}"
     return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, margin, None, passed, says)
 
@@ -231,7 +262,7 @@ def _judge_loss(gate: Gate, measured: Measured, direction: int, interval: Interv
     asked = _asked_loss(gate)
     if challenger is None or champion is None:
         whom = CHALLENGER if challenger is None else CHAMPION
-        says = f"{where}: asked {asked}; cannot be computed for the {whom}"
+        says = f"{where}: asked {asked}; {_unknown(gate, measured, f'the {whom}')}"
         return Judgement(gate.metric, measured.slice.values, asked, challenger, champion, None, None, False, says, LOSS)
     loss = (champion - challenger) * direction
     margin = _allowed_loss(gate, champion) - loss
@@ -251,10 +282,11 @@ def _judge_gain(gate: Gate, measured: Measured, direction: int, interval: Interv
     whom = "the champion" if role == CHAMPION else "a linear model of the same features"
     shown = _value(measured, CHAMPION, gate.metric)
     where = f"{gate.metric} ({described(measured.slice.values)})"
-    least = _asked_gain(gate, other or 0.0) if role == CHAMPION else TRIVIAL_MARGIN
+    least = _asked_gain(gate, other or 0.0) if role == CHAMPION else TRIVIAL_MARGIN * abs(other or 0.0)
     asked = f"better than {whom}" + (f" by at least {_text(least)}" if role == CHAMPION and least > 0 else "")
     if challenger is None or other is None:
-        says = f"{where}: asked {asked}; cannot be computed for {'the challenger' if challenger is None else whom}"
+        nobody = _unknown(gate, measured, "the challenger" if challenger is None else whom)
+        says = f"{where}: asked {asked}; {nobody}"
         return Judgement(gate.metric, measured.slice.values, asked, challenger, shown, None, None, False, says)
     gain = (challenger - other) * direction
     is_noise = interval is None or interval.low <= 0 <= interval.high
@@ -309,6 +341,11 @@ def _allowed_loss(gate: Gate, champion: float) -> float:
 def _value(measured: Measured, role: str, metric: str) -> float | None:
     value = measured.values.get(role, {}).get(metric, math.nan)
     return value if math.isfinite(value) else None
+
+
+def _unknown(gate: Gate, measured: Measured, whom: str) -> str:
+    why = measured.undefined.get(gate.metric)
+    return f"undefined, because {why}" if why else f"cannot be computed for {whom}"
 
 
 def _outcome(passed: bool, margin: float) -> str:

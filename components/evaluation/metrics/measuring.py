@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from tensorflow_model_analysis.metrics import binary_confusion_matrices, metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
+from mainspring.components.common.class_counts import undefined_because
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
-from mainspring.components.evaluation.metrics import accumulators
+from mainspring.components.evaluation.metrics import accumulators, areas, row_values
 from mainspring.components.evaluation.policy.metric_catalogue import METRICS, NDCG_PLACES, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy.policy import Metric, Policy
 from mainspring.components.evaluation.scoring.rows import Labels, Predictions
@@ -66,7 +69,7 @@ def eval_config(policy: Policy, model: ModelManifest, roles: Sequence[str]) -> c
 
 
 def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
-    """Returns the function that computes `metrics` over any rows.
+    """Returns the function that computes `metrics` over any rows: exactly where we can, else as TFMA does.
 
     Raises:
         UserError: TFMA refuses a metric's settings.
@@ -78,6 +81,10 @@ def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
         computations = metric_specs.to_computations(metrics_specs(metrics, model), eval_config=config)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise UserError(f"policy: metrics: TFMA refuses the settings: {error}") from error
+    exact = {metric.name: function for metric in metrics if (function := _exact(metric))}
+    if exact:  # All were given to TFMA first, which checks their settings.
+        others = [metric for metric in metrics if metric.name not in exact]
+        computations = metric_specs.to_computations(metrics_specs(others, model), eval_config=config) if others else []
     distinct = list(dict.fromkeys(computations))
     thresholds = _many_thresholds(distinct)
     one_class_undefined = {metric.name for metric in metrics if metric.class_name in UNDEFINED_FOR_ONE_CLASS}
@@ -86,23 +93,64 @@ def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
         try:
             with np.errstate(divide="ignore", invalid="ignore"):
                 values = _compute(distinct, thresholds, labels, predictions)
+                measured = {
+                    metric.name: exact[metric.name](labels, predictions)
+                    if metric.name in exact
+                    else _scalar(values, metric.name)
+                    for metric in metrics
+                }
         except Exception as error:  # Whatever TFMA or Keras raise: the verdict is no, and says so.
             names = ", ".join(metric.name for metric in metrics)
             raise MetricFailure(f"the metrics cannot be computed ({names}): {str(error)[:300]}") from error
-        measured = {metric.name: _scalar(values, metric.name) for metric in metrics}
-        if one_class_undefined and not _every_class_occurs(labels, model):
+        if one_class_undefined and lacks_a_class(labels, model):
             measured |= dict.fromkeys(one_class_undefined, float("nan"))
         return measured
 
     return measure
 
 
-def _every_class_occurs(labels: Labels, model: ModelManifest) -> bool:
+def lacks_a_class(labels: Labels, model: ModelManifest) -> str:
+    """Returns why these rows cannot tell the classes apart, or an empty text where they can.
+
+    Every class needs a few rows, and so do all others together: see `class_counts`.
+    """
+    if not model.classes:
+        return ""
     if labels.ndim == 2:
-        return bool((labels.min(axis=0) < labels.max(axis=0)).all())
-    if model.task == MULTICLASS:
-        return bool(np.bincount(labels.astype(np.int64), minlength=len(model.classes)).all())
-    return bool(labels.min() < labels.max())
+        counts = labels.sum(axis=0, dtype=np.int64)
+    else:
+        counts = np.bincount(labels.astype(np.int64), minlength=len(model.classes))
+    for name, count in zip(model.classes, counts.tolist(), strict=True):
+        others = f"class {model.classes[0]!r}" if labels.ndim == 1 and len(model.classes) == 2 else "another class"
+        why = undefined_because(count, len(labels) - count, f"class {name!r}", others)
+        if why and not (labels.ndim == 1 and len(model.classes) == 2 and name == model.classes[0]):
+            return why
+    return ""
+
+
+def undefined(
+    values: Mapping[str, float], metrics: Sequence[Metric], labels: Labels, model: ModelManifest
+) -> dict[str, str]:
+    """Returns, by name, why a metric of classes has no value over these rows; only those that have none.
+
+    Args:
+        values: What was measured.
+        metrics: Of the policy.
+        labels: Of the rows.
+        model: Says the classes.
+    """
+    unknown = [
+        metric.name
+        for metric in metrics
+        if METRICS[metric.class_name].per_class and not math.isfinite(values[metric.name])
+    ]
+    why = lacks_a_class(labels, model) if unknown else ""
+    return dict.fromkeys(unknown, why) if why else {}
+
+
+def _exact(metric: Metric) -> Callable[[Labels, Predictions], float] | None:
+    of_row = row_values.of_metric(metric)
+    return partial(row_values.mean, metric, of_row) if of_row else areas.of_metric(metric)
 
 
 class _Values(dict[Any, Any]):

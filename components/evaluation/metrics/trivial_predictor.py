@@ -33,6 +33,8 @@ def trivial_value(metric: Metric, labels: Labels) -> tuple[float, str]:
         return float(labels.var()), "the label's variance"
     if name == "RootMeanSquaredError":
         return float(labels.std()), "the label's standard deviation"
+    if name == "MeanAbsoluteError":
+        return float(np.abs(labels - np.median(labels)).mean()), "the label's mean distance from its median"
     shares = _shares(labels)
     if name in ("BinaryAccuracy", "SparseCategoricalAccuracy"):
         return float(shares.max(axis=0).mean()), "the largest class' share"

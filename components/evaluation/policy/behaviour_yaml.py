@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
+from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, RANKING, REGRESSION, ModelManifest
 from mainspring.components.evaluation.policy.policy import FALLS, GOLDEN, INVARIANT, RISES, ROBUST, Behaviour
 
 KEYS = {
@@ -40,6 +40,8 @@ def behaviour(item: Any, model: ModelManifest) -> Behaviour:
     share = _number(item, "min_share", kind, 1.0)
     if tolerance < 0 or not 0 < share <= 1:
         raise UserError(f"policy: behaviour: {kind}: tolerance must not be negative, min_share above 0 and at most 1")
+    if tolerance >= 1 and model.task not in (REGRESSION, RANKING):
+        raise UserError(f"policy: behaviour: {kind}: tolerance {tolerance:.4g} asks nothing: probabilities are 0 to 1")
     if kind == ROBUST:
         if item[kind] not in STRESSES:
             raise UserError(f"policy: behaviour: {kind}: expected {' or '.join(STRESSES)}, found {item[kind]!r}")

@@ -6,6 +6,7 @@ holds the names against TFMA's own registry.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -109,6 +110,31 @@ COUNTS = frozenset(
 )
 """Those that count rows."""
 
+_ANY_NUMBER, _POSITIVE, _SHARE, _SIGNED = (-math.inf, math.inf), (0.0, math.inf), (0.0, 1.0), (-1.0, 1.0)
+
+_RANGES = {
+    _SIGNED: "CoefficientOfDiscrimination Informedness Markedness MatthewsCorrelationCoefficient",
+    _POSITIVE: "BinaryCrossEntropy BinaryCrossentropy DiagnosticOddsRatio LogCoshError MeanAbsoluteError "
+    "MeanAbsolutePercentageError MeanSquaredError MeanSquaredLogarithmicError MinLabelPosition NegativeLikelihoodRatio "
+    "PositiveLikelihoodRatio RelativeCoefficientOfDiscrimination RootMeanSquaredError SparseCategoricalCrossentropy "
+    + " ".join(sorted(COUNTS)),
+    _ANY_NUMBER: "Calibration MeanLabel MeanPrediction Poisson",
+}
+_RANGE_OF = {name: bounds for bounds, names in _RANGES.items() for name in names.split()}
+_OF_BINARY = {
+    "Calibration": _POSITIVE,
+    **dict.fromkeys(["MeanAbsoluteError", "MeanLabel", "MeanPrediction", "MeanSquaredError"], _SHARE),
+    "RootMeanSquaredError": _SHARE,
+}
+"""Labels of 0 and 1 and predictions between them."""
+
+
+def range_of(class_name: str, task: str) -> tuple[float, float]:
+    """Returns the least and the largest value that a metric can have: 0 to 1 for most."""
+    own = _OF_BINARY.get(class_name) if task == BINARY else None
+    return own or _RANGE_OF.get(class_name, _SHARE)
+
+
 DEFAULT_METRICS = {
     # Keras' BinaryCrossentropy clips predictions of exactly 0 and 1; TFMA's BinaryCrossEntropy is NaN for them.
     BINARY: (
@@ -156,7 +182,7 @@ NDCG_PLACES = 10
 """How many places NDCG looks at where its settings do not say: `top_k_list`."""
 
 UNDEFINED_FOR_ONE_CLASS = frozenset({"AUC", "AUCPrecisionRecall"})
-"""TFMA gives 0 for these where the rows hold one class only; a rank among one class means nothing."""
+"""TFMA gives 0 for these where the rows hold one class only; a rank among one class, or of one row, means nothing."""
 
 
 def result_name(class_name: str) -> str:

@@ -15,6 +15,7 @@ TRIVIAL_METRICS = frozenset(
         "BinaryAccuracy",
         "BinaryCrossEntropy",
         "BinaryCrossentropy",
+        "MeanAbsoluteError",
         "SparseCategoricalAccuracy",
         "SparseCategoricalCrossentropy",
         "MeanSquaredError",
@@ -27,6 +28,9 @@ TRIVIAL_METRICS = frozenset(
 
 Buckets = int | tuple[float, ...]
 """How a number is cut: into so many buckets of about equally many rows, or at these inner edges, ascending."""
+
+RARE = 0.1
+"""Of two classes, the positive one is rare where it has a smaller share of the eval rows."""
 
 DEFAULT_WORST_SLICES = 10
 
@@ -107,6 +111,11 @@ class Gate:
     """Whether it must beat the predictor that looks at no feature."""
     better_than_linear: bool = False
     """Whether it must beat a linear model of the same features; see `linear.py`."""
+
+    unless_stricter: bool = False
+    """Whether it is left out where the bound of another gate asks for more than the trivial predictor reaches."""
+    if_rare: bool = False
+    """Whether it is asked only where the positive class is rare; see `RARE`."""
 
     @property
     def asks_loss(self) -> bool:

@@ -7,15 +7,13 @@ from typing import Any
 
 from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.common.manifests import BINARY, ModelManifest
 from mainspring.components.common.policy_text import refuse_unknown, suggestion
 from mainspring.components.common.strict_yaml import shown
-from mainspring.components.evaluation.policy import metrics_yaml
+from mainspring.components.evaluation.policy import bounds, metrics_yaml
 from mainspring.components.evaluation.policy.behaviour_yaml import behaviour
 from mainspring.components.evaluation.policy.metric_catalogue import (
     DEFAULT_METRICS,
-    HIGHER,
-    LOWER,
     MAIN_METRIC,
     NEITHER,
     result_name,
@@ -77,11 +75,14 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         metrics = [Metric(name) for name in DEFAULT_METRICS[model.task]]
     slices = [_features(item, "slices", columns, model.label) for item in _list(content, "slices")]
     gates = [_gate(item, model, columns, metrics) for item in _list(content, "gates")]
-    if not any(_asks_of_a_first_model(gate, metrics) for gate in gates):
-        # Without it, a first model would be blessed without having been asked anything.
+    if not any((gate.better_than_trivial or gate.better_than_linear) and not gate.slice for gate in gates):
+        # Without it, a model would be blessed by bounds that one that knows nothing meets as well.
         main = metrics_yaml.find_or_add(MAIN_METRIC[model.task], model.task, metrics)
-        gates.append(Gate(main.name, better_than_trivial=True))
+        gates.append(Gate(main.name, better_than_trivial=True, unless_stricter=bool(content.get("gates"))))
     if not content.get("gates"):
+        if model.task == BINARY:
+            of_rare = metrics_yaml.find_or_add("AUCPrecisionRecall", model.task, metrics)
+            gates.append(Gate(of_rare.name, better_than_trivial=True, if_rare=True))
         gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
     metrics_yaml.refuse_duplicates(metrics)
@@ -94,15 +95,6 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         behaviour=tuple(behaviour(item, model) for item in _list(content, "behaviour")),
         worst_slices=_count(content, "worst_slices", DEFAULT_WORST_SLICES, 0),
     )
-
-
-def _asks_of_a_first_model(gate: Gate, metrics: list[Metric]) -> bool:
-    """Returns whether a gate asks something that a worthless model has not: at most 0.99 of AUC is no such thing."""
-    if gate.better_than_trivial or gate.better_than_linear:
-        return True
-    direction = next((metric.direction for metric in metrics if metric.name == gate.metric), LOWER)
-    asked = {HIGHER: gate.min, LOWER: gate.max, NEITHER: None}[direction]
-    return gate.metric not in COSTS and asked is not None
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -130,7 +122,7 @@ def _features(item: Any, where: str, columns: Iterable[str], label: str) -> tupl
     names = item if isinstance(item, list) else [item]
     if not names or len(set(map(str, names))) != len(names):
         raise UserError(f"policy: {where}: expected a column or a list of different columns, found {shown(item)}")
-    usable = [column for column in columns if column != label]
+    usable = columns if label == "" else [column for column in columns if column != label]
     for name in names:
         if name == label:
             raise UserError(f"policy: {where}: {shown(name)} is the label; slice by a feature")
@@ -164,6 +156,7 @@ def _gate(item: Any, model: ModelManifest, columns: Iterable[str], metrics: list
         better_than_linear=_flag(item, "better_than_linear", where, False),
     )
     _refuse_meaningless(gate, metric, where)
+    bounds.refuse_empty(gate, metric, model.task, where)
     return gate
 
 
@@ -216,6 +209,9 @@ def _cost_gate(item: Mapping[str, Any]) -> Gate:
     if gate.max is None and not gate.is_comparison:
         raise UserError(f"{where}: asks nothing; give max, max_loss or max_relative_loss")
     _refuse_negative(gate, where)
+    bounds.refuse_large_shares(gate, where)
+    if gate.max is not None and gate.max <= 0:
+        raise UserError(f"{where}: max {gate.max:.4g} can never be met; give one above 0")
     return gate
 
 

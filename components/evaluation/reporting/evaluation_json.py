@@ -23,8 +23,10 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "unlabelled_rows": evaluation.unlabelled,
         "metrics": _by_role(overall.values if overall else {}),
         "intervals": _intervals(overall) if overall else {},
+        "undefined": dict(overall.undefined) if overall else {},
         "slices": [_slice(measured) for measured in evaluation.slices],
         "skipped_slices": evaluation.skipped_slices,
+        "notes": evaluation.notes,
         "worst_slices": _worst(evaluation),
         "costs": {role: dict(values) for role, values in evaluation.costs.items()},
         "rebaselined": evaluation.rebaselined or None,
@@ -56,6 +58,7 @@ def _slice(measured: Measured) -> dict[str, Any]:
         "rows": measured.slice.rows,
         **_by_role(measured.values),
         "intervals": _intervals(measured),
+        "undefined": dict(measured.undefined),
     }
 
 

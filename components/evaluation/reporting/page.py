@@ -52,6 +52,8 @@ def page(
     sections: list[Section] = [("Verdict", _verdict(evaluation))]
     if evaluation.judgements:
         sections.append(("Gates", _gates(evaluation.judgements)))
+    if evaluation.notes:
+        sections.append(("Notes", report.listing(evaluation.notes)))
     if evaluation.rebaselined:
         sections.insert(0, ("Rebaselined", f"{evaluation.rebaselined}. As asked, judged as a first model."))
     if evaluation.overall:

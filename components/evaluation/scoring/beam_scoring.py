@@ -93,7 +93,7 @@ class _ScoreFile(beam.DoFn):
         self,
         folders: Mapping[str, tuple[Path, ModelManifest]],
         slice_features: Sequence[str],
-        edges: Mapping[str, NDArray[np.float32]],
+        edges: Mapping[str, NDArray[np.float64]],
         others: Mapping[str, scoring.Predictor],
         shared: str,
     ) -> None:

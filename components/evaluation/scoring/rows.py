@@ -29,8 +29,8 @@ CLASS_SEPARATOR = "|"
 Labels = NDArray[Any]
 """[rows]: values, or class indices. Multi-label: [rows, classes], 0 or 1. Ranking: [rows, 2], relevance and query."""
 
-Predictions = NDArray[np.float32]
-"""[rows], or [rows, classes]."""
+Predictions = NDArray[Any]
+"""[rows], or [rows, classes]: float32, or float64 where a regression serves doubles."""
 
 
 def files(folder: Path) -> list[Path]:
@@ -89,17 +89,26 @@ def sample(folder: Path, columns: Sequence[str], count: int) -> pa.RecordBatch:
     return pa.Table.from_batches(parts).combine_chunks().to_batches()[0]
 
 
-def numeric_feed(column: pa.Array) -> NDArray[np.float32]:
-    """Returns a column as float32 [rows], NaN where missing.
+def numeric_feed(column: pa.Array) -> NDArray[np.float64]:
+    """Returns a column's numbers [rows], NaN where missing; whole numbers beyond 2^53 as the nearest double.
 
     Raises:
         UserError: A value is no number.
     """
     try:
-        values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False)
-    except pa.ArrowInvalid as error:
+        return np.asarray(doubles(column), np.float64)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UserError(f"the model takes a number where the examples have {column.type}: {error}") from error
-    return values.astype(np.float32)
+
+
+def doubles(column: pa.Array) -> NDArray[np.float64]:
+    """Returns a column of numbers, or of texts that are numbers, as doubles; NaN where missing.
+
+    Raises:
+        ArrowInvalid: A value is no number.
+    """
+    # "Safe" would refuse whole numbers beyond 2^53, which are numbers all the same.
+    return pc.cast(column, pa.float64(), safe=False).to_numpy(zero_copy_only=False)
 
 
 def categorical_feed(column: pa.Array) -> NDArray[Any]:
@@ -133,7 +142,7 @@ def label_numbers(batch: pa.RecordBatch, model: ModelManifest, queries: dict[str
     if model.task not in (REGRESSION, RANKING):
         return _class_numbers(column, model.classes)
     try:
-        values = pc.cast(column, pa.float64()).to_numpy(zero_copy_only=False).astype(np.float64)
+        values = np.asarray(doubles(column), np.float64)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise UserError(f"examples: the label {model.label!r} is no number: {error}") from error
     values = np.where(np.isfinite(values), values, np.nan)

@@ -25,7 +25,7 @@ from mainspring.components.common.manifests import (
 )
 from mainspring.components.evaluation.policy.policy import Buckets
 from mainspring.components.evaluation.scoring import rows
-from mainspring.components.evaluation.scoring.rows import Labels
+from mainspring.components.evaluation.scoring.rows import Labels, Predictions
 from mainspring.components.evaluation.slices.slice_columns import Numbers, SliceColumn, Values, edges_of, numbers_of
 
 SIGNATURE = "serving_default"
@@ -34,7 +34,7 @@ OUTPUT = "prediction"
 EDGE_ROWS = 100_000
 """From about so many rows the edges of equal buckets are told."""
 
-Predictor = Callable[[pa.RecordBatch], NDArray[np.float32]]
+Predictor = Callable[[pa.RecordBatch], Predictions]
 
 SUM_TOLERANCE = 1e-3
 """How far a row's class probabilities may be from adding up to 1: float32 softmax in any kernel stays well within."""
@@ -67,6 +67,10 @@ class LoadedModel:
     inputs: Mapping[str, str]
     """The function's input by feature."""
 
+    def input_type(self, feature: str) -> tf.DType:
+        """Returns the type that the signature takes a feature as."""
+        return self.signature.structured_input_signature[1][self.inputs[feature]].dtype
+
 
 @dataclass(frozen=True)
 class ScoredRows:
@@ -74,7 +78,7 @@ class ScoredRows:
 
     labels: Labels
     """As `accumulators.Labels` has them; classes as the smallest integers that hold them."""
-    predictions: Mapping[str, NDArray[np.float32]]
+    predictions: Mapping[str, Predictions]
     """By role (`challenger`, `champion`, `linear`): [rows], or [rows, classes] where there are several classes."""
     slices: Mapping[str, SliceColumn]
     """By feature, its value in each row."""
@@ -140,7 +144,7 @@ def score_files(
     files: Sequence[Path],
     models: Mapping[str, LoadedModel],
     slice_features: Sequence[str],
-    edges: Mapping[str, NDArray[np.float32]],
+    edges: Mapping[str, NDArray[np.float64]],
     others: Mapping[str, Predictor] | None = None,
 ) -> ScoredRows:
     """Runs all models over the rows of some files; see `score`.
@@ -158,7 +162,7 @@ def score_files(
     if manifest.query:
         columns.add(manifest.query)
     labels: list[Labels] = []
-    predictions: dict[str, list[NDArray[np.float32]]] = {role: [] for role in [*models, *(others or {})]}
+    predictions: dict[str, list[Predictions]] = {role: [] for role in [*models, *(others or {})]}
     slices: dict[str, Values | Numbers] = {
         feature: Numbers(feature, edges[feature]) if feature in edges else Values() for feature in slice_features
     }
@@ -188,17 +192,17 @@ def score_files(
     )
 
 
-def edges_by_feature(folder: Path, buckets: Mapping[str, Buckets]) -> dict[str, NDArray[np.float32]]:
+def edges_by_feature(folder: Path, buckets: Mapping[str, Buckets]) -> dict[str, NDArray[np.float64]]:
     """Returns the inner edges by feature; those not given are told from every row, or from every n-th of many."""
     told = sorted(name for name, cut in buckets.items() if isinstance(cut, int))
-    sampled: dict[str, list[NDArray[np.float32]]] = {name: [] for name in told}
+    sampled: dict[str, list[NDArray[np.float64]]] = {name: [] for name in told}
     if told:
         step = max(1, rows.count(folder) // EDGE_ROWS)
         for batch in rows.read_batches(folder, told):
             for name in told:
                 sampled[name].append(numbers_of(name, batch.column(name))[::step])
-    joined = {name: np.concatenate(parts) if parts else np.empty(0, np.float32) for name, parts in sampled.items()}
-    return {name: edges_of(joined.get(name, np.empty(0, np.float32)), cut) for name, cut in buckets.items()}
+    joined = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in sampled.items()}
+    return {name: edges_of(joined.get(name, np.empty(0)), cut) for name, cut in buckets.items()}
 
 
 def _label_type(manifest: ModelManifest) -> Any:
@@ -207,22 +211,23 @@ def _label_type(manifest: ModelManifest) -> Any:
     return np.int8 if manifest.task == MULTILABEL or len(manifest.classes) < np.iinfo(np.int8).max else np.int32
 
 
-def predict(models: Mapping[str, LoadedModel], batch: pa.RecordBatch) -> dict[str, NDArray[np.float32]]:
+def predict(models: Mapping[str, LoadedModel], batch: pa.RecordBatch) -> dict[str, Predictions]:
     """Returns each model's predictions for a batch; a feature that models share is converted once.
 
     Raises:
         ModelFailure: A column cannot be fed, or the model fails on the rows.
     """
-    fed: dict[tuple[str, str], tf.Tensor] = {}
+    fed: dict[tuple[str, str, tf.DType], tf.Tensor] = {}
     predicted = {}
     for role, model in models.items():
         try:
             for feature, kind in model.manifest.features.items():
-                if (feature, kind) not in fed:
-                    convert = rows.numeric_feed if kind == "numeric" else rows.categorical_feed
-                    fed[feature, kind] = tf.constant(convert(batch.column(feature)))
+                place = feature, kind, model.input_type(feature)
+                if place not in fed:
+                    fed[place] = feed(model, feature, batch.column(feature))
+            features = model.manifest.features.items()
             output = model.signature(
-                **{model.inputs[name]: fed[name, kind] for name, kind in model.manifest.features.items()}
+                **{model.inputs[name]: fed[name, kind, model.input_type(name)] for name, kind in features}
             )
         except (TypeError, ValueError, UserError, tf.errors.OpError) as error:
             raise ModelFailure(role, f"fails on the eval rows: {str(error)[:300]}") from error
@@ -230,7 +235,22 @@ def predict(models: Mapping[str, LoadedModel], batch: pa.RecordBatch) -> dict[st
     return predicted
 
 
-def fault(predictions: NDArray[np.float32], manifest: ModelManifest) -> str | None:
+def feed(model: LoadedModel, feature: str, column: pa.Array) -> tf.Tensor:
+    """Returns a column as the model takes it: a number in the precision of the signature, missing as NaN or "".
+
+    Raises:
+        UserError: A value is no number where the model takes one.
+    """
+    if model.manifest.features[feature] != "numeric":
+        return tf.constant(rows.categorical_feed(column))
+    numbers = rows.numeric_feed(column)
+    if model.input_type(feature) == tf.float64:
+        return tf.constant(numbers)
+    with np.errstate(over="ignore"):
+        return tf.constant(numbers.astype(np.float32))
+
+
+def fault(predictions: Predictions, manifest: ModelManifest) -> str | None:
     """Returns what is wrong with predictions, in words, or None."""
     broken = int((~np.isfinite(predictions)).reshape(len(predictions), -1).any(axis=1).sum())
     if broken:
@@ -246,7 +266,7 @@ def fault(predictions: NDArray[np.float32], manifest: ModelManifest) -> str | No
     return None
 
 
-def _shaped(role: str, manifest: ModelManifest, values: NDArray[Any], count: int) -> NDArray[np.float32]:
+def _shaped(role: str, manifest: ModelManifest, values: NDArray[Any], count: int) -> Predictions:
     several = manifest.task in (MULTICLASS, MULTILABEL)
     expected = (count, len(manifest.classes)) if several else (count,)
     if not several and values.shape == (count, 1):
@@ -257,4 +277,4 @@ def _shaped(role: str, manifest: ModelManifest, values: NDArray[Any], count: int
             f"{OUTPUT} has shape {list(values.shape)} and type {values.dtype} for {count} rows; "
             f"{manifest.task} needs float32 {list(expected)}",
         )
-    return values.astype(np.float32)
+    return values if values.dtype == np.float64 and manifest.task == REGRESSION else values.astype(np.float32)

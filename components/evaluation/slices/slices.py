@@ -16,8 +16,8 @@ from mainspring.components.evaluation.slices.slice_columns import SliceColumn
 class Slice:
     """Some of the scored rows."""
 
-    values: Mapping[str, str]
-    """Value by feature; empty: all rows."""
+    values: Mapping[str, str | None]
+    """Value by feature, None where it is missing; empty: all rows."""
     indices: NDArray[Any] | None
     """Positions of its rows; None: all of them."""
     rows: int
@@ -59,7 +59,7 @@ def slices_of(columns: Mapping[str, SliceColumn], features: Sequence[str], min_r
     return found, int(np.count_nonzero(counts)) - len(found)
 
 
-def rows_of(columns: Mapping[str, SliceColumn], values: Mapping[str, str]) -> Slice:
+def rows_of(columns: Mapping[str, SliceColumn], values: Mapping[str, str | None]) -> Slice:
     """Returns the slice with these values."""
     mask = np.logical_and.reduce(
         [columns[feature].codes == columns[feature].names.index(value) for feature, value in values.items()]
@@ -68,6 +68,15 @@ def rows_of(columns: Mapping[str, SliceColumn], values: Mapping[str, str]) -> Sl
     return Slice(dict(values), indices, len(indices))
 
 
-def described(values: Mapping[str, str]) -> str:
-    """Returns a slice in words, such as `carrier UA, origin EWR`; all rows are `overall`."""
-    return ", ".join(f"{feature} {value or '(missing)'}" for feature, value in values.items()) or "overall"
+def described(values: Mapping[str, str | None]) -> str:
+    """Returns a slice in words, such as `carrier UA, origin EWR`; all rows are `overall`.
+
+    A missing value is `(missing)`, an empty text is `''`, and a text that would look like either is quoted.
+    """
+    return ", ".join(f"{feature} {_value(value)}" for feature, value in values.items()) or "overall"
+
+
+def _value(value: str | None) -> str:
+    if value is None:
+        return "(missing)"
+    return repr(value) if value != value.strip() or value in ("", "(missing)") else value

@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ TINY = 1e-7
 class BadSlice:
     """A slice on which the model does worse than elsewhere."""
 
-    values: Mapping[str, str]
+    values: Mapping[str, str | None]
     rows: int
     loss: float
     """Mean loss of its rows: cross-entropy in classification, squared error in regression."""
@@ -86,14 +87,14 @@ class _Single:
 
     feature: str
     codes: NDArray[np.int64]
-    names: list[str]
+    names: list[str | None]
     sums: _Sums
 
 
-def row_losses(labels: NDArray[np.float64], predictions: NDArray[np.float32], task: str) -> NDArray[np.float64]:
+def row_losses(labels: NDArray[np.float64], predictions: NDArray[Any], task: str) -> NDArray[np.float64]:
     """Returns each row's loss: cross-entropy in classification, squared error in regression."""
     if task == REGRESSION:
-        return np.square(labels - predictions)
+        return np.square(labels - predictions.astype(np.float64))
     if task == MULTICLASS:
         chosen = predictions[np.arange(len(labels)), labels.astype(np.int64)]
     else:
@@ -194,7 +195,7 @@ def _against(sums: _Sums, others: _Sums) -> NDArray[np.float64]:
     return np.where(usable, score, 0.0)
 
 
-def _bad(values: dict[str, str], sums: _Sums, place: int, total: _Sums, score: float) -> BadSlice:
+def _bad(values: dict[str, str | None], sums: _Sums, place: int, total: _Sums, score: float) -> BadSlice:
     one = _at(sums, np.array([place]))
     rest = total.minus(one)
     deviation = math.sqrt((one.variance[0] + rest.variance[0]) / 2) or 1.0

@@ -83,3 +83,14 @@ def test_a_registry_is_put_before_our_images_and_no_others() -> None:
         f"registry.example.com/team/mainspring/{folder}:0.1.0"
         for folder in ("ingestion", "validation", "training", "evaluation", "deployment", "kubeflow")
     }
+
+
+def test_an_evaluation_policy_that_no_model_can_miss_is_refused_before_the_run_begins(
+    spec: catalogue.PipelineSpec,
+) -> None:
+    with pytest.raises(UserError, match=r"for 65 % give 0\.65"):
+        typed_arguments(spec, NEEDED | {"evaluation_policy": "gates: [{metric: auc, min: 65}]"})
+    policy = "gates: [{metric: auc, min: 0.65}]"
+    assert typed_arguments(spec, NEEDED | {"evaluation_policy": policy})["evaluation_policy"] == policy
+    with pytest.raises(UserError, match="is no metric for regression"):
+        typed_arguments(spec, NEEDED | {"evaluation_policy": policy, "task": "regression"})

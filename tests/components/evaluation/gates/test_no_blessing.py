@@ -29,7 +29,7 @@ MANIFESTS = {
     "half a manifest": {"features": None},
 }
 ROLES = ("challenger", "champion")
-POLICIES = ("", "gates: []", "slices: [carrier]", "gates: [{metric: AUC, slice: carrier, max_loss: 1}]")
+POLICIES = ("", "gates: []", "slices: [carrier]", "gates: [{metric: AUC, slice: carrier, max_loss: 0.49}]")
 
 
 @pytest.fixture(scope="module")

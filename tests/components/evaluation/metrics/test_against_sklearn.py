@@ -27,8 +27,7 @@ def test_binary_metrics_are_sklearns():
     names = ["AUC", "BinaryAccuracy", "BinaryCrossentropy", "Precision", "Recall", "MatthewsCorrelationCoefficient"]
     found = measured(toys.BINARY, names, labels.astype(np.int8), scores, ["0", "1"])
     taken = scores > 0.5
-    # TFMA's AUC puts scores into 10,000 buckets.
-    assert found["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores), abs=1e-4)
+    assert found["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores), abs=1e-9)
     assert found["binary_accuracy"] == pytest.approx(sklearn_metrics.accuracy_score(labels, taken), rel=1e-6)
     assert found["binary_crossentropy"] == pytest.approx(
         sklearn_metrics.log_loss(labels, scores.astype(float)), rel=1e-5
@@ -49,11 +48,11 @@ def test_multiclass_and_multilabel_metrics_are_sklearns():
     assert found["sparse_categorical_accuracy"] == pytest.approx((scores.argmax(axis=1) == labels).mean(), rel=1e-6)
     assert found["sparse_categorical_crossentropy"] == pytest.approx(sklearn_metrics.log_loss(labels, scores), rel=1e-5)
     of_classes = sklearn_metrics.roc_auc_score(np.eye(3)[labels], scores, average="macro")
-    assert found["auc"] == pytest.approx(of_classes, abs=1e-4)
+    assert found["auc"] == pytest.approx(of_classes, abs=1e-9)
     several = random.integers(0, 2, (ROWS, 3))
     likely = np.clip(0.5 + 0.2 * (several - 0.5) + 0.2 * random.normal(size=(ROWS, 3)), 0.01, 0.99).astype(np.float32)
     found = measured(toys.MULTILABEL, ["AUC", "Precision"], several.astype(np.int8), likely, "abc")
-    assert found["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(several, likely, average="macro"), abs=1e-4)
+    assert found["auc"] == pytest.approx(sklearn_metrics.roc_auc_score(several, likely, average="macro"), abs=1e-9)
     precision = sklearn_metrics.precision_score(several, likely > 0.5, average="macro")
     assert found["precision"] == pytest.approx(precision, rel=1e-6)
 

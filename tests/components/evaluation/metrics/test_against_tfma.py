@@ -18,6 +18,9 @@ from mainspring.components.evaluation.slices import slice_columns, slices
 
 ROWS = 300
 
+TFMAS_OWN = {"auc": 1e-3, "auc_precision_recall": 0.03, "binary_crossentropy": 1e-4}
+"""Where ours are exact, how far TFMA's are off on these rows: buckets, another interpolation, float32."""
+
 NEEDS_SETTINGS = {
     "PrecisionAtRecall": {"recall": 0.5},
     "RecallAtFalsePositiveRate": {"false_positive_rate": 0.2},
@@ -79,7 +82,8 @@ def assert_equal(measured, expected):
     for place, values in measured.items():
         for name, value in values.items():
             assert name in expected[place]
-            assert value == pytest.approx(expected[place][name], rel=1e-6, abs=1e-9, nan_ok=True), (place, name)
+            within = {"rel": 1e-6, "abs": TFMAS_OWN.get(name, 1e-9)}
+            assert value == pytest.approx(expected[place][name], nan_ok=True, **within), (place, name)
             compared += np.isfinite(value)
     assert compared > len(measured)
 

@@ -27,7 +27,7 @@ def test_the_verdict_is_the_same_whoever_predicted(tmp_path, models, evaluate):
 def test_queries_keep_their_rows_when_parts_are_joined():
     def part(queries, labels):
         predictions = {"challenger": np.arange(len(labels), dtype=np.float32)}
-        column = slice_columns.SliceColumn(np.zeros(len(labels), np.uint8), ["UA", ""])
+        column = slice_columns.SliceColumn(np.zeros(len(labels), np.uint8), ["UA", None])
         return scoring.ScoredRows(np.array(labels, float), predictions, {"carrier": column}, 0, 1.0, queries)
 
     joined = beam_scoring.joined([part(("a", "b"), [[1, 0], [2, 1]]), part(("b", "c"), [[3, 0], [4, 1]])])

@@ -13,7 +13,7 @@ from mainspring.components.evaluation.slices import slice_columns, worst_slices
 
 
 def numbers(values, buckets):
-    edges = slice_columns.edges_of(np.array(values, np.float32), buckets)
+    edges = slice_columns.edges_of(np.array(values, np.float64), buckets)
     gathered = slice_columns.Numbers("x", edges)
     for part in np.array_split(np.arange(len(values)), 3):
         gathered.add(pa.array([values[i] for i in part], pa.float64()))
@@ -28,7 +28,7 @@ def texts(values):
 
 def test_numbers_are_cut_at_the_edges_given():
     column = numbers([None, -5.0, 0.0, 9.99, 10.0, 1e9, float("nan")], (0.0, 10.0))
-    assert column.names == ["below 0", "0 to below 10", "10 or more", ""]
+    assert column.names == ["below 0", "0 to below 10", "10 or more", None]
     assert column.codes.tolist() == [3, 0, 1, 1, 2, 2, 3]
 
 
@@ -37,7 +37,7 @@ def test_numbers_are_cut_into_buckets_of_equal_size():
     assert np.bincount(column.codes).tolist() == pytest.approx([250] * 4, abs=1)
     # Values that repeat make fewer buckets, never empty ones.
     assert np.bincount(numbers([1.0] * 60 + [2.0] * 40, 4).codes).tolist() == [60, 40]
-    assert numbers([3.0] * 5, 4).names == ["any number", ""]
+    assert numbers([3.0] * 5, 4).names == ["any number", None]
     assert numbers([None] * 5, 4).codes.tolist() == [1] * 5
 
 
