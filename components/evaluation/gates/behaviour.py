@@ -100,8 +100,8 @@ def _refuse_swallowed(
     if lost.any():
         coarsest = float(np.abs(np.spacing(before[known][lost])).max())
         raise UserError(
-            f"raising {test.feature} by {test.value:.4g} is lost in {int(lost.sum()):,} of {len(lost):,} rows: the model "
-            f"takes {before.dtype} numbers, which are {coarsest:.4g} apart there; give a larger step"
+            f"raising {test.feature} by {test.value:.4g} is lost in {int(lost.sum()):,} of {len(lost):,} rows: "
+            f"the model takes {before.dtype} numbers, which are {coarsest:.4g} apart there; give a larger step"
         )
 
 

@@ -137,7 +137,7 @@ def _steps(packed: NDArray[np.uint32]) -> _Steps:
     return _Steps(positives, ends + 1.0 - positives)
 
 
-def _ends(place: NDArray[np.uint32]) -> NDArray[np.int64]:
+def _ends(place: NDArray[Any]) -> NDArray[np.int64]:
     """Returns where the rows of each distinct score end."""
     return np.append(np.flatnonzero(place[1:] != place[:-1]), len(place) - 1)
 

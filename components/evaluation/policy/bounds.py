@@ -36,7 +36,9 @@ def refuse_empty(gate: Gate, metric: Metric, task: str, where: str) -> None:
     if gate.max is not None and gate.max <= low:
         raise UserError(f"{where}: max {_text(gate.max)} can never be met; give one above {_text(low)}")
     if metric.class_name in ONE_ROW and gate.min is not None and gate.min <= 1:
-        raise UserError(f"{where}: min {_text(gate.min)} asks nothing: one row meets it; ask for a share, such as recall")
+        raise UserError(
+            f"{where}: min {_text(gate.min)} asks nothing: one row meets it; ask for a share, such as recall"
+        )
     _refuse_worse_than_constant(gate, metric, where)
     refuse_large_shares(gate, where)
     width = _useful_width(metric, low, high)
@@ -112,4 +114,3 @@ def _percent(value: float, high: float) -> str:
 
 def _text(value: float) -> str:
     return f"{value:.4g}"
-

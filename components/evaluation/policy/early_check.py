@@ -1,4 +1,4 @@
-"""A policy checked before there is a model: what no task and no table could make right is refused at the start of a run."""
+"""A policy checked before there is a model: what nothing could make right is refused at a run's start."""
 
 from __future__ import annotations
 

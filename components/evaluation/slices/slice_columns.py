@@ -28,6 +28,7 @@ class SliceColumn:
     names: list[str | None]
     """The values in order, as text; the last one is `MISSING`."""
 
+
 ANY = "any number"
 """The only bucket of a column without edges."""
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.deploy_model import deploy_model
+from mainspring.components.deployment.deploy_model import deploy_model, refuse_blessing_of_another_time
 from mainspring.components.deployment.local import endpoint_state, local_target
 from mainspring.components.deployment.local.endpoint_state import State
 from mainspring.components.deployment.local.processes import Process
@@ -157,3 +158,34 @@ def test_an_unreadable_state_is_said_with_its_file(served):
         with pytest.raises(UserError, match=r"endpoint\.json"):
             resolve_champion("local://flights")
     file.unlink()
+
+
+def test_a_blessing_against_another_champion_than_the_one_that_serves_is_refused(served, root, fake_model, judged):
+    now = served("b")
+    first = {"champion": None}
+    earlier = {"champion": {"uri": str(root / "models" / "flights" / "9"), "version": 9, "fingerprint": "sha256:z"}}
+    for blessing, says in ((first, "as a first model, against no champion"), (earlier, "flights/9")):
+        with pytest.raises(UserError, match=says) as caught:
+            deploy_model(str(fake_model("a")), *judged("a", **blessing), "local://flights")
+        assert f"serves {now} now" in str(caught.value)
+    assert not (root / "models" / "flights" / "2").exists()
+
+
+@pytest.mark.parametrize(
+    "champion",
+    [
+        {"uri": "{now}/", "version": 1, "fingerprint": None},
+        {"uri": "elsewhere/1", "version": 1, "fingerprint": "sha256:b"},
+        "the model itself",
+        "not said",
+    ],
+)
+def test_a_blessing_against_what_serves_or_of_what_serves_stands(served, fake_model, judged, tmp_path, champion):
+    now = served("b")
+    if isinstance(champion, dict):
+        verdict = {"champion": champion | {"uri": champion["uri"].format(now=now)}}
+    else:
+        verdict = {} if champion == "not said" else {"champion": None}
+    model = "b" if champion == "the model itself" else "a"
+    evaluation = judged(model, **verdict)[1]
+    refuse_blessing_of_another_time("local://flights", f"sha256:{model}", Path(evaluation), now)

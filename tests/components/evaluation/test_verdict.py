@@ -396,7 +396,7 @@ GATES = [
     "",
     "gates: []",
     "gates: [{metric: AUC, max_loss: 0.49}]",
-    "slices: [carrier]\ngates: [{metric: AUC, better_than_trivial: true}, {metric: AUC, slice: carrier, max_loss: 0.4}]",
+    "slices: [carrier]\ngates: [{metric: AUC, better_than_trivial: true}, {metric: AUC, slice: origin, max_loss: 0.4}]",
 ]
 
 

@@ -177,7 +177,7 @@ def test_a_step_that_float32_swallows_proves_nothing(tmp_path, evaluate):
     for by, holds in ((30, False), (60, False), (3600, True)):
         result = evaluate(examples, model, policy=f"behaviour: [{{rises_with: placed, by: {by}}}]\nworst_slices: 0")
         assert result.blessed is holds, by
-        assert holds or "is lost in" in result.reasons and "128 apart" in result.reasons
+        assert holds or ("is lost in" in result.reasons and "128 apart" in result.reasons)
 
 
 def test_a_bucket_holds_the_rows_between_its_edges_in_doubles():
@@ -235,7 +235,8 @@ def test_a_slice_without_two_of_each_class_is_undefined_and_not_judged(tmp_path,
     result = evaluate(examples, models["good"], policy=policy)
     undefined = {entry["slice"]["carrier"]: entry["undefined"].get("auc") for entry in result.content["slices"]}
     assert undefined["UA"] is None
-    assert "none of" in undefined["AA"] and "is of class '1'" in undefined["AA"]
+    assert undefined["AA"].startswith("none of")
+    assert undefined["AA"].endswith("is of class '1'")
     assert "only 1 of" in undefined["B6"]
     judged = [gate["slice"] for gate in result.content["gates"] if gate["slice"]]
     assert judged == [{"carrier": "UA"}]
