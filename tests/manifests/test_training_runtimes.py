@@ -62,7 +62,7 @@ def test_two_pods_of_the_runtime_train_one_model(tmp_path: Path) -> None:
     with network_of(pods) as spaces:
         workers = [start(pod, spaces[pod.name], log) for pod, log in zip(pods, logs, strict=True)]
         try:
-            statuses = [worker.wait(timeout=240) for worker in workers]
+            statuses = [worker.wait() for worker in workers]
         finally:
             for worker in workers:
                 worker.kill()

@@ -49,7 +49,7 @@ class Live:
         for start in range(0, len(instances), 10):
             body = json.dumps({"instances": instances[start : start + 10]}).encode()
             headers = {"Content-Type": "application/json", "Ce-Id": f"request-{self.sent}"}
-            urllib.request.urlopen(urllib.request.Request(listed[0]["url"], body, headers), timeout=20).read()
+            urllib.request.urlopen(urllib.request.Request(listed[0]["url"], body, headers), timeout=300).read()
             self.sent += 1
 
     def log(self, name: str) -> Path:

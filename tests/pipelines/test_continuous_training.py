@@ -51,7 +51,7 @@ class Loop:
 
     def ask(self, request: Path) -> list[float]:
         posted = urllib.request.Request(self.endpoint()["url"], request.read_bytes())
-        with urllib.request.urlopen(posted, timeout=10) as answer:
+        with urllib.request.urlopen(posted, timeout=300) as answer:
             return [row["prediction"] for row in json.load(answer)["predictions"]]
 
 

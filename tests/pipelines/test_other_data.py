@@ -33,7 +33,7 @@ def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, roo
         tasks["deploy-model"]["outputs"]["endpoint"],
         json.dumps({"instances": [gentoo | {"island": "Biscoe"}]}).encode(),
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:
+    with urllib.request.urlopen(request, timeout=300) as answer:
         assert json.load(answer)["predictions"][0]["label"] == "Gentoo"
 
 

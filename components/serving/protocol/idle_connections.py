@@ -14,6 +14,9 @@ than the server keeps an idle connection: a request on one that was idle for as 
 CHECKS = 10
 """In that time. A check looks at every connection, and costs requests nothing."""
 
+clock = time.monotonic
+"""What tells the seconds that a connection has waited."""
+
 
 async def close(connections: Collection[Any]) -> None:
     """Closes stalled connections until it is cancelled.
@@ -25,7 +28,7 @@ async def close(connections: Collection[Any]) -> None:
     waiting: dict[Any, tuple[Any, float]] = {}
     while True:
         await asyncio.sleep(REQUEST_SECONDS / CHECKS)
-        now, before, waiting = time.monotonic(), waiting, {}
+        now, before, waiting = clock(), waiting, {}
         for connection in list(connections):
             last = getattr(connection, "cycle", None)  # A web socket has none, and nothing here speaks to it.
             if last is not None and not last.response_complete:

@@ -7,7 +7,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -35,13 +34,6 @@ def end_all() -> None:
         state = endpoint_state.read(name)
         for process in (state.front, *(server.process for server in state.servers)):
             processes.stop(process, 3)
-
-
-def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.02)
 
 
 def taken(port: int) -> socket.socket:

@@ -41,7 +41,7 @@ def ask(tmp_path, fake_model, judged, people):
 
 def requested(tmp_path) -> str:
     while not list((tmp_path / "asked").glob("*/request.json")):
-        threading.Event().wait(0.02)
+        threading.Event().wait()
     return str(next((tmp_path / "asked").glob("*/request.json")).parent)
 
 
@@ -52,7 +52,7 @@ def answered(tmp_path, ask, answer):
     try:
         return ask()
     finally:
-        thread.join(10)
+        thread.join()
 
 
 def test_an_approver_says_yes_or_no_and_a_repeated_run_does_not_ask_again(tmp_path, ask, people):

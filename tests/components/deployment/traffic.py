@@ -8,6 +8,8 @@ import threading
 import time
 from typing import Any
 
+from until import until
+
 from mainspring.components.deployment.local import loopback
 
 ROW = {"distance": 100.0, "carrier": "AA"}
@@ -38,12 +40,13 @@ class Traffic:
         return self
 
     def __exit__(self, *_: object) -> None:
-        time.sleep(0.2)
+        before = len(self.values)
+        until(lambda: len(self.values) >= before + 20, can_come=self._thread.is_alive)
         self._done.set()
-        self._thread.join(30)
+        self._thread.join()
 
     def _send(self) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
         body = json.dumps({"instances": [ROW]})
         while not self._done.is_set():
             connection.request("POST", self.path, body, {"Content-Type": "application/json"})

@@ -3,7 +3,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,10 +99,8 @@ def test_a_missing_span_is_refused_and_the_present_ones_named() -> None:
 
 
 def test_a_range_too_wide_to_list_is_refused_at_once() -> None:
-    started = time.monotonic()
-    with pytest.raises(UserError):
+    with pytest.raises(UserError):  # Listing it would end neither in time nor in memory.
         select_spans(made_of(1, 2, 3), "1-99999999999")
-    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize("window", [0, -1])
@@ -204,18 +201,11 @@ def test_a_newer_span_does_not_change_an_older_ones_fingerprint(monthly: Path) -
     assert resolve_spans(pattern, "1-3", 1) == before
 
 
-def test_resolving_loads_no_database_and_starts_fast(monthly: Path) -> None:
+def test_resolving_loads_no_database(monthly: Path) -> None:
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "from mainspring.components.ingestion.resolve_spans import resolve_spans\n"
         f"resolve_spans({str(monthly / 'flights-{SPAN}.parquet')!r}, 'latest', 2)\n"
         "assert 'duckdb' not in sys.modules and 'numpy' not in sys.modules\n"
-        "print('seconds', time.perf_counter() - start)"
     )
-    best = min(
-        float(
-            subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()[-1]
-        )
-        for _ in range(3)
-    )
-    assert best < 0.5  # 0.05 s measured; the rest is for a busy machine.
+    subprocess.run([sys.executable, "-c", code], check=True)

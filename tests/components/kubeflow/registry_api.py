@@ -138,4 +138,4 @@ def running() -> Iterator[Registry]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join()

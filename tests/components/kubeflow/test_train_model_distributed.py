@@ -8,7 +8,6 @@ import os
 import re
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 from schemas import validate
 from trainer_api import Cluster, serving
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.distributed import api_retries
@@ -229,9 +229,7 @@ def test_a_job_belongs_to_the_run_and_goes_with_it(
     owners: list[Any] = []
 
     def note(cluster: Cluster, job: dict[str, Any]) -> None:
-        deadline = time.monotonic() + 30
-        while "ownerReferences" not in job["metadata"] and time.monotonic() < deadline:
-            time.sleep(0.01)
+        until(lambda: "ownerReferences" in job["metadata"])
         owners.append(job["metadata"].get("ownerReferences"))
         assert validate({name: part for name, part in job.items() if name != "status"}) == []
         succeed(cluster, job)
@@ -273,10 +271,7 @@ def killed_while_it_waits(cluster: Cluster, train: Callable[..., str], number: s
             status = int(ended.code or 0)
         finally:
             os._exit(status)
-    deadline = time.monotonic() + 30
-    while not any(asked.startswith("GET") and "/events" in asked for asked in cluster.asked):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: any(asked.startswith("GET") and "/events" in asked for asked in cluster.asked))
     os.kill(child, number)
     _, status = os.waitpid(child, 0)
     assert number is signal.SIGKILL or os.waitstatus_to_exitcode(status) == 128 + number

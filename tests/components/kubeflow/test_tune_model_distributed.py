@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 from schemas import validate
 from trainer_api import NOW, Cluster, serving
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.distributed import api_retries
@@ -200,8 +200,7 @@ def test_a_trial_whose_job_is_not_there_yet_is_waited_for(cluster: Cluster, tune
         job = start_trial(cluster, experiment, 0)
         cluster.jobs.pop(job["metadata"]["name"])
         asked = len(cluster.asked)
-        while len(cluster.asked) < asked + 6:
-            time.sleep(0.01)
+        until(lambda: len(cluster.asked) >= asked + 6)
         cluster.trials.clear()
         succeed(cluster, experiment)
 
@@ -221,10 +220,7 @@ def killed_while_it_waits(cluster: Cluster, tune: Any, number: signal.Signals) -
             status = int(ended.code or 0)
         finally:
             os._exit(status)
-    deadline = time.monotonic() + 30
-    while not any(asked.startswith("GET") and "/events" in asked for asked in cluster.asked):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    until(lambda: any(asked.startswith("GET") and "/events" in asked for asked in cluster.asked))
     os.kill(child, number)
     _, status = os.waitpid(child, 0)
     assert number is signal.SIGKILL or os.waitstatus_to_exitcode(status) == 128 + number

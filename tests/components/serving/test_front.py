@@ -13,13 +13,14 @@ import pytest
 
 
 class Backend(ThreadingHTTPServer):
-    """Answers every request with its version, after `seconds`."""
+    """Answers every request with its version, as soon as it `may_answer`."""
 
     daemon_threads = True
 
     def __init__(self, version: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.version, self.seconds, self.seen = version, 0.0, []
+        self.version, self.seen, self.may_answer = version, [], threading.Event()
+        self.may_answer.set()
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -35,7 +36,7 @@ class _Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.server.seen.append((self.command, self.path, dict(self.headers), body))
-        time.sleep(self.server.seconds)
+        self.server.may_answer.wait()
         text = json.dumps({"version": self.server.version}).encode()
         self.send_response(418 if self.path.startswith("/teapot") else 200)
         self.send_header("Content-Type", "application/json")
@@ -70,7 +71,7 @@ def front(launch, until, tmp_path):
     said = json.loads(report.read_text())
 
     def routes(table=None, token=said["token"]):
-        connection = http.client.HTTPConnection("127.0.0.1", said["control_port"], timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", said["control_port"], timeout=300)
         method, body = ("GET", None) if table is None else ("PUT", json.dumps(table))
         connection.request(method, "/routes", body, {"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
@@ -80,7 +81,12 @@ def front(launch, until, tmp_path):
 
     yield process, port, routes
     process.terminate()
-    process.wait(10)
+    process.wait()
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def all_to(backend: Backend) -> list[dict[str, object]]:
@@ -120,7 +126,7 @@ def test_a_thousand_requests_under_switches_none_fails(front, backends):
     failed, answered, done = [], [], threading.Event()
 
     def load() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         while not done.is_set():
             connection.request("POST", "/v1/models/flights:predict", b"{}")
             response = connection.getresponse()
@@ -137,7 +143,7 @@ def test_a_thousand_requests_under_switches_none_fails(front, backends):
             time.sleep(0.001)
     done.set()
     for thread in threads:
-        thread.join(10)
+        thread.join()
     assert failed == []
     assert len(answered) >= 1000
     assert set(answered) == {1, 2}
@@ -146,18 +152,19 @@ def test_a_thousand_requests_under_switches_none_fails(front, backends):
 def test_a_request_in_flight_finishes_on_the_version_that_got_it(front, backends, ask, until):
     _, port, routes = front
     routes(all_to(backends[0]))
-    backends[0].seconds = 0.5
+    backends[0].may_answer.clear()
     answers = []
     thread = threading.Thread(target=lambda: answers.append(ask(port, "GET", "/slow").content))
     thread.start()
     busy = str(backends[0].port)
-    until(lambda: routes()[1]["in_flight"].get(busy) == 1, 5)
+    until(lambda: routes()[1]["in_flight"].get(busy) == 1)
     routes(all_to(backends[1]))
     assert ask(port, "GET", "/").content == {"version": 2}
     assert routes()[1]["in_flight"] == {busy: 1}
-    thread.join(10)
+    backends[0].may_answer.set()
+    thread.join()
     assert answers == [{"version": 1}]
-    assert routes()[1]["in_flight"] == {}
+    until(lambda: routes()[1]["in_flight"] == {})
 
 
 def test_percentages_share_the_traffic(front, backends, ask):
@@ -214,18 +221,20 @@ def test_sigterm_lets_the_request_in_flight_finish(front, backends, ask, until):
     routes(all_to(backends[0]))
     process.stdin.write(b"keep\n")
     process.stdin.flush()
-    backends[0].seconds = 0.5
+    backends[0].may_answer.clear()
     answers = []
     thread = threading.Thread(target=lambda: answers.append(ask(port, "GET", "/slow").status))
     thread.start()
-    until(lambda: routes()[1]["in_flight"], 5)
+    until(lambda: routes()[1]["in_flight"])
     process.terminate()
-    assert process.wait(10) == 0
-    thread.join(10)
+    until(lambda: not is_listening(port))
+    backends[0].may_answer.set()
+    assert process.wait() == 0
+    thread.join()
     assert answers == [200]
 
 
-def test_a_front_on_probation_ends_with_its_caller_and_a_kept_one_stays(launch, until, tmp_path):
+def test_a_front_on_probation_ends_with_its_caller_and_a_kept_one_stays(launch, until, ask, tmp_path):
     for word, stays in ((b"", False), (b"keep\n", True)):
         with socket.create_server(("127.0.0.1", 0)) as probe:
             port = probe.getsockname()[1]
@@ -235,17 +244,17 @@ def test_a_front_on_probation_ends_with_its_caller_and_a_kept_one_stays(launch, 
         process.stdin.write(word)
         process.stdin.close()
         if stays:
-            time.sleep(0.3)
+            assert [ask(port, "GET", "/").status for _ in range(20)] == [503] * 20
             assert process.poll() is None
             process.terminate()
-        assert process.wait(5) == 0
+        assert process.wait() == 0
 
 
 def test_a_port_in_use_is_said_in_one_line(launch, tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as holder:
         port = holder.getsockname()[1]
         process = launch("front", "--name", "x", "--port", str(port), "--report", str(tmp_path / "r.json"))
-        assert process.wait(20) == 1
+        assert process.wait() == 1
     said = process.stderr.read().decode()
     assert said.startswith(f"mainspring: error: port {port} ")
     assert said.count("\n") == 1

@@ -7,7 +7,6 @@ import math
 import os
 import struct
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -219,15 +218,15 @@ def test_it_listens_on_loopback_only(port):
 def test_sigterm_ends_it(server):
     process = server[0]
     process.terminate()
-    process.wait(15)
+    process.wait()
 
 
 def test_a_waiting_server_ends_at_once_when_its_caller_goes_away(launch):
-    process = launch("model_server")
-    began = time.monotonic()
+    # Python then says of each module that it has been imported.
+    process = launch("model_server", variables={"PYTHONPROFILEIMPORTTIME": "1"})
     process.stdin.close()
-    assert process.wait(30) == 0
-    assert time.monotonic() - began < 2, "it must not finish its imports first"
+    assert process.wait() == 0
+    assert b"| tensorflow\n" not in process.stderr.read(), "it must not finish its imports first"
 
 
 def test_a_model_that_does_not_load_ends_the_server_with_one_line(launch, tmp_path):
@@ -237,7 +236,7 @@ def test_a_model_that_does_not_load_ends_the_server_with_one_line(launch, tmp_pa
     order |= {"report": str(tmp_path / "report.json"), "log": str(tmp_path / "log")}
     process.stdin.write(f"{json.dumps(order)}\n".encode())
     process.stdin.flush()
-    assert process.wait(150) == 1
+    assert process.wait() == 1
     last = (tmp_path / "log").read_text().strip().splitlines()[-1]
     assert last.startswith("mainspring: error: ")
     assert str(tmp_path) in last

@@ -28,7 +28,7 @@ def test_a_mounted_version_answers_v1_and_v2_and_is_healthy(ask, launch, until, 
     answer = ask(port, "POST", "/v1/models/flights:predict", {"instances": [{"distance": 100.0, "carrier": "AA"}]})
     assert 0 <= answer.content["predictions"][0]["prediction"] <= 1
     server.terminate()
-    assert server.wait(40) in (0, -signal.SIGTERM)  # The server raises the signal again once it has finished.
+    assert server.wait() in (0, -signal.SIGTERM)  # The server raises the signal again once it has finished.
 
 
 def test_the_newest_of_several_versions_is_served(tmp_path: Path) -> None:

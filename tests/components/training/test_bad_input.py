@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -187,11 +186,10 @@ def test_a_killed_training_leaves_nothing_that_looks_finished(examples: Path, tm
         [sys.executable, "-c", call], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parent
     )
     assert process.stdout is not None
-    deadline = time.monotonic() + 60
     while "epoch 3/" not in process.stdout.readline():
-        assert time.monotonic() < deadline
+        assert process.poll() is None
     process.kill()
-    process.wait(timeout=10)
+    process.wait()
     process.stdout.close()
     assert not (tmp_path / "model").exists()
     assert not (tmp_path / "r.html").exists()

@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email import message_from_bytes
@@ -71,8 +70,8 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server_lock:
             self.server_state.requests.append(asked)
             fault = self._fault(parts.path)
-        if fault and fault.seconds:
-            time.sleep(fault.seconds)
+        if fault and fault.after:
+            fault.after.wait()
         if fault and fault.is_after:
             with self.server_lock:
                 _serve(self.server_state, asked)

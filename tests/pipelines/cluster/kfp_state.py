@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -25,8 +26,8 @@ class Fault:
     times: int = 1
     headers: dict[str, str] = field(default_factory=dict)
     body: str = '{"message": "made to fail"}'
-    seconds: float = 0.0
-    """Waited before the answer."""
+    after: threading.Event | None = None
+    """Waited for before the answer."""
     is_after: bool = False
     """Whether the work is done before it goes wrong: the answer is what gets lost."""
 

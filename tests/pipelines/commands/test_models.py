@@ -49,7 +49,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
             yield f"gs://{name}"
         finally:
             server.stdin.close()
-            server.wait(20)
+            server.wait()
 
 
 def put_version(root: str, number: int) -> None:

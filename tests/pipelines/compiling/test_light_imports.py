@@ -1,4 +1,7 @@
-"""Importing Mainspring costs little more than importing kfp, and loads no TensorFlow and no Beam."""
+"""Importing Mainspring costs little more than importing kfp, and loads no TensorFlow and no Beam.
+
+It is held as a share of the processor time that importing kfp takes, so it holds on a slow machine and on a busy one.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ from mainspring.pipelines import environments
 
 CODE = """
 import json, sys, time
-start = time.perf_counter()
+start = time.process_time()
 import kfp, kfp.dsl, kfp.compiler
-kfp_seconds = time.perf_counter() - start
+kfp_seconds = time.process_time() - start
 import mainspring.components, mainspring.pipelines
 from mainspring.components import *
 from mainspring.pipelines import continuous_training
-print(json.dumps({"ours": time.perf_counter() - start - kfp_seconds, "modules": sorted(sys.modules)}))
+print(json.dumps({"share": (time.process_time() - start - kfp_seconds) / kfp_seconds, "modules": sorted(sys.modules)}))
 """
 
 
@@ -27,7 +30,7 @@ def test_importing_everything_public_is_quick_and_light() -> None:
     ]
     heavy = {"tensorflow", "apache_beam", "tensorflow_data_validation", "tensorflow_model_analysis", "duckdb", "pandas"}
     assert not heavy & set(runs[0]["modules"])
-    assert min(run["ours"] for run in runs) < 0.3
+    assert min(run["share"] for run in runs) < 0.5
 
 
 COMPILING = """

@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from mainspring.pipelines.compiling import catalogue
 from mainspring.pipelines.engines import kfp_seam, workers
 from mainspring.pipelines.engines.progress import last_words
 from tests.pipelines.conftest import MAINSPRING, Mainspring, summary_of
+from tests.until import until
 
 PIPELINES = Path(__file__).parents[1]
 
@@ -120,13 +120,13 @@ def test_no_process_is_left_however_a_run_is_ended(tmp_path: Path, ending: signa
     pids = tmp_path / "pids"
     command = [MAINSPRING, "run", "small_pipelines:sleeps", "-p", f"pid_file={pids}", "--root", str(tmp_path / "root")]
     engine = subprocess.Popen(command, cwd=PIPELINES, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    _wait_for(pids.is_file)
+    until(pids.is_file)
     running = [int(pid) for pid in pids.read_text().split()]
     engine.send_signal(ending)
-    _, said = engine.communicate(timeout=30)
+    _, said = engine.communicate()
     assert engine.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 130)
     assert ending == signal.SIGKILL or said.strip().splitlines()[-1].startswith("mainspring: error: interrupted")
-    _wait_for(lambda: not any(_is_alive(pid) for pid in running))
+    until(lambda: not any(_is_alive(pid) for pid in running))
 
 
 def test_steps_come_in_the_order_in_which_kfp_runs_them(run, tmp_path: Path) -> None:
@@ -157,13 +157,6 @@ def test_steps_come_in_the_order_in_which_kfp_runs_them(run, tmp_path: Path) -> 
 )
 def test_an_image_is_ours_whatever_registry_it_lies_in(name: str, folder: str | None) -> None:
     assert workers.folder_of(name) == folder
-
-
-def _wait_for(condition, seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def _is_alive(pid: int) -> bool:

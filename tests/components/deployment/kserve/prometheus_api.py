@@ -65,4 +65,4 @@ def running() -> Iterator[Prometheus]:
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(10)
+        thread.join()

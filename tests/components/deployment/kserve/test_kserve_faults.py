@@ -112,7 +112,7 @@ class Apart:
             answer = handle(method, path, query, body)
             done += is_write(f"{method} {path}")
             if done == writes and is_write(f"{method} {path}"):
-                assert self.started.wait(60)
+                assert self.started.wait()
                 os.kill(self.pid, signal.SIGKILL)
             return answer
 
@@ -131,7 +131,7 @@ def apart(cluster, tmp_path):
     running = Apart(cluster, tmp_path / "kubeconfig")
     yield running
     running.runner.stdin.close()
-    assert running.runner.wait(60) == 0
+    assert running.runner.wait() == 0
     running.runner.stdout.close()
 
 

@@ -29,7 +29,7 @@ def test_no_request_fails_through_deploy_canary_promotion_and_rollback(root, sav
         local_target.rollback("loaded")
         assert client.stdin is not None
         client.stdin.close()
-        assert client.wait(60) == 0
+        assert client.wait() == 0
     finally:
         client.kill()
         client.wait()

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import conftest
 import pytest
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.deploy_model import deploy_model
@@ -125,7 +125,7 @@ def test_a_version_that_fails_its_judgement_answers_nobody_whenever_its_deployme
         assert is_alone(first.version)
     assert kill > 6, "every publication and switch was tried"
     assert local_target.champion("flights")[0] == answering(first.endpoint) == first.version
-    conftest.until(lambda: all(map(processes.alive, servers())))
+    until(lambda: all(map(processes.alive, servers())))
 
 
 def test_whenever_a_rollback_is_killed_an_earlier_version_answers_and_the_next_one_goes_back_no_further(

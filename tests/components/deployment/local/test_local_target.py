@@ -15,6 +15,7 @@ from pathlib import Path
 
 import conftest
 import pytest
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import resolve_champion
@@ -99,7 +100,7 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_sam
     statuses, values, done = [], [], threading.Event()
 
     def load() -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
         body = json.dumps({"instances": [ROW]})
         while not done.is_set():
             connection.request("POST", "/v1/models/flights:predict", body, {"Content-Type": "application/json"})
@@ -115,12 +116,11 @@ def test_a_new_version_takes_over_under_load_without_a_failed_request_on_the_sam
         deployed = deploy_model(
             str(saved_models / "b"), *judged("b"), "local://flights", baseline_uri=deployed_a.version_uri
         )
-        time.sleep(0.3)
+        until(lambda: PREDICTIONS["b"] in values[-20:-10] or not thread.is_alive())
     finally:
         done.set()
-        thread.join(30)
+        thread.join()
     assert set(statuses) == {200}
-    assert len(statuses) > 100
     assert values == sorted(values), "once the new version has answered, the old one must not answer any more"
     assert (values[0], values[-1]) == (PREDICTIONS["a"], PREDICTIONS["b"])
     assert deployed.endpoint == deployed_a.endpoint
@@ -214,7 +214,7 @@ def test_two_deployments_at_once_follow_each_other_and_keep_no_pipe_open(root, s
     endpoints = []
     for process in started:
         said = process.stdout.read()  # Ends only when nobody holds the pipe any more, servers included.
-        assert process.wait(5) == 0, said
+        assert process.wait() == 0, said
         endpoints.append(said.splitlines()[-1])
     assert endpoints[0] == endpoints[1]
     state = endpoint_state.read("pair")
@@ -233,10 +233,10 @@ def test_a_deployment_that_is_killed_leaves_no_process_and_the_next_one_works(ro
     process = subprocess.Popen(
         [sys.executable, "-c", code, str(saved_models / "a"), *judged("a")], stdout=subprocess.DEVNULL
     )
-    conftest.until(lambda: len(servers_of(root)) == len(before) + 2)
+    until(lambda: len(servers_of(root)) == len(before) + 2)
     process.kill()
-    process.wait(10)
-    conftest.until(lambda: servers_of(root) == before, 10)
+    process.wait()
+    until(lambda: servers_of(root) == before)
     assert "killed" not in [endpoint.name for endpoint in local_target.list_endpoints()]
 
 
@@ -249,14 +249,14 @@ def test_a_preloaded_server_gets_the_order_and_an_unused_one_ends_with_its_calle
     assert endpoint_state.read("flights").servers[0].process == waiting
     assert prediction(deployed.endpoint) == pytest.approx(PREDICTIONS["c"], abs=1e-4)
     before = servers_of(root)
-    code = "import time; from mainspring.components.deployment import deploy_model as d; d.preload(); time.sleep(60)"
+    code = "import signal; from mainspring.components.deployment import deploy_model as d; d.preload(); signal.pause()"
     caller = subprocess.Popen([sys.executable, "-c", code])
-    conftest.until(lambda: len(servers_of(root)) > len(before))
+    until(lambda: len(servers_of(root)) > len(before))
     caller.kill()
-    caller.wait(10)
-    conftest.until(lambda: servers_of(root) == before, 10)
+    caller.wait()
+    until(lambda: servers_of(root) == before)
 
 
 def kill(process: processes.Process) -> None:
     os.kill(process.pid, signal.SIGKILL)
-    conftest.until(lambda: not processes.alive(process), 10)
+    until(lambda: not processes.alive(process))

@@ -14,6 +14,7 @@ from pathlib import Path
 import conftest
 import pytest
 from traffic import PREDICTIONS, Traffic, prediction
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.deploy_model import deploy_model
@@ -89,9 +90,9 @@ def changed(file: Path, **changes: str) -> None:
 
 def test_a_killed_rollout_is_taken_back_by_another_run_and_finished_by_its_own(saved_models, judged, champion):
     killed = in_background(saved_models, judged, "b", "50,100")
-    conftest.until(lambda: endpoint().canary)
+    until(lambda: endpoint().canary)
     killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
+    killed.wait()
     assert (endpoint().state, endpoint().version, endpoint().canary_percent) == ("serving", champion.version, 50)
     assert resolve_champion(TARGET).version == champion.version
     with Traffic(champion.endpoint) as traffic:
@@ -102,12 +103,12 @@ def test_a_killed_rollout_is_taken_back_by_another_run_and_finished_by_its_own(s
 
     # A canary whose process ends takes no request with it, and is taken back.
     deploying = in_background(saved_models, judged, "b", "50,100")
-    conftest.until(lambda: endpoint().canary)
+    until(lambda: endpoint().canary)
     with Traffic(champion.endpoint) as traffic:
-        conftest.until(lambda: PREDICTIONS["b"] in traffic.values)
+        until(lambda: PREDICTIONS["b"] in traffic.values)
         canary = next(server for server in endpoint_state.read("flights").servers if server.version != champion.version)
         os.kill(canary.process.pid, signal.SIGKILL)
-        said = deploying.communicate(timeout=60)[0]
+        said = deploying.communicate()[0]
     assert deploying.returncode == 1
     assert "taken back at 50 % of the traffic: its model server ended" in said.splitlines()[-1]
     assert traffic.failed == []
@@ -116,13 +117,13 @@ def test_a_killed_rollout_is_taken_back_by_another_run_and_finished_by_its_own(s
 
 def test_a_good_canary_is_promoted_step_by_step_without_a_failed_request(saved_models, judged, champion):
     interrupted = in_background(saved_models, judged, "c", "0,20,100")
-    conftest.until(lambda: endpoint().canary_percent)
+    until(lambda: endpoint().canary_percent)
     interrupted.kill()
-    interrupted.communicate(timeout=10)
+    interrupted.communicate()
     seen, done = set(), threading.Event()
 
     def watch() -> None:
-        while not done.wait(0.05):
+        while not done.wait():
             seen.add((endpoint().version, endpoint().canary_percent))
 
     watcher = threading.Thread(target=watch)

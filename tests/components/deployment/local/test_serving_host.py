@@ -30,7 +30,7 @@ def host(monkeypatch):
     monkeypatch.setenv("MAINSPRING_SERVING_SOCKET", str(folder / "s"))
     yield started
     started.terminate()
-    started.wait(40)
+    started.wait()
     shutil.rmtree(folder)
 
 
@@ -43,13 +43,13 @@ def test_an_endpoint_is_deployed_rolled_out_and_stopped_and_then_the_host_goes_b
     assert (first.version, second.version, served.version, served.state) == (1, 2, 2, "serving")
     assert conftest.parent_of(served.pid) == host.pid
     local_target.stop("flights")
-    assert host.wait(20) == 0
+    assert host.wait() == 0
 
 
 def test_a_failed_deployment_leaves_nothing_running_and_the_reason(root, saved_models, judged, host):
     with pytest.raises(UserError, match="gives no usable prediction"):
         deploy_model(str(saved_models / "unusable"), *judged("unusable"), TARGET)
-    assert host.wait(20) == 0
+    assert host.wait() == 0
 
 
 def test_only_serving_modules_are_started(host, tmp_path):

@@ -9,8 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from samples import binary_rows, table_of, write_examples
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.hardware.devices import choose_hardware
@@ -123,9 +122,12 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
     settings |= {"checkpoints": str(tmp_path / "checkpoints")}
 
     workers, logs = _two_workers(examples, tmp_path, settings, "first")
-    _wait_until(lambda: all("\nepoch 2/" in log.read_text() for log in logs), workers)
+    until(
+        lambda: all("\nepoch 2/" in log.read_text() for log in logs),
+        can_come=lambda: [worker.poll() for worker in workers] == [None, None],
+    )
     workers[1].send_signal(signal.SIGTERM)  # A spot node's notice comes to one machine, and not to the chief's.
-    statuses = [worker.wait(timeout=120) for worker in workers]
+    statuses = [worker.wait() for worker in workers]
     said = [log.read_text() for log in logs]
     assert statuses == [143, 143], said
     [saved] = {line for text in said for line in text.splitlines() if line.startswith("told to end at step")}
@@ -134,7 +136,7 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
     assert not (tmp_path / "of-0").exists()
 
     workers, logs = _two_workers(examples, tmp_path, settings, "again")
-    statuses = [worker.wait(timeout=300) for worker in workers]
+    statuses = [worker.wait() for worker in workers]
     said = [log.read_text() for log in logs]
     assert statuses == [0, 0], said
     for number, text in enumerate(said):
@@ -165,14 +167,6 @@ def _two_workers(
             started = subprocess.Popen(command, env=_environment() | variables, stdout=file, stderr=subprocess.STDOUT)
         workers.append(started)
     return workers, logs
-
-
-def _wait_until(is_so: Callable[[], bool], workers: list[subprocess.Popen[bytes]]) -> None:
-    deadline = time.monotonic() + 240
-    while not is_so():
-        assert time.monotonic() < deadline
-        assert [worker.poll() for worker in workers] == [None, None], "a worker ended by itself"
-        time.sleep(0.02)
 
 
 def _names(reader: Any) -> list[str]:

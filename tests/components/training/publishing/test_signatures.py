@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,13 +176,3 @@ def test_the_fingerprint_is_of_the_saved_model_without_its_manifest(binary: Trai
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
     assert storage.fingerprint_of_files(tmp_path) == binary.fingerprint
-
-
-def test_one_row_is_answered_in_about_a_millisecond(signatures) -> None:
-    row = _rows([1.0], [2.0], ["red"])
-    times = []
-    for _ in range(200):
-        started = time.perf_counter()
-        signatures["serving_default"](**row)
-        times.append(time.perf_counter() - started)
-    assert statistics.median(times) < 0.003  # Measured well under 1 ms; the bound leaves room for a busy machine.

@@ -98,7 +98,7 @@ def _train(folder: Path, **arguments: object) -> dict[str, float]:
 
 
 def _terminate_once_saved(root: str, stop: threading.Event) -> None:
-    while not stop.wait(0.05):
+    while not stop.wait():
         if buckets.list_objects(root):
             os.kill(os.getpid(), signal.SIGTERM)
             return
