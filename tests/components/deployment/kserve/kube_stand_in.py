@@ -301,7 +301,7 @@ class Cluster:
             self.server.server_close()
 
     def _control(self) -> None:
-        while not self.stopping.wait():
+        while not self.stopping.wait(0.01):
             with self.lock:
                 self.reconcile()
 
