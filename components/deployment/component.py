@@ -120,18 +120,24 @@ def rollback_model(
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def refuse_run(stage: str, reasons: str, on_refusal: str = "fail") -> None:
+def refuse_run(stage: str, reasons: str, page: dsl.Output[dsl.Markdown], on_refusal: str = "fail") -> NamedTuple(
+    "Refused", refused=str
+):  # type: ignore[valid-type]
     """Ends a run whose data or model was refused: says why, and fails unless told otherwise.
 
     Args:
         stage: What was refused: `data` or `model`, or the `start` of the run.
         reasons: The verdict's reasons, separated by newlines.
+        page: Says what was refused, and why, in the Kubeflow UI.
         on_refusal: `fail`: this step fails and with it the run; `skip`: the run ends as succeeded, with nothing
             deployed.
+
+    Returns:
+        refused: What was refused and why, in one line.
     """
     from mainspring.components.deployment.refuse_run import refuse_run
 
-    refuse_run(stage=stage, reasons=reasons, on_refusal=on_refusal)
+    return (refuse_run(stage=stage, reasons=reasons, on_refusal=on_refusal, page=page.path),)
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
@@ -174,15 +180,19 @@ def approve(
 
 
 @dsl.component(base_image=image("deployment"), install_kfp_package=False)
-def notify(status: dsl.PipelineTaskFinalStatus, to: List[str], title: str = "", when: str = "failure") -> None:
-    """Tells people how a run ended: the exit task of a `dsl.ExitHandler`.
+def notify(
+    status: dsl.PipelineTaskFinalStatus, to: List[str], title: str = "", when: str = "failure", memory: str = ""
+) -> None:
+    """Tells people how a run ended: the exit task of a `dsl.ExitHandler`. It is never answered from the cache.
 
     Args:
         status: Given by the exit handler.
         to: Addresses: `https://…` (a webhook, which gets JSON), `slack:` (the URL is in `$MAINSPRING_SLACK_URL`) or
             `mailto:person@example.com` (the server is in `$MAINSPRING_SMTP_URL`); mount the secrets as variables.
         title: Of the pipeline or the model, for the first line.
-        when: `failure` or `always`.
+        when: `failure` (a refusal as well) or `always`.
+        memory: Folder or bucket that remembers what was told: of the same trouble in several runs people are told
+            once, then once that it is still there, and once that it is over. Empty: they are told each time.
     """
     from mainspring.components.deployment.notify import notify
 
@@ -193,4 +203,5 @@ def notify(status: dsl.PipelineTaskFinalStatus, to: List[str], title: str = "", 
         error=status.error_message or "",
         title=title,
         when=when,
+        memory=memory,
     )

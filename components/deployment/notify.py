@@ -12,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.deployment import remembered
 
 SLACK_VARIABLE = "MAINSPRING_SLACK_URL"
 """Slack's incoming webhook: whoever has it can post, so it comes from a secret and not from a parameter."""
@@ -24,6 +25,8 @@ SMTP_VARIABLE = "MAINSPRING_SMTP_URL"
 
 ALWAYS, FAILURE = "always", "failure"
 SUCCEEDED = "SUCCEEDED"
+REFUSED = "REFUSED"
+"""Succeeded as told, with nothing deployed."""
 ATTEMPTS = 4
 CALL_SECONDS = 20.0
 IN_PASSING = (408, 429, 500, 502, 503, 504)
@@ -36,6 +39,7 @@ def notify(
     error: str = "",
     title: str = "",
     when: str = FAILURE,
+    memory: str = "",
     pause_seconds: float = 1.0,
 ) -> None:
     """Sends word of how a run ended to each address; one that fails does not keep it from the others.
@@ -44,9 +48,11 @@ def notify(
         to: Addresses: `https://…` (a webhook, which gets JSON), `slack:` or `mailto:person@example.com`.
         state: `SUCCEEDED`, `FAILED` or `CANCELLED`.
         run: The run's resource name.
-        error: What it says about its failure.
+        error: What it says about its failure, or about what it refused.
         title: Of the pipeline or the model, for the first line.
-        when: `failure` (anything but `SUCCEEDED`) or `always`.
+        when: `failure` (anything but `SUCCEEDED`, and a refusal) or `always`.
+        memory: Folder or bucket that remembers what was told: of the same trouble in several runs people are told
+            once, then once that it is still there, and once that it is over. Empty: they are told each time.
         pause_seconds: Before the first repetition; it doubles each time.
 
     Raises:
@@ -58,9 +64,15 @@ def notify(
         raise UserError("to: names nobody; give https://…, slack: or mailto:person@example.com")
     for address in to:
         _check(address)
-    if when == FAILURE and state == SUCCEEDED:
+    state = REFUSED if state == SUCCEEDED and error else state
+    since = remembered.judge(memory, title, "" if state == SUCCEEDED else error or state)
+    if since.is_silent:
+        print(f"{since.words}: people know", flush=True)
+        return
+    if when == FAILURE and state == SUCCEEDED and not since.words:
         print("the run succeeded: nobody is told", flush=True)
         return
+    state = f"{state} ({since.words})" if since.words else state
     line = f"{title or 'Mainspring'}: {state}{f': {error}' if error else ''}{f' ({run})' if run else ''}"
     content = {"title": title, "state": state, "run": run, "error": error, "text": line}
     failed = []
@@ -70,6 +82,8 @@ def notify(
             print(f"told {_shown(address)}", flush=True)
         except UserError as trouble:
             failed.append(str(trouble))
+    if len(failed) < len(to):
+        since.remember()
     if failed:
         raise UserError("; ".join(failed))
 

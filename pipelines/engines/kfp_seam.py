@@ -35,6 +35,7 @@ from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 from kfp.local.subprocess_task_handler import SubprocessTaskHandler
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
+from mainspring.pipelines.compiling import never_cached
 from mainspring.pipelines.engines.named_files import contents_of_files
 from mainspring.pipelines.engines.placeholders import Placeholders
 
@@ -77,6 +78,9 @@ class Watcher(Protocol):
     def ended(self, step: str, succeeded: bool, outputs: dict[str, Any]) -> None:
         """Called with the task's outputs: parameters as values, artifacts as KFP's objects."""
 
+    def trouble(self) -> str:
+        """Called for an exit task: what went wrong before it, or was refused; empty if nothing was."""
+
 
 def steps(spec: PipelineSpec) -> list[Step]:
     """Returns all tasks of a pipeline, those of its branches and nested pipelines too."""
@@ -111,6 +115,7 @@ def run_pipeline(
     cache_root: str | None,
     run_command: Callable[[str, Command], bool | None],
     watcher: Watcher,
+    run_name: str = "",
 ) -> bool:
     """Runs a compiled pipeline with KFP's local orchestrator.
 
@@ -124,6 +129,7 @@ def run_pipeline(
             KFP, which with a `SubprocessRunner` runs it in this interpreter, or in a fresh environment if it installs
             packages.
         watcher: Is told about every task.
+        run_name: Tells this run from others, for exit tasks; empty: KFP's own name.
 
     Returns:
         Whether the run succeeded.
@@ -135,7 +141,8 @@ def run_pipeline(
         cache_root=cache_root,
     )
     failures: list[str] = []
-    with _patched(_handler_of(runner), run_command, watcher, failures), warnings.catch_warnings():
+    never_cached.switch_off(spec)
+    with _patched(_handler_of(runner), run_command, watcher, failures, run_name), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Display names and node-pool settings have no effect here, and that is meant.
         try:
             pipeline_orchestrator.run_local_pipeline(pipeline_spec=spec, arguments=arguments)
@@ -156,7 +163,11 @@ def _handler_of(runner: local.SubprocessRunner | local.DockerRunner) -> Any:
 
 @contextlib.contextmanager
 def _patched(
-    handler_type: Any, run_command: Callable[[str, Command], bool | None], watcher: Watcher, failures: list[str]
+    handler_type: Any,
+    run_command: Callable[[str, Command], bool | None],
+    watcher: Watcher,
+    failures: list[str],
+    run_name: str,
 ) -> Iterator[None]:
     current = threading.local()
     replace_placeholders = placeholder_utils.replace_placeholders
@@ -173,6 +184,7 @@ def _patched(
         current.task = task_name
         given = keywords["task_spec"].inputs.parameters
         current.constants = {name for name, value in given.items() if value.HasField("runtime_value")}
+        current.statuses = {name for name, value in given.items() if value.HasField("task_final_status")}
         watcher.started(task_name)
         outputs: dict[str, Any] = {}
         succeeded = False
@@ -213,7 +225,12 @@ def _patched(
         files = contents_of_files(keywords["arguments"], Path.cwd())
         return hashlib.sha256(f"{key} {files}".encode()).hexdigest() if files else key
 
-    placeholder_utils.replace_placeholders = lambda **given: placeholders.replaced(current.constants, **given)
+    def replaced(executor_input_dict: dict[str, Any], **given: Any) -> list[str]:
+        for name in current.statuses:
+            _tell_the_end(executor_input_dict["inputs"]["parameterValues"][name], watcher.trouble(), run_name)
+        return placeholders.replaced(current.constants, executor_input_dict, **given)
+
+    placeholder_utils.replace_placeholders = replaced
     LocalCache.compute_key = key_with_files
     ConditionEvaluator._resolve_pipeline_channel = staticmethod(resolve_outputs_too)
     task_executor.execute_single_task = watched_execute
@@ -228,6 +245,14 @@ def _patched(
         task_executor.execute_single_task = execute
         handler_type.run = run
         SubprocessTaskHandler.validate_image = check_image
+
+
+def _tell_the_end(status_of_tasks: dict[str, Any], trouble: str, run_name: str) -> None:
+    """Adds to what KFP tells an exit task which run this is and why it ended so: KFP says only which group failed."""
+    if run_name:
+        status_of_tasks["pipeline_job_resource_name"] = run_name
+    if trouble:
+        status_of_tasks["error"] = {"code": 1, "message": trouble}
 
 
 def _give_files_to_artifacts_without(outputs: dict[str, Any]) -> None:

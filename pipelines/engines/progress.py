@@ -151,6 +151,8 @@ def print_result(result: RunResult, console: Console) -> None:
     console.print(f"\n[{style}]{result.status}[/{style}] in {result.seconds:.1f} s", highlight=False)
     if result.error:
         console.print(result.error, style="red", markup=False, highlight=False, soft_wrap=True)
+    if result.refusal:
+        console.print(result.refusal, style="yellow", markup=False, highlight=False, soft_wrap=True)
     console.print(f"report: {result.report}", markup=False, highlight=False, soft_wrap=True)
     if endpoint := endpoint_of(result):
         console.print(f"endpoint: {endpoint}", markup=False, highlight=False, soft_wrap=True)

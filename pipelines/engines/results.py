@@ -36,6 +36,8 @@ class RunResult:
     """The run's page, with links to the tasks' reports."""
     error: str
     """What went wrong; empty if nothing did."""
+    refusal: str = ""
+    """What was refused and why, where the run was told to end as skipped then."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """The parameters that were given."""
 

@@ -36,7 +36,7 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
     """
     sentence = {
         "succeeded": f"The run succeeded in {result.seconds:.1f} s.",
-        "skipped": "Data or model did not pass, or spans are missing; the run ended without a deployment, as told.",
+        "skipped": f"{result.refusal or 'Nothing was to be done'}. The run ended without a deployment, as told.",
     }.get(result.status, result.error)
     stages = report.table(
         ["Stage", "State", "Seconds", "Says", "Report"],

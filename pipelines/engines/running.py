@@ -91,7 +91,7 @@ def run_here(
     logs.mkdir(parents=True)
     tasks = engine(steps, folder)
     cache = root / "cache" / tasks.fingerprint if caching else None
-    watcher = _Watcher(steps, tasks, progress)
+    watcher = _Watcher(steps, tasks, progress, logs)
     started = time.monotonic()
     try:
         if cache is None or not cache.is_dir():
@@ -106,19 +106,22 @@ def run_here(
                 cache_root=str(cache) if cache else None,
                 run_command=watcher.run,
                 watcher=watcher,
+                run_name=folder.name,
             )
     finally:
         tasks.close()
         progress.close()
+    status = _status(succeeded, watcher.results)
     error = "" if succeeded else _what_went_wrong(watcher.results, logs)
     result = RunResult(
         pipeline=spec.pipeline_info.name,
-        status=_status(succeeded, watcher.results),
+        status=status,
         seconds=time.monotonic() - started,
         tasks=watcher.all_results(),
         folder=folder,
         report=folder / "report.html",
         error=error,
+        refusal=refusal_of(watcher.results),
         arguments=arguments,
     )
     write_run_page(result)
@@ -128,7 +131,8 @@ def run_here(
 class _Watcher:
     """Keeps the tasks' results, and has the engine start ahead once a task really runs that could have been cached."""
 
-    def __init__(self, steps: list[kfp_seam.Step], tasks: Tasks, progress: Progress) -> None:
+    def __init__(self, steps: list[kfp_seam.Step], tasks: Tasks, progress: Progress, logs: Path) -> None:
+        self._logs = logs
         self._steps = {step.name: step for step in steps}
         self._tasks = tasks
         self._progress = progress
@@ -153,6 +157,10 @@ class _Watcher:
         self.results.append(result)
         self._progress.ended(result)
 
+    def trouble(self) -> str:
+        is_failed = any(result.state == "failed" for result in self.results)
+        return _what_went_wrong(self.results, self._logs) if is_failed else refusal_of(self.results)
+
     def all_results(self) -> list[TaskResult]:
         """Returns the results in order, with the tasks that were never reached at the end as skipped."""
         reached = {result.name for result in self.results}
@@ -171,6 +179,12 @@ def _status(succeeded: bool, results: list[TaskResult]) -> str:
     if any(result.name.startswith(REFUSING) for result in results):
         return "skipped" if succeeded else "refused"
     return "succeeded" if succeeded else "failed"
+
+
+def refusal_of(results: list[TaskResult]) -> str:
+    """Returns what a run that ended as told says it refused; empty if it refused nothing."""
+    said = [result.outputs.get("refused") for result in results if result.name.startswith(REFUSING)]
+    return str(next(filter(None, said), ""))
 
 
 def _what_went_wrong(results: list[TaskResult], logs: Path) -> str:

@@ -150,6 +150,11 @@ def test_a_refusal_can_end_as_skipped(loop: Loop, first: dict[str, Any]) -> None
     summary = loop.run(5, "-p", "on_refusal=skip")
     assert (loop.done.returncode, summary["status"]) == (0, "skipped")
     assert summary["tasks"]["train-model"]["state"] == "skipped"
+    assert summary["refusal"].startswith("the data was refused: ")
+    for word in ("distance", "ZZ", "sched_arr_time"):
+        assert word in summary["refusal"]
+        assert word in Path(summary["report"]).read_text()
+        assert word in loop.done.stdout
 
 
 def test_a_scheduled_run_that_comes_before_its_data_is_skipped(loop: Loop) -> None:

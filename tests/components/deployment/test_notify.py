@@ -120,3 +120,25 @@ def test_an_address_that_cannot_be_is_refused_before_anything_is_sent(webhook, t
     with pytest.raises(UserError, match=says):
         notify([url, *to] if to else [], "FAILED")
     assert got == []
+
+
+def test_the_same_trouble_is_told_once_then_that_it_lasts_and_then_that_it_is_over(webhook, tmp_path):
+    url, got, statuses = webhook
+
+    def night(state, error=""):
+        notify([url], state, "run", error, "flights", memory=str(tmp_path), pause_seconds=0.01)
+
+    statuses += [403]
+    with pytest.raises(UserError):
+        night("FAILED", "carrier: 3 rows are unknown")
+    for rows in (3, 12, 7, 1001):
+        night("FAILED", f"carrier: {rows} rows are unknown")
+    night("FAILED", "no file")
+    night("SUCCEEDED", "the data was refused: no file")
+    night("SUCCEEDED")
+    night("SUCCEEDED")
+    states = [content["state"] for _, content in got]
+    assert states[0] == "FAILED", "what nobody was told of is news again"
+    assert states[1].startswith("FAILED (still, since 20")
+    assert states[1].endswith(", 2 runs)")
+    assert states[2:] == ["FAILED", "REFUSED", "SUCCEEDED (well again after 1 run)"]

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import http.server
 import inspect
 import json
 import os
 import signal
 import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from kfp.local import subprocess_task_handler
 from kfp.local.orchestrator import dag_orchestrator, enhanced_dag_orchestrator, task_executor
 
 from mainspring.pipelines import environments
-from mainspring.pipelines.compiling import catalogue
+from mainspring.pipelines.compiling import catalogue, kfp_yaml
 from mainspring.pipelines.engines import kfp_seam, workers
 from mainspring.pipelines.engines.progress import last_words
 from tests.pipelines.conftest import MAINSPRING, Mainspring, summary_of
@@ -179,3 +185,44 @@ def test_the_live_view_shows_what_a_task_said_last(run, tmp_path: Path) -> None:
     logs = Path(summary_of(tmp_path / "summary.json")["folder"]) / "logs"
     assert last_words(logs / "double.log").startswith("runs in ")
     assert last_words(logs / "nothing.log") == ""
+
+
+def test_the_end_of_every_run_is_told_with_its_reason_though_nobody_thought_of_caching(run, tmp_path: Path) -> None:
+    with webhook() as (url, got):
+        for on_refusal in ("fail", "fail", "skip"):
+            run("told", "-p", f"to={url}", "-p", f"on_refusal={on_refusal}")
+    said = [(told["state"], told["error"]) for told in got]
+    reason = "the data was refused: carrier: ZZ is unknown"
+    assert said == [("FAILED", reason), ("FAILED", reason), ("REFUSED", reason)]
+    assert {told["run"] for told in got} == {folder.name for folder in (tmp_path / "root" / "runs").iterdir()}
+
+
+def test_steps_that_ask_or_tell_the_world_are_never_cached_in_what_is_compiled() -> None:
+    from tests.pipelines import small_pipelines
+
+    compiled = yaml.safe_load(kfp_yaml.compiled(small_pipelines.told))
+    tasks = compiled["root"]["dag"]["tasks"] | compiled["components"]["comp-exit-handler-1"]["dag"]["tasks"]
+    assert tasks["notify"]["cachingOptions"] == tasks["refuse-run"]["cachingOptions"] == {}
+    assert yaml.safe_load(kfp_yaml.compiled(small_pipelines.doubles))["root"]["dag"]["tasks"]["double"][
+        "cachingOptions"
+    ]
+
+
+@contextmanager
+def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """A webhook on loopback, and what it gets."""
+    got: list[dict[str, Any]] = []
+
+    class Webhook(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            got.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Says nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/hook", got
+        server.shutdown()
