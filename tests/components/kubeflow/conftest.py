@@ -1,4 +1,4 @@
-"""These tests' servers speak plain HTTP: a client that loads the system's certificates anew each time waits for nothing."""
+"""These tests' servers speak plain HTTP: a client that loads the system's certificates anew waits for nothing."""
 
 import os
 import ssl
