@@ -8,6 +8,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import approvals
@@ -40,8 +41,7 @@ def ask(tmp_path, fake_model, judged, people):
 
 
 def requested(tmp_path) -> str:
-    while not list((tmp_path / "asked").glob("*/request.json")):
-        threading.Event().wait()
+    until(lambda: list((tmp_path / "asked").glob("*/request.json")))
     return str(next((tmp_path / "asked").glob("*/request.json")).parent)
 
 

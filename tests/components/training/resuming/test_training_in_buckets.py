@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from samples import Recorder, Trained
 
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
-from mainspring.components.training.resuming.checkpoints import Checkpoints
+from mainspring.components.training.resuming.checkpoints import Checkpoints, State
 from mainspring.components.training.train_model import train_model
 
 sys.path.append(str(Path(__file__).parents[2] / "deployment"))
@@ -28,18 +27,25 @@ def scheme(request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_a_training_told_to_end_goes_on_from_a_bucket(
-    scheme: str, binary: Trained, binary_examples: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    scheme: str,
+    binary: Trained,
+    binary_examples: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = f"{bucket_servers.new_bucket(scheme)}/checkpoints"
     arguments = {"examples": str(binary_examples), "schema": str(binary_examples), "label": "good", "max_epochs": 8}
-    # SIGTERM comes once the first checkpoint is in the bucket.
-    stop = threading.Event()
-    watcher = threading.Thread(target=_terminate_once_saved, args=(root, stop))
-    watcher.start()
+    save = Checkpoints.save
+
+    def save_and_be_told_to_end(checkpoints: Checkpoints, state: State) -> None:
+        save(checkpoints, state)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(Checkpoints, "save", save_and_be_told_to_end)
     with pytest.raises(SystemExit) as ended:
-        _train(tmp_path, **arguments, checkpoints=root, checkpoint_seconds=0.01)
-    stop.set()
-    watcher.join()
+        _train(tmp_path, **arguments, checkpoints=root, checkpoint_seconds=1e-9)
+    monkeypatch.setattr(Checkpoints, "save", save)
     assert ended.value.code == 143
     assert 1 <= len(buckets.list_objects(root)) <= 2
     figures = _train(tmp_path, **arguments, checkpoints=root)
@@ -95,13 +101,6 @@ def _train(folder: Path, **arguments: object) -> dict[str, float]:
     recorder = Recorder()
     train_model(model=str(folder / "model"), report=str(folder / "r.html"), metrics=recorder, **arguments)  # type: ignore[arg-type]
     return recorder.figures
-
-
-def _terminate_once_saved(root: str, stop: threading.Event) -> None:
-    while not stop.wait():
-        if buckets.list_objects(root):
-            os.kill(os.getpid(), signal.SIGTERM)
-            return
 
 
 def _remove_bucket(uri: str) -> None:
