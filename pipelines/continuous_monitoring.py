@@ -69,6 +69,7 @@ def continuous_monitoring(
         labels=labels,
         labels_query=labels_query,
         label_key=label_key,
+        target=target,
     ).set_display_name("Monitor the endpoint")
     monitored.set_caching_options(False)
 

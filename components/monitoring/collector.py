@@ -21,19 +21,21 @@ import signal
 import sys
 import time
 import uuid
+from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
+from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.payload_log import Limits, PayloadLog, Store, folder_store
+from mainspring.components.monitoring import event_bodies
+from mainspring.components.monitoring.event_bodies import Receiving, Refused
 from mainspring.components.monitoring.logs import cloud_events
 from mainspring.components.monitoring.logs.cloud_events import NotAnEvent
-
-LARGEST_EVENT = 32 << 20
-"""Bytes of a request's body; a larger one is answered with 413."""
 
 RETRY_SECONDS = 5
 
@@ -41,6 +43,8 @@ RETRY_DELAYS = (0.5, 1.0, 2.0, 4.0)
 """Seconds between attempts to write a batch."""
 
 HEALTH, METRICS = "/healthz", "/metrics"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True)
@@ -144,17 +148,30 @@ def patient(store: Store) -> Store:
 
 def application(log: PayloadLog, sink: str) -> web.Application:
     """Returns the HTTP application: events are posted to any path."""
-    app = web.Application(client_max_size=LARGEST_EVENT)
+    refused = Counter(dict.fromkeys(event_bodies.REASONS, 0))
+    receiving = Receiving()
+
+    def refuse(status: int, reason: str, message: str) -> web.Response:
+        refused[reason] += 1
+        waits = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
+        response = web.json_response({"error": message}, status=status, headers=waits)
+        if status in (413, 503):  # The rest of the body is not read.
+            response.force_close()
+        return response
 
     async def take(request: web.Request) -> web.Response:
         headers = {name.lower(): value for name, value in request.headers.items()}
         try:
-            records = cloud_events.events(headers, await request.read(), sink)
+            body = event_bodies.unpacked(await receiving.body(request.content), headers)
+            records = cloud_events.events(headers, body, sink)
+        except Refused as error:
+            return refuse(error.status, error.reason, str(error))
         except NotAnEvent as error:
-            return web.json_response({"error": str(error)}, status=400)
+            return refuse(400, event_bodies.NOT_AN_EVENT, str(error))
+        except (ClientPayloadError, ConnectionError, ContentLengthError, TransferEncodingError) as error:
+            return refuse(400, event_bodies.CUT_OFF, f"the body is cut off: {error}")
         if not log.add(*records):
-            waits = {"Retry-After": str(RETRY_SECONDS)}
-            return web.json_response({"error": "too much waits to be written"}, status=503, headers=waits)
+            return refuse(503, event_bodies.TOO_MUCH_WAITS, "too much waits to be written")
         return web.Response(status=200)  # KServe's logger takes anything else for a failure.
 
     async def health(_: web.Request) -> web.Response:
@@ -166,9 +183,19 @@ def application(log: PayloadLog, sink: str) -> web.Application:
             f"mainspring_collector_records_written_total {log.written}",
             "# TYPE mainspring_collector_records_lost_total counter",
             f"mainspring_collector_records_lost_total {log.dropped}",
+            "# TYPE mainspring_collector_events_refused_total counter",
+            *(f'mainspring_collector_events_refused_total{{reason="{name}"}} {refused[name]}' for name in refused),
         ]
         return web.Response(text="\n".join(lines) + "\n")
 
+    @web.middleware
+    async def count_others(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except web.HTTPException as error:  # A path or method that takes no events.
+            return refuse(error.status, event_bodies.OTHER, error.reason)
+
+    app = web.Application(middlewares=[count_others])
     app.router.add_get(HEALTH, health)
     app.router.add_get(METRICS, metrics)
     app.router.add_post("/{path:.*}", take)
@@ -179,7 +206,7 @@ async def _serve(settings: Settings, log: PayloadLog) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    runner = web.AppRunner(application(log, settings.sink), access_log=None, shutdown_timeout=5)
+    runner = web.AppRunner(application(log, settings.sink), access_log=None, shutdown_timeout=5, auto_decompress=False)
     await runner.setup()
     try:
         await web.TCPSite(runner, "0.0.0.0", settings.port).start()

@@ -20,6 +20,7 @@ def monitor_endpoint(
     labels: str = "",
     labels_query: str = "",
     label_key: List[str] = ["id", "row"],  # noqa: B006
+    target: str = "",
 ) -> NamedTuple("Monitored", healthy=bool, reasons=str, requests=int, window=str):  # type: ignore[valid-type]
     """Judges a window of KServe's payload logs against the version that is served. Switch caching off for this step.
 
@@ -35,6 +36,7 @@ def monitor_endpoint(
         labels: Files of labels that have come (Parquet or CSV); empty: quality is not judged.
         labels_query: DuckDB SQL over the table `source` that gives the key columns and `label`.
         label_key: What labels are joined by: `id` and `row` (the request's id, the row's place in it), or features.
+        target: The endpoint, such as `kserve://team/flights`: records of another namespace are left out and counted.
 
     Returns:
         healthy: True only if everything was judged and nothing is an alarm.
@@ -56,6 +58,7 @@ def monitor_endpoint(
         labels=labels,
         labels_query=labels_query,
         label_key=label_key,
+        target=target,
     )
 
 

@@ -92,7 +92,9 @@ def decide(findings: Mapping[str, Any], earlier: Sequence[Decision], asked: Retr
     """
     now = _seconds(str(findings["as_of"]))
     causes = [
-        str(found["sentence"]) for found in findings["findings"] if found["alarm"] and found["kind"] in asked.causes
+        str(found["sentence"])
+        for found in findings["findings"]
+        if found["alarm"] and found["kind"] in asked.causes and found.get("mendable", True)
     ]
     age = (now - _seconds(str(findings["version_created"]))) / DAY
     stale = policies.STALE in asked.causes and 0 < asked.max_age_days < age

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import statistics as statistics_of_numbers
 import tempfile
 import time
 from collections.abc import Sequence
@@ -15,8 +14,7 @@ from mainspring.components.common import buckets, found_files, manifests, storag
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring import policy as policies
 from mainspring.components.monitoring.judging.asked import Asked
-from mainspring.components.monitoring.judging.findings import Finding, judged, plain
-from mainspring.components.monitoring.policy import Policy
+from mainspring.components.monitoring.judging.findings import judged, plain
 
 if TYPE_CHECKING:
     from mainspring.components.monitoring.judging.served_model import ServedModel
@@ -56,6 +54,7 @@ def monitor_endpoint(
     labels: str = "",
     labels_query: str = "",
     label_key: Sequence[str] = ("id", "row"),
+    target: str = "",
 ) -> Monitored:
     """Judges a window of payload logs against the published version that is served.
 
@@ -71,12 +70,14 @@ def monitor_endpoint(
         labels: Files of labels; empty: quality is not judged.
         labels_query: SQL over the table `source` that gives the key columns and `label`.
         label_key: Columns by which labels are joined.
+        target: The endpoint, such as `kserve://team/flights`: records of another namespace are foreign. Empty: records
+            of several namespaces are not judged.
 
     Raises:
         UserError: Logs, labels, version or policy cannot be used.
     """
     started = time.monotonic()
-    asked = _asked(logs, version_uri, hours, as_of, policy, labels, labels_query, label_key)
+    asked = _asked(logs, version_uri, hours, as_of, policy, labels, labels_query, label_key, target)
     from mainspring.components.monitoring import monitoring_report
     from mainspring.components.monitoring.journal import journal_folder
     from mainspring.components.monitoring.journal import windows as journals
@@ -110,10 +111,10 @@ def _judged(
     asked: Asked, model: ServedModel, scratch: Path, earlier: Sequence[dict[str, Any]], kept: Path
 ) -> tuple[dict[str, Any], Any]:
     """Returns what was found, and the statistics of the served rows if there were enough."""
-    from mainspring.components.monitoring.judging import window_features, window_quality
+    from mainspring.components.monitoring.judging import window_features, window_quality, window_volume
 
     volume, counted, outside = gather(asked, model, scratch)
-    findings = _of_volume(volume, counted, asked.policy, earlier)
+    findings = window_volume.judge(volume, counted, outside, asked.policy, earlier)
     told: dict[str, Any] = {
         "key": asked.key,
         "as_of": datetime.datetime.fromtimestamp(asked.until, datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -122,21 +123,20 @@ def _judged(
         "version_created": model.version.created,
         "volume": volume,
         "records_outside": outside,
+        "records": window_volume.accounts(volume, counted, outside),
         "faults": dict(counted.counts),
         "fault_samples": counted.samples,
     }
     statistics = None
-    if volume.requests >= asked.policy.limits.min_requests:
+    is_known_ours = not any(finding.about == window_volume.NAMESPACES for finding in findings)
+    if volume.requests >= max(asked.policy.limits.min_requests, 1) and is_known_ours:
         found, features, statistics = window_features.judge(model, asked, scratch, earlier, kept)
         findings += found
         told |= features
-        if asked.labels is not None:
-            found, quality = window_quality.judge(model, asked, scratch, earlier, kept)
-            findings += found
-            told |= quality
-    else:
-        sentence = f"only {volume.requests:,} requests; {asked.policy.limits.min_requests:,} are needed to judge"
-        findings.append(Finding(policies.TRAFFIC, "", True, sentence))
+    if asked.labels is not None and is_known_ours:
+        found, quality = window_quality.judge(model, asked, scratch, earlier, kept)
+        findings += found
+        told |= quality
     return told | {"findings": findings, "healthy": not judged(findings), "reasons": judged(findings)}, statistics
 
 
@@ -152,7 +152,8 @@ def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Fau
     counted = Faults()
     gatherer = gathering.Gatherer(scratch, model.served, asked.window, counted)
     files = log_files.find(asked.logs, asked.window.since)
-    reading = records.Reading(counted, model.version.name)
+    reading = records.Reading(counted, model.version.name, asked.namespace)
+    counted.files = len(files)
     told = time.monotonic()
     for number, file in enumerate(files, 1):
         with found_files.local(file) as path:
@@ -165,7 +166,9 @@ def gather(asked: Asked, model: ServedModel, scratch: Path) -> tuple[Volume, Fau
     with traffic.database(scratch) as connection:
         version = str(model.version.version)
         volume = traffic.pair(connection, scratch, model.served, version, asked.window, counted)
-    print(f"{volume.requests:,} requests in {len(files):,} files, {volume.unanswered:,} without an answer", flush=True)
+    print(
+        f"{volume.requests:,} requests in {len(files):,} files, {volume.failed:,} without a usable answer", flush=True
+    )
     return volume, counted, gatherer.outside
 
 
@@ -178,6 +181,7 @@ def _asked(
     labels: str,
     labels_query: str,
     label_key: Sequence[str],
+    target: str,
 ) -> Asked:
     parsed = policies.parse(policy)
     if not version_uri:
@@ -196,7 +200,22 @@ def _asked(
     here = str(buckets.local_copy(labels)) if buckets.is_bucket(labels) else labels
     source = LabelSource(here, labels_query, tuple(label_key)) if labels else None
     folder = buckets.local_copy(version_uri)
-    return Asked(logs, folder, parsed, window, until, journals.key_of(until), source)
+    return Asked(logs, folder, parsed, window, until, journals.key_of(until), source, namespace_of(target))
+
+
+def namespace_of(target: str) -> str:
+    """Returns a target's namespace; empty for a local one, or where none is given.
+
+    Raises:
+        UserError: It is no target.
+    """
+    if not target or target.startswith("local://"):
+        return ""
+    kind, _, rest = target.partition("://")
+    namespace, _, name = rest.partition("/")
+    if kind != "kserve" or not namespace or not name:
+        raise UserError(f"target={target!r}: expected kserve://<namespace>/<name> or local://<name>")
+    return namespace
 
 
 def instant(text: str) -> float:
@@ -212,49 +231,3 @@ def instant(text: str) -> float:
     except ValueError as error:
         raise UserError(f"as_of={text!r}: expected a time such as 2026-12-31 or 2026-12-31T06:00:00Z") from error
     return (parsed if parsed.tzinfo else parsed.replace(tzinfo=datetime.timezone.utc)).timestamp()
-
-
-def _of_volume(volume: Volume, counted: Faults, asked: Policy, earlier: Sequence[dict[str, Any]]) -> list[Finding]:
-    limits, findings = asked.limits, []
-    errors = volume.unanswered / volume.requests if volume.requests else 0.0
-    findings.append(
-        Finding(
-            policies.ERRORS,
-            "",
-            errors > limits.max_error_share,
-            f"{errors:.2%} of {volume.requests:,} requests have no logged answer of status 200; "
-            f"{limits.max_error_share:.2%} are allowed",
-            errors,
-            limits.max_error_share,
-        )
-    )
-    total = volume.requests + volume.answered + sum(counted.counts.values())
-    for kind, count in sorted(counted.counts.items()):
-        share = count / max(total, 1)
-        sample = counted.samples[kind][0]
-        sentence = f"{count:,} {kind} ({share:.2%}; {limits.max_bad_record_share:.2%} are allowed), such as: {sample}"
-        findings.append(
-            Finding(
-                policies.RECORDS,
-                kind,
-                share > limits.max_bad_record_share,
-                sentence,
-                share,
-                limits.max_bad_record_share,
-            )
-        )
-    rates = [rate for window in earlier if (rate := _rate(window.get("volume") or {}))]
-    rate = _rate(plain(volume))
-    if rates and rate:
-        usual = statistics_of_numbers.median(rates)
-        factor = max(rate / usual, usual / rate)
-        sentence = f"{rate:.3g} requests a second, where earlier windows had {usual:.3g}"
-        findings.append(
-            Finding(policies.VOLUME, "", factor > limits.max_volume_factor, sentence, factor, limits.max_volume_factor)
-        )
-    return findings
-
-
-def _rate(volume: dict[str, Any]) -> float:
-    seconds = (volume.get("last") or 0) - (volume.get("first") or 0)
-    return float(volume.get("requests") or 0) / seconds if seconds > 0 else 0.0

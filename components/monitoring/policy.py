@@ -13,6 +13,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
 
 TRAFFIC, ERRORS, RECORDS, VOLUME = "traffic", "errors", "records", "volume"
+UNUSABLE = "unusable_predictions"
 SKEW, DRIFT, PREDICTIONS, ANOMALY = "skew", "drift", "prediction_drift", "anomaly"
 QUALITY, BUSINESS, STALE = "quality", "business", "stale"
 REASONS_TO_RETRAIN = (QUALITY, BUSINESS, SKEW, DRIFT, PREDICTIONS, STALE)
@@ -27,19 +28,28 @@ class Limits:
     """How far a window may go before it is an alarm."""
 
     min_requests: int = 200
-    """Fewer requests: nothing else is judged, and the window is not healthy."""
+    """Fewer requests: rows are not judged, and the window is not healthy. 0: a window without a record may be."""
     min_rows: int = 500
     """Fewer rows: their distributions are not judged, chance would be."""
     max_error_share: float = 0.01
-    """Of the requests, those without a logged answer of status 200."""
+    """Of the requests, those without a logged answer of status 200 that can be used."""
     max_bad_record_share: float = 0.01
-    """Of the records, those that are damaged, foreign, duplicated, malformed …"""
+    """Of the records, those that are damaged, foreign, duplicated, malformed …; of the rows, those with values of the
+    wrong type; and so on, each kind by itself."""
+    max_unusable_share: float = 0.01
+    """Of the champion's predictions, those that are null, absent or no number."""
     max_volume_factor: float = 4.0
     """Requests a second may be so many times more or fewer than the median of earlier windows."""
     max_prediction_drift: float = 0.1
     """Jensen–Shannon divergence of the predictions from the version's first window, in bits: 0 equal, 1 disjoint."""
     min_labelled: int = 300
     """Fewer labelled rows: quality is not judged."""
+    max_bad_label_share: float = 0.01
+    """Of the labels, those of no class, that join several rows, that contradict each other, or whose id is spelled
+    otherwise than a request's; each kind by itself. More: quality is not judged, and the window is not healthy."""
+    max_unjoined_label_share: float = 1.0
+    """Of the labels, those that join no row that is still kept. Files often hold the labels of all times, so that only
+    labels of which fewer than `min_labelled` join are an alarm unless this is lower."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ class Quality:
     metric: str = ""
     """A metric's name as evaluation writes it; empty: the task's main one."""
     max_loss: float = 0.02
-    """How much worse than the baseline it may be beyond what chance explains, in the metric's unit."""
+    """How much worse than the baseline it may be beyond what chance explains: in the metric's unit, or, where that is
+    the label's (regression's metrics), as a share of the baseline."""
     baseline: str = EVALUATION
     """`evaluation`: what evaluation measured; `first_window`: the version's first judged window, where the eval split
     cannot speak for later times."""

@@ -26,3 +26,5 @@ class Asked:
     """When the window ends, for its key: `window.until`, or now for an open one."""
     key: str
     labels: LabelSource | None
+    namespace: str = ""
+    """Records that name another are foreign; empty: of none."""

@@ -21,6 +21,8 @@ class Finding:
     sentence: str
     value: float | None = None
     limit: float | None = None
+    mendable: bool = True
+    """Whether a new model could mend it. What could not be judged is an alarm that none does."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class SliceQuality:
     baseline: float
     """What it is compared with; NaN if there is nothing."""
     alarm: bool
+    unjudged: str = ""
+    """Why it could not be judged; empty if it was."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class WindowQuality:
     overall: SliceQuality
     slices: list[SliceQuality] = field(default_factory=list)
     business: float | None = None
+    judged: bool = True
+    """Whether it counts: not where too many labels are bad, or all are alike."""
 
 
 def judged(findings: Sequence[Finding]) -> list[str]:

@@ -6,6 +6,7 @@ DuckDB computes them from a table, which need not fit into memory, for all rows 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import duckdb
@@ -56,6 +57,11 @@ _AUC = """
 """The area under the ROC curve, with DeLong's variance (DeLong et al., Biometrics 44, 1988)."""
 
 
+MIN_OF_A_CLASS = 10
+"""A classifier's quality is judged where at least two classes have so many labelled rows each: with fewer, neither AUC
+nor its variance says anything (one positive has a variance near zero), and accuracy is that of a constant."""
+
+
 @dataclass(frozen=True)
 class Measured:
     """A metric of some rows."""
@@ -65,6 +71,8 @@ class Measured:
     """NaN where it is not defined, as AUC of one class."""
     error: float
     """Standard error."""
+    unjudged: str = ""
+    """Why it says nothing; empty if it does."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,8 @@ class Metric:
     """SQL: what a row adds to the mean that the metric is; empty: the metric is AUC."""
     is_root: bool = False
     """Whether it is the root of that mean."""
+    is_relative: bool = False
+    """Whether it has the label's unit, so that a loss is a share of what it was."""
 
 
 _LOGARITHM = f"-ln(least(greatest(if(truth = 1, prediction, 1 - prediction), {CLIPPED}), 1 - {CLIPPED}))"
@@ -86,9 +96,9 @@ METRICS = {
     "binary_accuracy": Metric((BINARY,), True, "((prediction > 0.5) = (truth = 1))::DOUBLE"),
     "binary_crossentropy": Metric((BINARY,), False, _LOGARITHM),
     "sparse_categorical_accuracy": Metric((MULTICLASS,), True, "coalesce(truth = chosen, false)::DOUBLE"),
-    "root_mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2", is_root=True),
-    "mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2"),
-    "mean_absolute_error": Metric((REGRESSION,), False, "abs(truth - prediction)"),
+    "root_mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2", True, True),
+    "mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2", is_relative=True),
+    "mean_absolute_error": Metric((REGRESSION,), False, "abs(truth - prediction)", is_relative=True),
 }
 """By evaluation's names."""
 
@@ -96,24 +106,50 @@ MAIN = {BINARY: "auc", MULTICLASS: "sparse_categorical_accuracy", REGRESSION: "r
 
 
 def measure(
-    connection: duckdb.DuckDBPyConnection, metric: Metric, value: str = "''", among: str = ""
+    connection: duckdb.DuckDBPyConnection,
+    metric: Metric,
+    classes: Sequence[str] = (),
+    value: str = "''",
+    among: str = "",
 ) -> dict[str, Measured]:
     """Returns a metric of the rows of the table `judged`, for each value of an expression.
 
     Args:
         connection: With the table: `truth` and `chosen` (values, or classes' indices) and `prediction`.
         metric: One of `METRICS`.
+        classes: The model's; empty for regression.
         value: SQL that gives a text of a row; the default: all rows are one.
         among: SQL that gives the texts that are looked at; empty: all.
     """
     query = (_MEANS if metric.part else _AUC).format(
         value=value, part=metric.part, among=f"WHERE value IN ({among})" if among else ""
     )
+    lacking = _lacking(connection, classes, value) if classes else {}
     found = {}
     for text, rows, mean, error in connection.execute(query).fetchall():
         mean, error = (math.nan if one is None else float(one) for one in (mean, error))
         if metric.is_root:
             root = math.sqrt(mean)
             mean, error = root, error / (2 * root) if root else 0.0
-        found[str(text)] = Measured(int(rows), mean, error)
+        found[str(text)] = Measured(int(rows), mean, error, lacking.get(str(text), ""))
+    return found
+
+
+def _lacking(connection: duckdb.DuckDBPyConnection, classes: Sequence[str], value: str) -> dict[str, str]:
+    """Returns why rows say nothing of a classifier, by value: fewer than two of its classes are among their labels."""
+    counted = connection.execute(
+        f"SELECT value, list(rows ORDER BY rows DESC), arg_max(truth, rows) FROM (SELECT {value} AS value, truth,"
+        " count(*) AS rows FROM judged GROUP BY ALL) GROUP BY value"
+    ).fetchall()
+    found = {}
+    for text, rows, most in counted:
+        usual, total = classes[int(most)], sum(rows)
+        if len(rows) == 1:
+            found[str(text)] = f"all {total:,} labels are {usual}"
+        elif rows[1] < MIN_OF_A_CLASS:
+            others = total - rows[0]
+            found[str(text)] = (
+                f"only {others:,} of {total:,} labels {'is' if others == 1 else 'are'} not {usual}; of two classes "
+                f"{MIN_OF_A_CLASS} each are needed"
+            )
     return found

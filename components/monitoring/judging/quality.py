@@ -13,12 +13,12 @@ import duckdb
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.monitoring import policy
-from mainspring.components.monitoring.judging import labels, live_metrics
-from mainspring.components.monitoring.judging.findings import SliceQuality, WindowQuality
+from mainspring.components.monitoring.judging import class_words, labels, live_metrics
+from mainspring.components.monitoring.judging.findings import Finding, SliceQuality, WindowQuality
 from mainspring.components.monitoring.judging.labels import LabelSource
 from mainspring.components.monitoring.judging.live_metrics import Measured, Metric
 from mainspring.components.monitoring.logs import traffic
-from mainspring.components.monitoring.logs.traffic import literal, quoted
+from mainspring.components.monitoring.logs.traffic import quoted
 from mainspring.components.monitoring.policy import Policy
 
 SIGNIFICANCE = 0.05
@@ -28,8 +28,6 @@ MOST_VALUES = 200
 """Values of a feature that are looked at one by one."""
 
 BASELINE_WORDS = {policy.EVALUATION: "evaluation promised", policy.FIRST_WINDOW: "the version's first window had"}
-
-TRUTHS = {"true": "1", "false": "0"}
 
 
 @dataclass(frozen=True)
@@ -76,7 +74,7 @@ def first_window(found: WindowQuality) -> Baseline:
 
 def of_window(
     connection: duckdb.DuckDBPyConnection,
-    source: LabelSource,
+    labelled: int,
     window: str,
     manifest: ModelManifest,
     asked: Policy,
@@ -86,33 +84,33 @@ def of_window(
     """Measures a window's labelled rows; None if too few labels have come.
 
     Args:
-        connection: With `labels` and the window's table.
-        source: How labels are joined.
-        window: The table.
+        connection: With the table `labelled`.
+        labelled: Its rows.
+        window: The table of served rows.
         manifest: Says the task and the classes.
         asked: Limits.
         baseline: What is compared with.
         sliced_by: Features whose values are judged one by one.
     """
-    labelled = labels.join(connection, source, window, columns(source, manifest, asked, sliced_by))
-    if labelled < asked.limits.min_labelled:
-        return None
-    rows = _make_judged(connection, manifest, sliced_by)
-    if rows < max(asked.limits.min_labelled, 1):
+    needed = max(asked.limits.min_labelled, 1)
+    rows = _make_judged(connection, manifest, sliced_by) if labelled >= needed else 0
+    if rows < needed:
         return None
     name, metric = metric_of(manifest, asked)
-    (overall,) = live_metrics.measure(connection, metric).values()
+    (overall,) = live_metrics.measure(connection, metric, manifest.classes).values()
     tried = [
         ({feature: value}, measured)
         for place, feature in enumerate(sliced_by)
-        for value, measured in _by_value(connection, metric, f"slice_{place}", asked.quality.min_slice_rows)
+        for value, measured in _by_value(
+            connection, metric, manifest.classes, f"slice_{place}", asked.quality.min_slice_rows
+        )
     ]
     judge = _Judge(metric, baseline, len(tried) + 1)
     slices = [judge.slice(where, measured, asked.quality.max_slice_loss) for where, measured in tried]
     rows_served = traffic.one(connection, f"SELECT count({traffic.PREDICTION}) FROM {quoted(window)}")[0]
     business = labels.business_value(connection, asked.business.sql) if asked.business.sql else None
     whole = judge.slice({}, overall, asked.quality.max_loss)
-    return WindowQuality(name, rows, int(rows_served), whole, slices, business)
+    return WindowQuality(name, rows, int(rows_served), whole, slices, business, not whole.unjudged)
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,10 @@ class _Judge:
         baseline = self.baseline.value if own is None else own
         loss = (baseline - live.value) * (1 if self.metric.higher_is_better else -1)
         chance = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2 / self.comparisons) if values else live_metrics.CONFIDENCE
-        alarm = loss > max_loss and loss > chance * math.hypot(live.error, self.baseline.error)
-        return SliceQuality(values, live.rows, live.value, live.error, baseline, bool(alarm))
+        allowed = max_loss * abs(baseline) if self.metric.is_relative else max_loss
+        alarm = loss > allowed and loss > chance * math.hypot(live.error, self.baseline.error)
+        unjudged = live.unjudged or ("there is nothing to compare it with" if math.isnan(baseline) else "")
+        return SliceQuality(values, live.rows, live.value, live.error, baseline, bool(alarm) and not unjudged, unjudged)
 
 
 def sliced_by(evaluation: Mapping[str, Any], manifest: ModelManifest, asked: Policy) -> list[str]:
@@ -150,57 +150,60 @@ def columns(source: LabelSource, manifest: ModelManifest, asked: Policy, sliced_
     return [name for name in manifest.features if name in needed]
 
 
-def alarms(found: WindowQuality, asked: Policy, window: str) -> list[tuple[str, str, str]]:
-    """Returns kind, slice and sentence of what is too bad."""
-    told = []
+def told(found: WindowQuality, asked: Policy, window: str) -> list[Finding]:
+    """Returns what is too bad, and what could not be judged.
+
+    Where the quality of all rows could not be judged, the window is not healthy, and no new model mends that. A slice
+    that could not be is said.
+    """
+    findings = []
     for one in [found.overall, *found.slices]:
-        if one.alarm:
-            where = ", ".join(f"{name} {value or '(missing)'}" for name, value in one.slice.items())
+        where = ", ".join(f"{name} {value or '(missing)'}" for name, value in one.slice.items())
+        of = f" for {where}" if where else ""
+        if one.unjudged and not where:
+            sentence = f"quality could not be judged in {window}: {one.unjudged}"
+            findings.append(Finding(policy.QUALITY, "labels", True, sentence, mendable=False))
+        elif one.unjudged and one.unjudged != found.overall.unjudged:
+            sentence = f"quality{of} could not be judged in {window}: {one.unjudged}"
+            findings.append(Finding(policy.QUALITY, where, False, sentence))
+        elif one.alarm:
             sentence = (
-                f"{found.metric} is {one.live:.4f}{f' for {where}' if where else ''} on {one.rows:,} labelled rows of "
-                f"{window}; {BASELINE_WORDS[asked.quality.baseline]} {one.baseline:.4f}"
+                f"{found.metric} is {_figure(one.live)}{of} on {one.rows:,} labelled rows of {window}; "
+                f"{BASELINE_WORDS[asked.quality.baseline]} {_figure(one.baseline)}"
             )
-            told.append((policy.QUALITY, where, sentence))
+            findings.append(Finding(policy.QUALITY, where, found.judged, sentence, one.live, one.baseline))
     value = found.business
     if value is not None and not asked.business.min <= value <= asked.business.max:
         limits = f"{asked.business.min:g} to {asked.business.max:g}"
-        told.append((policy.BUSINESS, "", f"{asked.business.name} is {value:g} in {window}; allowed is {limits}"))
-    return told
+        sentence = f"{asked.business.name} is {value:g} in {window}; allowed is {limits}"
+        findings.append(Finding(policy.BUSINESS, "", True, sentence, value, mendable=found.judged))
+    return findings
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4f}" if 0.01 <= abs(value) < 10 else f"{value:.4g}"
 
 
 def _make_judged(connection: duckdb.DuckDBPyConnection, manifest: ModelManifest, sliced_by: Sequence[str]) -> int:
-    """Makes the table `judged` and returns its rows: those labelled whose label is a number, or one of the classes."""
-    if manifest.classes:
-        names = ", ".join(literal(name) for name in manifest.classes)
-        connection.execute(f"CREATE TYPE IF NOT EXISTS classes AS ENUM ({names})")
-    truth, chosen = (_number(f"{column}::VARCHAR", bool(manifest.classes)) for column in (labels.LABEL, "class"))
+    """Makes the table `judged` of the labelled rows and returns how many there are."""
+    chosen = class_words.index_of("class", manifest.classes) if manifest.classes else "NULL::DOUBLE"
     slices = "".join(
         f", coalesce({quoted(feature)}::VARCHAR, '') AS slice_{place}" for place, feature in enumerate(sliced_by)
     )
     connection.execute(
-        f"CREATE OR REPLACE TABLE judged AS FROM (SELECT {truth} AS truth, prediction::DOUBLE AS prediction,"
+        f"CREATE OR REPLACE TABLE judged AS FROM (SELECT __truth AS truth, prediction::DOUBLE AS prediction,"
         f" {chosen} AS chosen{slices} FROM labelled) WHERE isfinite(truth) AND isfinite(prediction)"
     )
     return int(traffic.one(connection, "SELECT count(*) FROM judged")[0])
 
 
-def _number(text: str, is_class: bool) -> str:
-    """Returns SQL that makes a number of a text, or a class's index; null where it is none."""
-    if not is_class:
-        return f"try_cast({text} AS DOUBLE)"
-    truth = "".join(f" WHEN {literal(name)} THEN {literal(digit)}" for name, digit in TRUTHS.items())
-    candidates = (text, f"CASE lower({text}){truth} END", f"regexp_replace({text}, '\\.0$', '')")
-    indices = ", ".join(f"enum_code(try_cast({candidate} AS classes))" for candidate in candidates)
-    return f"coalesce({indices})::DOUBLE"
-
-
 def _by_value(
-    connection: duckdb.DuckDBPyConnection, metric: Metric, column: str, min_rows: int
+    connection: duckdb.DuckDBPyConnection, metric: Metric, classes: Sequence[str], column: str, min_rows: int
 ) -> list[tuple[str, Measured]]:
     """Returns the metric for each of a column's most frequent values, the most frequent first."""
     connection.execute(
         f"CREATE OR REPLACE TABLE frequent AS SELECT {column} AS value, count(*) AS rows FROM judged GROUP BY value"
         f" HAVING rows >= {min_rows} ORDER BY rows DESC, value LIMIT {MOST_VALUES}"
     )
-    found = live_metrics.measure(connection, metric, column, "SELECT value FROM frequent")
+    found = live_metrics.measure(connection, metric, classes, column, "SELECT value FROM frequent")
     return sorted(found.items(), key=lambda one: (-one[1].rows, one[0]))

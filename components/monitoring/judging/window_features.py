@@ -25,8 +25,8 @@ def judge(
 ) -> tuple[list[Finding], dict[str, Any], DatasetFeatureStatisticsList | None]:
     """Returns findings, what the report and the journal say of them, and the statistics of the served rows."""
     rows, limits = pq.ParquetFile(scratch / "served.parquet").metadata.num_rows, asked.policy.limits
-    if rows < limits.min_rows:
-        sentence = f"only {rows:,} readable rows of the champion; {limits.min_rows:,} are needed to judge them"
+    if rows < max(limits.min_rows, 1):
+        sentence = f"only {rows:,} readable rows of the champion; {max(limits.min_rows, 1):,} are needed to judge them"
         return [Finding(policy.TRAFFIC, "", True, sentence)], {}, None
     statistics = distances.statistics_of(scratch / "features.parquet", model.schema)
     thresholds = asked.policy.thresholds
@@ -60,7 +60,9 @@ def _predictions(
     column = pq.read_table(scratch / "served.parquet", columns=[traffic.PREDICTION]).column(0)
     values = np.asarray(column.drop_null().to_numpy(), float)
     same = [
-        window for window in earlier if window.get("version") == model.version.version and window.get("predictions")
+        window
+        for window in earlier
+        if window.get("version") == model.version.version and sum((window.get("predictions") or {}).get("counts") or ())
     ]
     first = same[0]["predictions"] if same else None
     counted = distances.histogram(values, first["edges"] if first else None)

@@ -13,8 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mainspring.components.monitoring.logs import payloads, record_faults, records, typed_columns
-from mainspring.components.monitoring.logs.payloads import Malformed, Row
+from mainspring.components.monitoring.logs import (
+    bodies,
+    payloads,
+    record_faults,
+    record_status,
+    records,
+    typed_columns,
+)
+from mainspring.components.monitoring.logs.malformed import ErrorAnswer, Malformed, NotBase64
+from mainspring.components.monitoring.logs.payloads import Row
 from mainspring.components.monitoring.logs.record_faults import Faults
 from mainspring.components.monitoring.logs.records import Records
 
@@ -34,6 +42,8 @@ RECORDS = pa.schema(
         ("version", pa.string()),
         ("rows", pa.int64()),
         ("readable", pa.bool_()),
+        ("error", pa.bool_()),
+        ("digest", pa.int64()),
     ]
 )
 PREDICTED = pa.schema([("seq", pa.int64()), ("row", pa.int64()), ("prediction", pa.float64()), ("class", pa.string())])
@@ -81,17 +91,31 @@ class Gatherer:
     def add(self, batch: Records) -> None:
         """Takes records."""
         early, late = self._window.since - EDGE_SECONDS, self._window.until + EDGE_SECONDS
-        fields = zip(batch.ids, batch.kinds, batch.bodies, batch.times, batch.versions, strict=True)
-        for identity, kind, body, time, version in fields:
+        fields = zip(
+            *(batch.ids, batch.kinds, batch.bodies, batch.times, batch.versions, batch.metadata, batch.statuses),
+            strict=True,
+        )
+        for identity, kind, body, time, version, metadata, status in fields:
             is_request = kind == records.REQUEST
             if not (self._window.since <= time < self._window.until if is_request else early <= time < late):
                 self.outside += 1
                 continue
             self._seq += 1
-            rows = self._request(identity, body) if is_request else self._response(identity, body)
+            is_error = not is_request and record_status.is_error(status)
+            rows: int | None = None
+            if body is not None and not is_error:
+                try:
+                    content = bodies.unpacked(bodies.decoded(body), metadata)
+                    rows = self._request(content) if is_request else self._response(content)
+                except ErrorAnswer:
+                    is_error = True
+                except Malformed as error:
+                    self._faults.add(_kind(error, is_request), f"id {identity}: {error}")
             if len(self._requested) > ROWS_PER_WRITE or self._bytes > BYTES_PER_WRITE:
                 self._write_rows()
-            self._records.add_one((self._seq, identity, kind, time, version, rows or 0, rows is not None))
+            self._records.add_one(
+                (self._seq, identity, kind, time, version, rows or 0, rows is not None, is_error, hash(body))
+            )
         self._records.flush(ROWS_PER_WRITE)
         self._predicted.flush(ROWS_PER_WRITE)
 
@@ -104,27 +128,22 @@ class Gatherer:
             table.close()
         self._rows.close()
 
-    def _request(self, identity: str, body: str) -> int | None:
-        try:
-            found = payloads.instances(payloads.decoded(body))
-        except Malformed as error:
-            self._faults.add(_kind(error, record_faults.MALFORMED_REQUEST), f"id {identity}: {error}")
-            return None
+    def _request(self, content: bytes) -> int:
+        found = payloads.instances(content)
         for index, row in enumerate(found):
+            if row is None:
+                self._faults.add(record_faults.NO_OBJECT, f"row {index} of {len(found)}")
+                continue
             if not row.keys() <= self._features:
-                for name in row.keys() - self._features:
-                    self._faults.add(record_faults.UNKNOWN_FEATURE, name)
+                unknown = sorted(row.keys() - self._features)
+                self._faults.add(record_faults.UNKNOWN_FEATURE, ", ".join(unknown))
             self._requested.append(row)
             self._places.append((self._seq, index))
-        self._bytes += len(body)
+        self._bytes += len(content)
         return len(found)
 
-    def _response(self, identity: str, body: str) -> int | None:
-        try:
-            found = payloads.predictions(payloads.decoded(body), self._served.classes)
-        except Malformed as error:
-            self._faults.add(_kind(error, record_faults.MALFORMED_RESPONSE), f"id {identity}: {error}")
-            return None
+    def _response(self, content: bytes) -> int:
+        found = payloads.predictions(content, self._served.classes)
         rows = len(found.scores)
         self._predicted.add(([self._seq] * rows, range(rows), found.scores, found.classes))
         return rows
@@ -164,5 +183,7 @@ class _Table:
         self._writer.close()
 
 
-def _kind(error: Malformed, otherwise: str) -> str:
-    return record_faults.NOT_BASE64 if "base64" in str(error) else otherwise
+def _kind(error: Malformed, is_request: bool) -> str:
+    if isinstance(error, NotBase64):
+        return record_faults.NOT_BASE64
+    return record_faults.MALFORMED_REQUEST if is_request else record_faults.MALFORMED_RESPONSE

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import binascii
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
+from mainspring.components.monitoring.logs import bodies
+from mainspring.components.monitoring.logs.malformed import ErrorAnswer, Malformed
 
 PREDICTION, LABEL = "prediction", "label"
 """The outputs of our models: a score, or one per class; and, of classifiers, the class."""
 
 
-class Malformed(Exception):
-    """A payload that is not of the protocols' form; the message says how."""
-
-
 Row = dict[str, Any]
 """Values by feature; a feature that is absent or None is missing."""
+
+ERROR_WORDS = ("error", "errors", "detail", "message")
+"""What an answer without predictions says in place of them: KServe's, FastAPI's and Istio's errors."""
 
 
 @dataclass(frozen=True)
@@ -32,37 +31,22 @@ class Predictions:
     """The chosen class, where the response says it or its index."""
 
 
-def decoded(body: str) -> bytes:
-    """Returns a base64 body's bytes.
-
-    Raises:
-        Malformed: It is no base64.
-    """
-    try:
-        raw = body.encode("ascii")
-        content = binascii.a2b_base64(raw)
-    except (UnicodeEncodeError, binascii.Error) as error:
-        raise Malformed(f"no base64: {error}") from error
-    # The decoder passes over what is not in its alphabet; lengths tell.
-    if len(raw) != 4 * (-(-len(content) // 3)):
-        raise Malformed("no base64: characters outside its alphabet")
-    return content
-
-
-def instances(content: bytes) -> list[Row]:
+def instances(content: bytes) -> list[Row | None]:
     """Returns a request's rows: V1 `instances` (objects) or `inputs` (columns), or V2 `inputs` (tensors).
+
+    An instance that is no object is None: it does not cost its neighbours.
 
     Raises:
         Malformed: It has none of these forms.
     """
-    payload = _object(content)
+    payload = bodies.parsed(content)
     if "instances" in payload:
         rows = payload["instances"]
         if not isinstance(rows, list) or not rows:
             raise Malformed('"instances" is no list, or an empty one')
-        if not all(isinstance(row, dict) for row in rows):
-            raise Malformed("an instance that is no object")
-        return rows
+        if not any(isinstance(row, dict) for row in rows):
+            raise Malformed("instances that are no objects")
+        return [row if isinstance(row, dict) else None for row in rows]
     given = payload.get("inputs")
     if isinstance(given, dict):
         given = {name: values if isinstance(values, list) else [values] for name, values in given.items()}
@@ -81,20 +65,22 @@ def predictions(content: bytes, classes: Sequence[str]) -> Predictions:
         content: The body: V1 `predictions` or `outputs`, or V2 `outputs`.
         classes: The model's classes, in the order of its outputs; empty for regression.
 
+    A prediction that is null, absent or no finite number is None: it does not cost its neighbours.
+
     Raises:
-        Malformed: It has none of these forms, or holds no numbers.
+        ErrorAnswer: It is an error.
+        Malformed: It has none of these forms.
     """
-    payload = _object(content)
+    payload = bodies.parsed(content)
     if "predictions" in payload:
         rows = payload["predictions"]
         if not isinstance(rows, list):
             raise Malformed('"predictions" is no list')
-        if rows and isinstance(rows[0], dict):
-            if not all(isinstance(row, dict) for row in rows):
-                raise Malformed("a prediction that is no object among those that are")
-            return _chosen([row.get(PREDICTION) for row in rows], [row.get(LABEL) for row in rows], classes)
-        return _chosen(rows, [None] * len(rows), classes)
+        told = [row if isinstance(row, dict) else {PREDICTION: row} for row in rows]
+        return _chosen([row.get(PREDICTION) for row in told], [row.get(LABEL) for row in told], classes)
     given = payload.get("outputs")
+    if given is None and (word := next((one for one in ERROR_WORDS if payload.get(one)), None)):
+        raise ErrorAnswer(f"{word}: {payload[word]!r:.80}")
     if isinstance(given, list):
         columns = _tensors(given)
     elif isinstance(given, dict):
@@ -106,16 +92,6 @@ def predictions(content: bytes, classes: Sequence[str]) -> Predictions:
     if values is None:
         raise Malformed(f"no output {PREDICTION!r}")
     return _chosen(values, columns.get(LABEL) or [None] * len(values), classes)
-
-
-def _object(content: bytes) -> dict[str, Any]:
-    try:
-        payload = orjson.loads(content)
-    except orjson.JSONDecodeError as error:
-        raise Malformed(f"no JSON: {error}") from error
-    if not isinstance(payload, dict):
-        raise Malformed("no JSON object")
-    return payload
 
 
 def _refuse_uneven(columns: Mapping[str, Sequence[Any]]) -> None:
@@ -147,28 +123,45 @@ def _tensors(tensors: Sequence[Any]) -> dict[str, list[Any]]:
 
 
 def _chosen(values: Sequence[Any], labels: Sequence[Any], classes: Sequence[str]) -> Predictions:
+    if len(labels) != len(values):
+        raise Malformed(f"{len(values)} predictions and {len(labels)} labels")
     scores: list[float | None] = []
     chosen: list[str | None] = []
     for value, label in zip(values, labels, strict=True):
-        index = None
-        if isinstance(value, list):
-            if not value or not all(_is_number(one) for one in value):
-                raise Malformed("a prediction that is no list of numbers")
-            index = max(range(len(value)), key=value.__getitem__) if len(value) > 1 else None
-            value = value[index or 0]
-        if value is not None and not _is_number(value):
-            raise Malformed(f"a prediction that is no number: {value!r:.60}")
-        scores.append(None if value is None or not math.isfinite(value) else float(value))
-        if isinstance(label, str):
-            chosen.append(label)
+        index, score = _score(value)
+        scores.append(score)
+        if score is None:
+            chosen.append(None)
+        elif isinstance(label, str):
+            chosen.append(label.encode(errors="replace").decode())  # JSON can escape half of a surrogate pair.
+        elif _is_number(label):
+            chosen.append(str(label))
         elif index is not None and index < len(classes):
             chosen.append(classes[index])
-        elif value is not None and len(classes) == 2:
-            chosen.append(classes[value > 0.5])
+        elif len(classes) == 2:
+            chosen.append(classes[score > 0.5])
         else:
             chosen.append(None)
     return Predictions(scores, chosen)
 
 
+def _score(value: Any) -> tuple[int | None, float | None]:
+    """Returns the chosen class's index, where there are several scores, and the score; None where it is no number."""
+    index = None
+    if isinstance(value, list):
+        if not value or not all(map(_is_finite, value)):
+            return None, None
+        index = max(range(len(value)), key=value.__getitem__) if len(value) > 1 else None
+        value = value[index or 0]
+    return index, float(value) if _is_finite(value) else None
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_finite(value: Any) -> bool:
+    try:
+        return _is_number(value) and math.isfinite(value)
+    except OverflowError:  # A whole number beyond every float.
+        return False

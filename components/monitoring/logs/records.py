@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mainspring.components.common.payload_records import VERSION_ANNOTATION
-from mainspring.components.monitoring.logs import record_faults
+from mainspring.components.monitoring.logs import record_faults, record_status
 from mainspring.components.monitoring.logs.record_faults import Faults
 
 LARGEST_BODY = 16 << 20
@@ -38,7 +38,10 @@ BYTES_PER_BATCH = 64 << 20
 PIECE = 4 << 20
 
 NEEDED = ("id", "reqType", "bytes")
-TAKEN = (*NEEDED, "annotations", "inferenceService")
+TAKEN = (*NEEDED, "annotations", "inferenceService", "namespace", "metadata", *record_status.NAMES)
+
+MOST_LETTERS = 100
+"""Of a namespace that a record names: Kubernetes' have 63 at most."""
 
 REQUEST, RESPONSE = "request", "response"
 
@@ -56,12 +59,16 @@ class Records:
     ids: list[str] = field(default_factory=list)
     kinds: list[str] = field(default_factory=list)
     """`request` or `response`."""
-    bodies: list[str] = field(default_factory=list)
-    """In base64, as logged."""
+    bodies: list[str | None] = field(default_factory=list)
+    """In base64, as logged; None for one that is no text or too large, which is counted."""
     times: list[float] = field(default_factory=list)
     """Seconds since the epoch."""
     versions: list[str] = field(default_factory=list)
     """The version that answered, where the logger said it."""
+    metadata: list[Any] = field(default_factory=list)
+    """The request's headers, where the logger keeps them: JSON text, or an object."""
+    statuses: list[int] = field(default_factory=list)
+    """The answer's status; 200 where the logger says none."""
 
     def __len__(self) -> int:
         """Returns the number of records."""
@@ -75,6 +82,8 @@ class Reading:
     faults: Faults
     service: str = ""
     """Records of another inference service are foreign; empty: of none."""
+    namespace: str = ""
+    """Records that name another namespace are foreign; empty: of none."""
 
 
 def read(path: Path, name: str, modified: float, reading: Reading) -> Iterator[Records]:
@@ -116,7 +125,7 @@ def _of_parquet(path: Path, name: str, modified: float, reading: Reading) -> Ite
             yield _checked(
                 zip(*(found.get(column, empty) for column in TAKEN), [modified] * batch.num_rows, strict=True), reading
             )
-    except (pa.ArrowException, ValueError, OSError, MemoryError) as error:
+    except (pa.ArrowException, ValueError, TypeError, OverflowError, OSError, MemoryError) as error:
         reading.faults.add(record_faults.UNREADABLE_FILE, f"{name}: {error}")
 
 
@@ -147,7 +156,8 @@ def _of_csv(path: Path, name: str, modified: float, reading: Reading) -> Iterato
             for row in _csv_rows(rows, name, reading.faults):
                 if len(row) == len(header):
                     yield dict(zip(header, row, strict=True))
-                else:
+                elif row:
+                    reading.faults.records += 1
                     reading.faults.add(record_faults.TRUNCATED, f"{name}: a row of {len(row)} fields")
 
         yield from _in_batches(objects(), modified, reading)
@@ -160,6 +170,7 @@ def _csv_rows(rows: Iterator[list[str]], name: str, counted: Faults) -> Iterator
         except StopIteration:
             return
         except csv.Error as error:
+            counted.records += 1
             counted.add(record_faults.TRUNCATED, f"{name}: {error}")
 
 
@@ -195,6 +206,7 @@ def _values(file: IO[str], name: str, counted: Faults) -> Iterator[Any]:
                 text, position, ended = text[position:] + more, 0, not more
                 continue
             if position < len(text):
+                counted.records += 1
                 counted.add(record_faults.TRUNCATED, f"{name}: {error}: {text[position : position + 80]}")
             after = _RECORD.search(text, position + 1)
             position = after.end() - 2 if after else -1
@@ -212,6 +224,7 @@ def _in_batches(objects: Iterator[Any], modified: float, reading: Reading) -> It
     size = 0
     for found in objects:
         if not isinstance(found, dict):
+            reading.faults.records += 1
             reading.faults.add(record_faults.FOREIGN, repr(found)[:200])
             continue
         time = _seconds(found.get("occurrenceTime"), modified)
@@ -226,28 +239,40 @@ def _in_batches(objects: Iterator[Any], modified: float, reading: Reading) -> It
 
 def _checked(fields: Iterator[tuple[Any, ...]], reading: Reading) -> Records:
     """Returns the records that are of a known form and of the service."""
-    records, versions = Records(), {"": ""}
-    for identity, req_type, body, told, service, time in fields:
+    records, versions, faults = Records(), {"": ""}, reading.faults
+    for identity, req_type, body, told, service, namespace, metadata, *statuses, time in fields:
+        faults.records += 1
         kind = req_type.rpartition(".")[2] if isinstance(req_type, str) else ""
         if not isinstance(identity, str) or not identity or kind not in (REQUEST, RESPONSE):
-            reading.faults.add(record_faults.FOREIGN, f"id {identity!r}, type {req_type!r}")
-        elif reading.service and service and service != reading.service:
-            reading.faults.add(record_faults.FOREIGN, f"of the service {service!r}")
-        elif not isinstance(body, str):
-            reading.faults.add(record_faults.NOT_BASE64, f"id {identity}: {body!r:.80}")
+            faults.add(record_faults.FOREIGN, f"id {identity!r:.80}, type {req_type!r:.80}")
+            continue
+        if reading.service and service and service != reading.service:
+            faults.add(record_faults.FOREIGN, f"of the service {service!r:.80}")
+            continue
+        if namespace:
+            namespace = _encodable(str(namespace)[:MOST_LETTERS])
+            if reading.namespace and namespace != reading.namespace:
+                faults.add(record_faults.FOREIGN, f"of the namespace {namespace!r:.80}")
+                continue
+            faults.namespaces[namespace] += 1
+        if not isinstance(body, str):
+            faults.add(record_faults.NOT_BASE64, f"id {identity}: {body!r:.80}")
+            body = None
         elif len(body) > LARGEST_BODY:
-            reading.faults.add(record_faults.TOO_LARGE, f"id {identity}: {len(body):,} bytes")
+            faults.add(record_faults.TOO_LARGE, f"id {identity}: {len(body):,} bytes")
+            body = None
+        records.ids.append(_encodable(identity))
+        records.kinds.append(kind)
+        records.bodies.append(body)
+        records.times.append(time)
+        records.metadata.append(metadata)
+        records.statuses.append(record_status.of([*statuses, told, metadata]))
+        if isinstance(told, str):
+            if told not in versions:
+                versions[told] = _version(_parsed(told))
+            records.versions.append(versions[told])
         else:
-            records.ids.append(identity)
-            records.kinds.append(kind)
-            records.bodies.append(body)
-            records.times.append(time)
-            if isinstance(told, str):
-                if told not in versions:
-                    versions[told] = _version(_parsed(told))
-                records.versions.append(versions[told])
-            else:
-                records.versions.append(_version(told))
+            records.versions.append(_version(told))
     return records
 
 
@@ -260,7 +285,12 @@ def _parsed(text: str) -> Any:
 
 def _version(annotations: Any) -> str:
     found = annotations.get(VERSION_ANNOTATION, "") if isinstance(annotations, dict) else ""
-    return found if isinstance(found, str) else ""
+    return _encodable(found) if isinstance(found, str) else ""
+
+
+def _encodable(text: str) -> str:
+    """Returns a text without halves of surrogate pairs, which JSON can escape and UTF-8 cannot hold."""
+    return text if text.isascii() else text.encode(errors="replace").decode()
 
 
 def _seconds(text: Any, otherwise: float) -> float:

@@ -32,7 +32,7 @@ def write(folder: Path, served: Served) -> None:
     names = list(served.features)
     taken = [field for field in places.schema_arrow if field.name != PLACE]
     features = pa.schema([rows.schema_arrow.field(name) for name in names])
-    told = _Places(places.iter_batches(PLACES_PER_BATCH))
+    told = _Places(places.iter_batches(PLACES_PER_BATCH), places.schema_arrow)
     start = 0
     with (
         pq.ParquetWriter(folder / "served.parquet", pa.schema([*features, *taken])) as whole,
@@ -52,9 +52,9 @@ def write(folder: Path, served: Served) -> None:
 class _Places:
     """A stream of places in ascending order, of which the first ones are taken again and again."""
 
-    def __init__(self, batches: Iterator[pa.RecordBatch]) -> None:
+    def __init__(self, batches: Iterator[pa.RecordBatch], schema: pa.Schema) -> None:
         self._batches = batches
-        self._waiting = [next(batches)]
+        self._waiting = [pa.RecordBatch.from_pylist([], schema)]
 
     def before(self, stop: int) -> pa.Table:
         """Returns what is waiting for places before `stop`, and waits with the rest."""
