@@ -27,6 +27,8 @@ SIGNIFICANCE = 0.05
 MOST_VALUES = 200
 """Values of a feature that are looked at one by one."""
 
+NO_BASELINE = "evaluation did not measure this metric; name another, or give quality: {baseline: first_window}"
+
 BASELINE_WORDS = {policy.EVALUATION: "evaluation promised", policy.FIRST_WINDOW: "the version's first window had"}
 
 
@@ -37,6 +39,8 @@ class Baseline:
     value: float
     error: float = 0.0
     slices: Mapping[tuple[tuple[str, str], ...], float] = ()  # type: ignore[assignment]
+    is_itself: bool = False
+    """Whether the window is the first one, which later ones are compared with."""
 
 
 def metric_of(manifest: ModelManifest, asked: Policy) -> tuple[str, Metric]:
@@ -127,7 +131,8 @@ class _Judge:
         chance = NormalDist().inv_cdf(1 - SIGNIFICANCE / 2 / self.comparisons) if values else live_metrics.CONFIDENCE
         allowed = max_loss * abs(baseline) if self.metric.is_relative else max_loss
         alarm = loss > allowed and loss > chance * math.hypot(live.error, self.baseline.error)
-        unjudged = live.unjudged or ("there is nothing to compare it with" if math.isnan(baseline) else "")
+        lacks = math.isnan(baseline) and not self.baseline.is_itself
+        unjudged = live.unjudged or (NO_BASELINE if lacks else "")
         return SliceQuality(values, live.rows, live.value, live.error, baseline, bool(alarm) and not unjudged, unjudged)
 
 

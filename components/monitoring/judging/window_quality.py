@@ -88,7 +88,7 @@ def _baseline(
     if known is not None:
         return quality.first_window(_read(known))
     first = next((found for found in measured.values() if found.judged), None)
-    return quality.first_window(first) if first is not None else Baseline(float("nan"))
+    return quality.first_window(first) if first is not None else Baseline(float("nan"), is_itself=True)
 
 
 def _read(content: Mapping[str, Any]) -> WindowQuality:

@@ -138,9 +138,9 @@ def pair(
     run(
         f"COPY (SELECT r.file_row_number AS {served_rows.PLACE}, p.prediction AS {PREDICTION}, p.class AS {CLASS},"
         f" q.id AS {ID}, r.{ROW} AS {ROW_NUMBER}, q.time AS {TIME} FROM read_parquet({rows}, file_row_number = true)"
-        f" AS r JOIN (FROM pairs WHERE readable AND version_fits) AS q ON r.{SEQ} = q.seq"
-        f" LEFT JOIN read_parquet({predicted}) AS p ON p.seq = q.answer AND p.row = r.{ROW}"
-        f" AND q.usable AND NOT q.unclear ORDER BY {served_rows.PLACE})"
+        f" AS r JOIN (SELECT seq, id, time, if(usable AND NOT unclear, answer, NULL) AS answer FROM pairs"
+        f" WHERE readable AND version_fits) AS q ON r.{SEQ} = q.seq"
+        f" LEFT JOIN read_parquet({predicted}) AS p ON p.seq = q.answer AND p.row = r.{ROW} ORDER BY {served_rows.PLACE})"
         f" TO {literal(folder / 'places.parquet')} (FORMAT parquet, ROW_GROUP_SIZE {ROWS_PER_GROUP})"
     )
     served_rows.write(folder, served)

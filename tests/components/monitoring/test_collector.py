@@ -18,7 +18,7 @@ from logs import exchange
 from mainspring.components.common import found_files, payload_log
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.payload_log import Limits, PayloadLog
-from mainspring.components.monitoring import collector
+from mainspring.components.monitoring import collector, event_bodies
 from mainspring.components.monitoring.logs import log_files, records
 from mainspring.components.monitoring.logs.record_faults import Faults
 from mainspring.components.monitoring.logs.records import Reading
@@ -131,7 +131,7 @@ def test_too_large_an_event_is_refused_and_the_next_one_is_taken(start):
     _, port = start()
     # It need not read to the end what it refuses.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        assert post(port, b"x" * (collector.LARGEST_EVENT + 1), **binary("a"))[0] == 413
+        assert post(port, b"x" * (event_bodies.LARGEST_EVENT + 1), **binary("a"))[0] == 413
     assert post(port, b"{}", **binary("b"))[0] == 200
 
 

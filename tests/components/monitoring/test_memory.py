@@ -43,15 +43,17 @@ print(json.dumps({"batches": batches, "grown": peak_mebibytes() - before}))
 QUALITY = """
 from mainspring.components.common import storage
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.monitoring.judging import labels, quality
 from mainspring.components.monitoring import policy
+from mainspring.components.monitoring.judging import labels, quality
 
 manifest = ModelManifest(**storage.read_json(Path(sys.argv[2]) / "manifest.json"))
 asked, source = policy.parse(""), labels.LabelSource(str(folder / "labels.csv"), "", ("id", "row"))
-with labels.loaded(source, {"this": folder / "served.parquet"}, ["hour", "origin"], False, folder) as connection:
-    labels.prepare(connection, source)
-    baseline = quality.Baseline(0.5)
-    found = quality.of_window(connection, source, "this", manifest, asked, baseline, ["hour", "origin"])
+kinds, columns = {"hour": "integer", "distance": "number", "origin": "text"}, ["hour", "origin"]
+with labels.loaded(source, {"this": folder / "served.parquet"}, columns, kinds, False, folder) as connection:
+    told = labels.prepare(connection, source, kinds, manifest.classes)
+    labelled = labels.join(connection, source, "this", columns, kinds, told)
+    found = quality.of_window(connection, labelled, "this", manifest, asked, quality.Baseline(0.5), columns)
+    labels.count_unjoined(connection, source, ["this"], told)
 slices = {one.slice.get("hour", one.slice.get("origin")): [one.rows, one.live] for one in found.slices}
 print(json.dumps({
     "labelled": found.labelled, "auc": found.overall.live, "slices": slices, "grown": peak_mebibytes() - before
@@ -71,7 +73,8 @@ def test_many_requests_are_paired_in_bounded_memory(tmp_path):
     numbers = f"range(1, {2 * REQUESTS + 1}) AS numbers(n)"
     for name, query in {
         "records": "SELECT n AS seq, printf('%032x', (n - 1) // 2) AS id, if(n % 2 = 1, 'request', 'response') AS kind,"
-        f" n::DOUBLE AS time, '1' AS version, 1::BIGINT AS rows, true AS readable FROM {numbers}",
+        f" n::DOUBLE AS time, '1' AS version, 1::BIGINT AS rows, true AS readable,"
+        f" false AS error, n AS digest FROM {numbers}",
         "rows": f"SELECT n AS __seq, 0::BIGINT AS __row, n % 24 AS hour FROM {numbers} WHERE n % 2 = 1",
         "predicted": "SELECT n AS seq, 0::BIGINT AS row, n::DOUBLE AS prediction, '1' AS class"
         f" FROM {numbers} WHERE n % 2 = 0",

@@ -57,7 +57,9 @@ def alarms(found):
 def test_traffic_like_training_is_healthy(run, healthy):
     verdict, found = run(healthy)
     assert (verdict.healthy, verdict.reasons, verdict.requests) == (True, "", 2000)
-    counts = {name: count for name, count in found["volume"].items() if name not in ("steps", "first", "last") and count}
+    counts = {
+        name: count for name, count in found["volume"].items() if name not in ("steps", "first", "last") and count
+    }
     assert counts == dict.fromkeys(("requests", "answered", "responses", "rows", "predicted"), 2000)
     assert {name: count for name, count in found["records"].items() if count} == {
         "given": 4000,

@@ -19,7 +19,7 @@ def measured_by_sample(name, truth, prediction, chosen, sample):
     with duckdb.connect() as connection:
         columns = {"truth": truth, "prediction": prediction, "chosen": chosen, "sample": sample.astype(object)}
         connection.register("judged", columns)
-        return live_metrics.measure(connection, live_metrics.METRICS[name], "sample")
+        return live_metrics.measure(connection, live_metrics.METRICS[name], value="sample")
 
 
 def test_auc_is_the_share_of_pairs_in_order_with_ties_counted_half():
