@@ -30,13 +30,18 @@ class Live:
         self.mainspring, self.sample, self.root, self.sent = mainspring, sample, root, 0
 
     def run(self, pipeline: str, *arguments: str) -> dict[str, Any]:
+        """Runs a pipeline with parameters, `name=value` each, in place of the usual ones."""
         summary = self.root / "summary.json"
         summary.unlink(missing_ok=True)
-        self.done = self.mainspring(
-            *("run", pipeline, "--root", self.root, "--summary", summary, "-p", "target=local://live"),
-            *("-p", f"source={self.sample}/flights-2013-{{SPAN}}.parquet", "-p", f"query={WITHOUT_DATES}"),
-            *("-p", "label=late", "-p", "span=2", "-p", "window=2", "-p", "max_epochs=1", *arguments),
-        )
+        given = {
+            "target": "local://live",
+            "source": f"{self.sample}/flights-2013-{{SPAN}}.parquet",
+            "query": WITHOUT_DATES,
+            **{"label": "late", "span": "2", "window": "2", "max_epochs": "1"},
+        }
+        given |= dict(one.split("=", 1) for one in arguments)
+        asked = [text for name, value in given.items() for text in ("-p", f"{name}={value}")]
+        self.done = self.mainspring("run", pipeline, "--root", self.root, "--summary", summary, *asked)
         assert summary.is_file(), self.done.stdout + self.done.stderr
         return summary_of(summary)
 
@@ -60,7 +65,7 @@ class Live:
         return Path(shutil.move(payloads, self.root / name))
 
     def monitor(self, logs: Path, day: int, *arguments: str) -> dict[str, Any]:
-        common = ("-p", f"logs={logs}", "-p", f"as_of=2013-04-{day:02d}", "-p", f"monitoring_policy={POLICY}")
+        common = (f"logs={logs}", f"as_of=2013-04-{day:02d}", f"monitoring_policy={POLICY}")
         return self.run("continuous_monitoring", *common, *arguments)
 
 
@@ -86,7 +91,7 @@ def test_traffic_like_the_training_data_keeps_the_model(live: Live) -> None:
 def test_traffic_unlike_it_is_trained_on_in_the_same_run(live: Live) -> None:
     live.send(FEATURES.replace("distance", "distance * 2 AS distance"))
     logs = live.log("kilometres")
-    summary = live.monitor(logs, 8, "-p", "span=3", "-p", "window=1", "-p", "on_refusal=skip")
+    summary = live.monitor(logs, 8, "span=3", "window=1", "on_refusal=skip")
     assert live.done.returncode == 0, live.done.stdout + live.done.stderr
     assert summary["tasks"]["decide-retraining"]["outputs"]["retrain"] is True
     assert "distance" in summary["tasks"]["decide-retraining"]["outputs"]["reason"]
@@ -95,7 +100,7 @@ def test_traffic_unlike_it_is_trained_on_in_the_same_run(live: Live) -> None:
 
 
 def test_nothing_served_is_one_line(live: Live) -> None:
-    summary = live.monitor(live.root, 9, "-p", "target=local://nobody")
+    summary = live.monitor(live.root, 9, "target=local://nobody")
     assert live.done.returncode == 1
     assert "nothing is served yet" in summary["error"]
     assert "Traceback" not in live.done.stdout + live.done.stderr

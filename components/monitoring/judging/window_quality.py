@@ -93,8 +93,11 @@ def _baseline(
 
 def _read(content: Mapping[str, Any]) -> WindowQuality:
     def read_slice(one: Mapping[str, Any]) -> SliceQuality:
-        numbers = {name: float("nan") if one[name] is None else one[name] for name in ("live", "error", "baseline")}
-        return SliceQuality(dict(one["slice"]), one["rows"], **numbers, alarm=one["alarm"])
+        live, error, baseline = (
+            float("nan") if one[name] is None else float(one[name]) for name in ("live", "error", "baseline")
+        )
+        unjudged = str(one.get("unjudged", ""))
+        return SliceQuality(dict(one["slice"]), one["rows"], live, error, baseline, one["alarm"], unjudged)
 
     slices = [read_slice(one) for one in content["slices"]]
     overall = read_slice(content["overall"])

@@ -140,7 +140,8 @@ def pair(
         f" q.id AS {ID}, r.{ROW} AS {ROW_NUMBER}, q.time AS {TIME} FROM read_parquet({rows}, file_row_number = true)"
         f" AS r JOIN (SELECT seq, id, time, if(usable AND NOT unclear, answer, NULL) AS answer FROM pairs"
         f" WHERE readable AND version_fits) AS q ON r.{SEQ} = q.seq"
-        f" LEFT JOIN read_parquet({predicted}) AS p ON p.seq = q.answer AND p.row = r.{ROW} ORDER BY {served_rows.PLACE})"
+        f" LEFT JOIN read_parquet({predicted}) AS p ON p.seq = q.answer AND p.row = r.{ROW}"
+        f" ORDER BY {served_rows.PLACE})"
         f" TO {literal(folder / 'places.parquet')} (FORMAT parquet, ROW_GROUP_SIZE {ROWS_PER_GROUP})"
     )
     served_rows.write(folder, served)
