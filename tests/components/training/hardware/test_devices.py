@@ -16,24 +16,26 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from samples import binary_rows, table_of, write_examples
-from until import until
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.hardware.devices import choose_hardware
 
 RUN = """
-import json, sys
+import json, os, sys
 from samples import Recorder
-from mainspring.components.common.errors import UserError
+from trainer_server import signal_at
 from mainspring.components.training.train_model import train_model
+if "TOLD_TO_END" in os.environ:
+    signal_at(*json.loads(os.environ["TOLD_TO_END"]))
 train_model(metrics=Recorder(), **json.loads(sys.argv[1]))
 """
 ASK_DETERMINISM = """
 from tensorflow.python.framework import config
 print(config.is_op_determinism_enabled())
 """
-EPOCHS = 40
-"""So many of two workers take seconds on any machine, and a notice after the first meets them while they train."""
+EPOCHS = 12
+NOTICE = json.dumps(["an epoch is over", 2, int(signal.SIGTERM)])
+"""A spot node's notice, in the midst of the training."""
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -121,12 +123,7 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
     settings = {"max_epochs": EPOCHS, "patience": EPOCHS, "batch_size": 64, "checkpoint_seconds": 3600}
     settings |= {"checkpoints": str(tmp_path / "checkpoints")}
 
-    workers, logs = _two_workers(examples, tmp_path, settings, "first")
-    until(
-        lambda: all("\nepoch 2/" in log.read_text() for log in logs),
-        can_come=lambda: [worker.poll() for worker in workers] == [None, None],
-    )
-    workers[1].send_signal(signal.SIGTERM)  # A spot node's notice comes to one machine, and not to the chief's.
+    workers, logs = _two_workers(examples, tmp_path, settings, "first", {"TOLD_TO_END": NOTICE})
     statuses = [worker.wait() for worker in workers]
     said = [log.read_text() for log in logs]
     assert statuses == [143, 143], said
@@ -154,7 +151,7 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
 
 
 def _two_workers(
-    examples: str, folder: Path, settings: dict[str, Any], attempt: str
+    examples: str, folder: Path, settings: dict[str, Any], attempt: str, of_the_second: dict[str, str] | None = None
 ) -> tuple[list[subprocess.Popen[bytes]], list[Path]]:
     """Starts the workers of one cluster; returns them, and the files that they write what they say to."""
     cluster = {"worker": [f"127.0.0.1:{_free_port()}" for _ in range(2)]}
@@ -162,6 +159,8 @@ def _two_workers(
     workers = []
     for number, log in enumerate(logs):
         variables = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})}
+        # A notice comes to one machine, and not to the chief's.
+        variables |= (of_the_second or {}) if number else {}
         command = _command(_order(examples, folder / f"of-{number}") | settings)
         with log.open("wb") as file:
             started = subprocess.Popen(command, env=_environment() | variables, stdout=file, stderr=subprocess.STDOUT)
