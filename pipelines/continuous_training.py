@@ -45,6 +45,8 @@ def continuous_training(
     exclude: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
+    model: str = "network",
+    rises_with: str = "",
     module: str = "",
     hyperparameters: str = "",
     warm_start: bool = False,
@@ -119,6 +121,8 @@ def continuous_training(
                 task=task,
                 max_epochs=max_epochs,
                 exclude=exclude,
+                model_kind=model,
+                rises_with=rises_with,
                 module=module,
                 hyperparameters=hyperparameters,
                 parent_uri=champion.outputs["parent_uri"],

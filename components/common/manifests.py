@@ -85,6 +85,8 @@ class ModelManifest:
     """Training's own last metrics, by name; evaluation's are in the evaluation."""
     query: str = ""
     """Ranking: the column that says which rows are ranked against each other."""
+    tried: list[dict[str, Any]] = field(default_factory=list)
+    """Where the data chose the kind of model: `model`, `loss` and `metric` on held-out rows of train, `seconds`."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,8 @@ def train_model(
     hyperparameters: str = "",
     exclude: List[str] = [],  # noqa: B006
     seed: int = 20131,
+    model_kind: str = "network",
+    rises_with: str = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -68,6 +70,10 @@ def train_model(
             A module's own go under `custom`.
         exclude: Columns that are no features.
         seed: Of initial weights, shuffling and dropout.
+        model_kind: `network`; `trees`: boosted trees; `linear`; or `auto`: whichever of them does best on rows of train
+            that are held out. Trees and linear models take seed and class weights; all else is the network's.
+        rises_with: A JSON object of `rises` or `falls` by numeric feature: what predictions may only do as it rises.
+            Trees keep it; where it is given, `auto` is trees.
         module: A Python file (path or URI, ending in `.py`) or the dotted name of a module in the image, with
             `build_model(context) -> keras.Model` or `train(context) -> keras.Model`, instead of the built-in model.
         parent_uri: The champion version this model is to replace; recorded in the manifest.
@@ -108,6 +114,8 @@ def train_model(
         hyperparameters=hyperparameters,
         exclude=exclude,
         seed=seed,
+        model_kind=model_kind,
+        rises_with=rises_with,
         module=module,
         parent_uri=parent_uri,
         warm_start=warm_start,

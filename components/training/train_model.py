@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -15,19 +13,18 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when i
 
 from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.fitting.epoch import Epoch
-from mainspring.components.training.fitting.trainer import Job, train
-from mainspring.components.training.hardware.devices import Hardware, choose_hardware, make_deterministic
-from mainspring.components.training.hyperparameters import Hyperparameters
-from mainspring.components.training.model.context import Folders
-from mainspring.components.training.model.team_module import Module, load_module
-from mainspring.components.training.publishing.published_model import Origin, publish
+from mainspring.components.training.choosing import kinds
+from mainspring.components.training.choosing.choice import Jobs, fit_kind
+from mainspring.components.training.choosing.fitting_trees import TreeJob
+from mainspring.components.training.choosing.network_fitting import NetworkJob
+from mainspring.components.training.features.columns import NUMERIC
+from mainspring.components.training.hardware.devices import choose_hardware, make_deterministic
+from mainspring.components.training.model.team_module import load_module
+from mainspring.components.training.publishing.published_model import Fitted, Origin, Tried, publish
 from mainspring.components.training.reporting.figures import Metrics
 from mainspring.components.training.reporting.training_report import training_page
-from mainspring.components.training.resuming.checkpoints import Checkpoints
-from mainspring.components.training.resuming.interruption import noticing_termination
 from mainspring.components.training.resuming.warm_start import read_champion
-from mainspring.components.training.rows.preparing import Examples, Prepared, Shard, open_examples, prepare
+from mainspring.components.training.rows.preparing import open_examples
 from mainspring.components.training.rows.spill_folder import scratch_folder
 
 
@@ -52,6 +49,8 @@ def train_model(
     logs: str = "",
     task: str = "auto",
     exclude: Sequence[str] = (),
+    model_kind: str = kinds.NETWORK,
+    rises_with: str | Mapping[str, str] = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -77,6 +76,8 @@ def train_model(
         logs: Folder for TensorBoard's event file; empty: none.
         task: One of the tasks, or `auto`.
         exclude: Columns that are no features.
+        model_kind: `auto`, `network`, `trees` or `linear`.
+        rises_with: `rises` or `falls` by quantity, as JSON or a mapping: what predictions may only do as it rises.
         module: The team's own code, as `modules.load_module` takes it.
         parent_uri: The version this model is to replace.
         warm_start: Whether to start from it.
@@ -100,80 +101,56 @@ def train_model(
     task = hyper.checked_task(task)
     hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
     hardware = choose_hardware(accelerator, precision)
+    kind = kinds.checked_kind(model_kind, module, hardware.workers)
     if deterministic:
         make_deterministic()
     print(f"training on {hardware.description}", flush=True)
     own = load_module(module) if module else None
     opened = open_examples(buckets.local_copy(examples), buckets.local_copy(schema), label, exclude)
+    numeric = [feature.name for feature in opened.features if feature.kind == NUMERIC]
+    held_to = kinds.checked_rises_with(rises_with, numeric, kind)
     if warm_start and not parent_uri:
         print("cold start: there is no champion to begin with yet", flush=True)
     champion = read_champion(parent_uri) if warm_start and parent_uri else None
     outputs = Outputs(storage.as_path(model), Path(report), Path(logs) if logs else None, metrics)
     with scratch_folder() as scratch:
-        shard = Shard(hardware.worker, hardware.workers)
-        prepared = prepare(opened, task, checked, scratch, shard, champion)
-        made_from = _made_from(prepared, checked, hardware, own) | {"deterministic": deterministic}
-        saved = Checkpoints(checkpoints, made_from, hardware.is_chief) if checkpoints else None
-        folders = Folders(scratch, outputs.logs or scratch / "logs", saved.uri if saved else "")
-        found_ready = time.perf_counter()
-        with noticing_termination(saved is not None) as interruption:
-            job = Job(prepared, checked, hardware, folders, own, saved, float(checkpoint_seconds), interruption)
-            trained = train(job)
-        fitted = time.perf_counter()
+        network = NetworkJob(
+            examples=opened,
+            task=task,
+            settings=checked,
+            hardware=hardware,
+            module=own,
+            champion=champion,
+            scratch=scratch,
+            logs=outputs.logs,
+            checkpoints=checkpoints,
+            checkpoint_seconds=float(checkpoint_seconds),
+            made_from={"deterministic": deterministic},
+        )
+        fitted, tried = fit_kind(kind, Jobs(network, TreeJob(opened, task, checked, held_to)))
+        fitted_at = time.perf_counter()
         if not hardware.is_chief:
             return ""
         origin = Origin(module, own.digest if own else "", parent_uri)
-        manifest = publish(trained.model, prepared, checked, trained.kept, origin, outputs.model)
-    if saved:
-        saved.remove()
+        manifest = publish(fitted, opened, checked, origin, outputs.model, tried)
+    fitted.published()
     exported = time.perf_counter()
-    seconds = (
-        f"{exported - started:.1f} ({found_ready - started:.1f} reading and preparing, "
-        f"{fitted - found_ready:.1f} fitting, {exported - fitted:.1f} exporting)"
-    )
-    epochs = trained.epochs
+    seconds = f"{exported - started:.1f} ({exported - fitted_at:.1f} exporting)"
     facts = {
-        "Device": hardware.description,
-        "Precision": hardware.precision,
+        "Model": fitted.kind,
         "Deterministic": "as asked for" if deterministic else "not asked for",
         "Seconds": seconds,
-        "Rows a second while fitting": f"{prepared.train_rows * len(epochs) / (fitted - found_ready):,.0f}",
         "Module": module or "none",
-        "Warm start": prepared.champion.uri if prepared.champion else "no",
     }
-    _tell(outputs, manifest, prepared, epochs, facts)
-    print(f"seconds: {seconds}; the model is that of epoch {trained.kept.number} of {len(epochs)}", flush=True)
+    _tell(outputs, manifest, fitted, tried, facts)
+    print(f"seconds: {seconds}", flush=True)
     return manifest.fingerprint
 
 
 def _tell(
-    outputs: Outputs,
-    manifest: manifests.ModelManifest,
-    prepared: Prepared,
-    epochs: list[Epoch],
-    facts: dict[str, str],
+    outputs: Outputs, manifest: manifests.ModelManifest, fitted: Fitted, tried: Sequence[Tried], facts: dict[str, str]
 ) -> None:
-    rows = {"train": prepared.train_rows, "eval": prepared.evaluation.rows}
-    storage.write_atomically(outputs.report, training_page(manifest, epochs, prepared.encoder, rows, facts))
+    rows = {"train": fitted.train_rows, "eval": fitted.eval_rows}
+    storage.write_atomically(outputs.report, training_page(manifest, fitted, rows, facts | fitted.said, tried))
     for name, value in (manifest.metrics | {f"{split}_rows": float(count) for split, count in rows.items()}).items():
         outputs.metrics.log_metric(name, value)
-
-
-def _made_from(
-    prepared: Prepared, settings: Hyperparameters, hardware: Hardware, module: Module | None
-) -> dict[str, Any]:
-    """Returns all that decides what the training does: a checkpoint of anything else must not be resumed."""
-    examples: Examples = prepared.examples
-    return {
-        "examples": examples.manifest.fingerprint,
-        "rows": prepared.train_rows,
-        "schema": hashlib.sha256(examples.schema_text.encode()).hexdigest(),
-        "label": dataclasses.asdict(prepared.label),
-        "features": [dataclasses.asdict(feature) for feature in examples.features],
-        "settings": dataclasses.asdict(settings),
-        "module": module.digest if module else "",
-        "parent": prepared.champion.uri if prepared.champion else "",
-        "replicas": hardware.strategy.num_replicas_in_sync,
-        "precision": hardware.precision,
-        "versions": manifests.code_versions("tensorflow", "keras"),
-    }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import keras
@@ -18,6 +18,7 @@ from mainspring.components.training.features.columns import CATEGORICAL, Feature
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.features.preprocessing import Encoder
 from mainspring.components.training.features.tf_examples import parse_examples
+from mainspring.components.training.trees.tree_graph import TreeGraph
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
@@ -38,29 +39,52 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     # The weights, not the Keras model: its hundreds of bookkeeping objects would double the time to save and to load.
     servable.weights = [weight.value for weight in model.weights]
     features = [*encoder.statistics.numeric, *encoder.statistics.categorical]
+
+    def outputs(rows: dict[str, tf.Tensor]) -> tf.Tensor:
+        return _network_outputs(rows, model, encoder)
+
+    try:
+        _write(servable, outputs, features, label, folder)
+    except AssertionError:  # A module's model has more than weights: a lookup table, a variable of its own.
+        servable.network = model
+        _write(servable, outputs, features, label, folder)
+
+
+def export_trees(graph: TreeGraph, label: LabelSpec, folder: Path) -> None:
+    """Writes the SavedModel of a forest: the same signatures as `export` writes.
+
+    Raises:
+        OSError: The disk is full.
+    """
+    _write(graph, graph.outputs, graph.features, label, folder)
+
+
+def _write(
+    servable: tf.Module,
+    outputs: Callable[[dict[str, tf.Tensor]], tf.Tensor],
+    features: list[Feature],
+    label: LabelSpec,
+    folder: Path,
+) -> None:
     inputs = signature_names.inputs(feature.name for feature in features)
 
     @tf.function(input_signature=[_row_specs(features, inputs)], autograph=False)
     def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _serve({name: rows[given] for name, given in inputs.items()}, model, encoder, label)
+        return _answer(outputs({name: rows[given] for name, given in inputs.items()}), label)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
         autograph=False,
     )
     def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _serve(parse_examples(examples, features), model, encoder, label)
+        return _answer(outputs(parse_examples(examples, features)), label)
 
     signatures = {
         "serving_default": serve_rows.get_concrete_function(),
         "serving_examples": serve_examples.get_concrete_function(),
     }
     try:
-        try:
-            tf.saved_model.save(servable, str(folder), signatures=signatures)
-        except AssertionError:  # A module's model has more than weights: a lookup table, a variable of its own.
-            servable.network = model
-            tf.saved_model.save(servable, str(folder), signatures=signatures)
+        tf.saved_model.save(servable, str(folder), signatures=signatures)
     except tf.errors.ResourceExhaustedError as error:  # What TensorFlow makes of "no space left on device".
         if NO_SPACE not in str(error):
             raise
@@ -95,7 +119,7 @@ def _row_specs(features: list[Feature], inputs: Mapping[str, str]) -> dict[str, 
     return {given: tf.TensorSpec([None], kinds[name], name=given) for name, given in inputs.items()}
 
 
-def _serve(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder, label: LabelSpec) -> dict[str, tf.Tensor]:
+def _network_outputs(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder) -> tf.Tensor:
     statistics = encoder.statistics
     count = tf.size(next(iter(rows.values())))
     numbers = [rows[feature.name] for feature in statistics.numeric]
@@ -104,15 +128,16 @@ def _serve(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder, lab
         tf.stack(numbers, axis=1) if numbers else tf.zeros([count, 0]),
         tf.stack(categories, axis=1) if categories else tf.zeros([count, 0], tf.int32),
     )
-    return _answer(model(encoded, training=False), label)
+    return model(encoded, training=False)
 
 
 def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
+    """Returns the served tensors for a model's outputs: float32, whatever precision the outputs have."""
     if label.task == BINARY:
-        positive = tf.sigmoid(outputs[:, 0])
+        positive = tf.cast(tf.sigmoid(outputs[:, 0]), tf.float32)
         number = tf.cast(positive >= 0.5, tf.int32)
         return {"prediction": positive, "label": tf.gather(tf.constant(label.classes), number)}
     if label.task == MULTICLASS:
         likely = tf.gather(tf.constant(label.classes), tf.argmax(outputs, axis=1))
-        return {"prediction": tf.nn.softmax(outputs), "label": likely}
-    return {"prediction": outputs[:, 0] * label.deviation + label.mean}
+        return {"prediction": tf.cast(tf.nn.softmax(outputs), tf.float32), "label": likely}
+    return {"prediction": tf.cast(outputs[:, 0] * label.deviation + label.mean, tf.float32)}

@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from mainspring.components.common import report
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.training.features.preprocessing import Encoder
 from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.scores import main_metric
+from mainspring.components.training.publishing.published_model import Fitted, Tried
 
 
 def training_page(
-    manifest: ModelManifest, epochs: list[Epoch], encoder: Encoder, rows: Mapping[str, int], facts: Mapping[str, str]
+    manifest: ModelManifest, fitted: Fitted, rows: Mapping[str, int], facts: Mapping[str, str], tried: Sequence[Tried]
 ) -> str:
     """Returns the page: learning curves, what was trained on, what happened to each feature, hyperparameters.
 
     Args:
         manifest: The model's.
-        epochs: From `fitting.fit`.
-        encoder: The fitted preprocessing.
+        fitted: The model.
         rows: Rows used, by split.
         facts: More about the run, such as the device and the seconds taken.
+        tried: The kinds of model that were compared, if any were.
     """
+    epochs = fitted.epochs
     metric = main_metric(manifest.task)
     loss = report.line_chart(
         {
@@ -47,12 +48,13 @@ def training_page(
         None,
         [
             ("Learning curves", Markup("{}{}").format(loss, quality)),
-            ("Epochs", _epoch_table(epochs, metric)),
+            ("Epochs" if fitted.kind != "trees" else "Rounds", _epoch_table(epochs, metric)),
             (
                 "What was trained",
                 report.key_values(summary),
             ),
-            ("Features", _feature_table(encoder)),
+            *_tried_section(tried),
+            ("Features", report.table(["feature", "kind", "treatment"], [list(row) for row in fitted.treatments])),
             ("Hyperparameters", report.key_values(settings)),
             ("Versions", report.key_values(manifest.versions)),
         ],
@@ -64,16 +66,9 @@ def _epoch_table(epochs: list[Epoch], metric: str) -> Markup:
     return report.table(headers, [list(dataclasses.astuple(epoch)) for epoch in epochs])
 
 
-def _feature_table(encoder: Encoder) -> Markup:
-    statistics = encoder.statistics
-    rows: list[list[report.Cell]] = []
-    for place, feature in enumerate(statistics.numeric):
-        bins = len(statistics.edges[place]) + 1
-        mean, deviation = float(statistics.mean[place]), float(statistics.deviation[place])
-        treatment = f"{bins} bins; standardised (mean {mean:.4g}, deviation {deviation:.4g})"
-        rows.append([feature.name, feature.kind, treatment])
-    for feature, vocabulary in zip(statistics.categorical, statistics.vocabularies, strict=True):
-        rows.append([feature.name, feature.kind, f"{len(vocabulary):,} known values, unseen, missing"])
-    for name, size in zip(encoder.names[len(rows) :], encoder.sizes[len(rows) :], strict=True):
-        rows.append([name, "cross", f"{size:,} cells"])
-    return report.table(["feature", "kind", "treatment"], rows)
+def _tried_section(tried: Sequence[Tried]) -> list[tuple[str, Markup]]:
+    if not tried:
+        return []
+    headers = ["model", "loss on held-out rows of train", "metric", "held-out rows", "seconds"]
+    rows: list[list[report.Cell]] = [[one.model, one.loss, one.metric, one.rows, one.seconds] for one in tried]
+    return [("Models tried", report.table(headers, rows))]

@@ -215,6 +215,26 @@ def _known_cells(crosses: Sequence[Cross], parts: Iterator[np.ndarray] | list[np
     return [count >= KNOWN_CELL_ROWS for count in counts]
 
 
+def judging_rows(examples: Examples, encoder: Encoder, label: LabelSpec, seed: int) -> tuple[Split, pa.Table]:
+    """Returns eval's rows (a sample where there are many) as an encoder and a label learned before have them.
+
+    Args:
+        examples: From `open_examples`.
+        encoder: The preprocessing.
+        label: The label.
+        seed: Of the sample.
+
+    Returns:
+        The encoded rows, and one row as it is.
+
+    Raises:
+        UserError: There is none.
+    """
+    table = _judging_rows(examples, label, max(JUDGED_CELLS // len(examples.columns), 1), seed)
+    inputs = encoding(encoder)(raw_columns(table, examples.features))
+    return Split(inputs, targets(table[label.name], label)), table.slice(0, 1)
+
+
 def _judging_rows(examples: Examples, label: LabelSpec, most: int, seed: int) -> pa.Table:
     """Returns eval's rows with a label that train has, a sample where there are more than `most`."""
     rows = count_rows(examples.folder, "eval", examples.manifest)
@@ -275,10 +295,15 @@ def _layout(encoder: Encoder, label: LabelSpec) -> Layout:
 
 
 def first_row(prepared: Prepared) -> dict[str, object]:
-    """Returns a row of eval as a V1 request states it: null where a value is missing or no number."""
-    row = prepared.sample_row.to_pylist()[0]
+    """Returns a row of eval as a V1 request states it."""
+    return stated_row(prepared.sample_row, prepared.examples.features)
+
+
+def stated_row(table: pa.Table, features: Sequence[Feature]) -> dict[str, object]:
+    """Returns a table's first row as a V1 request states it: null where a value is missing or no number."""
+    row = table.slice(0, 1).to_pylist()[0]
     stated: dict[str, object] = {}
-    for feature in prepared.examples.features:
+    for feature in features:
         value = row[feature.name]
         missing = value is None or (isinstance(value, float) and not np.isfinite(value))
         stated[feature.name] = None if missing else str(value) if feature.kind == CATEGORICAL else value

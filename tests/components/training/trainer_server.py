@@ -22,12 +22,13 @@ from samples import Recorder
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import train_model as training
+from mainspring.components.training.choosing import network_fitting
 from mainspring.components.training.features import surveying
 from mainspring.components.training.fitting import loop, progress
 from mainspring.components.training.resuming.checkpoints import Checkpoints
 
 EVENTS = {
-    "preparing begins": (training, "prepare", False),
+    "preparing begins": (network_fitting, "prepare", False),
     "steps begin": (loop._Run, "_some_steps", False),
     "steps are done": (loop._Run, "_some_steps", True),
     "an epoch is over": (progress.Watch, "epoch_ended", True),
