@@ -61,8 +61,8 @@ def continuous_training(
 ):
     """Trains a challenger on the newest data and deploys it if data and model pass their gates.
 
-    In a recurring run over spans by date, give `scheduled_time` as `[[ScheduledTime]]`: KFP puts there when the run was
-    due, and `span=latest` then means the last period that had ended by that time, so that a run that starts late, is
+    In a recurring run over spans by date, give `scheduled_time` as `due`: the run's own due time. `span=latest` then
+    means the last period that had ended by that time, so that a run that starts late, is
     caught up or is repeated reads what it was meant to read. A backfill gives `span` instead, a run for each.
     """
     found = resolve_spans(
@@ -73,6 +73,8 @@ def continuous_training(
         exclude=exclude_spans,
         min_spans=min_spans,
         on_too_few=on_too_few,
+        due=dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER,
+        created=dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER,
     ).set_display_name("Find the spans")
     found.set_caching_options(False)
 

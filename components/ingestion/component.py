@@ -16,6 +16,8 @@ def resolve_spans(
     exclude: str = "",
     min_spans: int = 1,
     on_too_few: str = "fail",
+    due: str = "",
+    created: str = "",
 ) -> NamedTuple("Resolved", spans=str, fingerprint=str, enough=bool, reason=str):  # type: ignore[valid-type]
     """Finds the spans to read now, so that what depends on them is cached while the data stays the same.
 
@@ -29,12 +31,15 @@ def resolve_spans(
             date, YYYY MM DD HH, and VERSION: of each span's versions the highest is read.
         span: `latest`, a span (`7`, `2026-11-30`), a range (`1-6`, `2026-11-01..2026-11-30`), a list of these or `all`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
-        scheduled_time: With `latest` and spans by date: when the run was due, as ISO 8601 or as KFP writes it where a
-            recurring run's parameter is `[[ScheduledTime]]`. The newest span is then the last period that had ended
-            by then, so that a late or repeated run reads what it was meant to read.
+        scheduled_time: With `latest` and spans by date: when the run was due, as ISO 8601, or `due` in a recurring run:
+            its own due time. The newest span is then the last period that had ended by then, so that a late or
+            repeated run reads what it was meant to read. `[[ScheduledTime]]` means the same as `due`.
         exclude: Spans and ranges to leave out.
         min_spans: So many spans must be there at least.
         on_too_few: `fail`, or `skip` to give no spans where there are fewer.
+        due: For `scheduled_time=due`: give `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`.
+        created: For `scheduled_time=due`: give `dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER`. Where both are the same, KFP
+            did not know the due time, and the run is refused.
 
     Returns:
         spans: The spans found, such as `1-6`; `all` if the source's pattern has no span; empty if there are too few and
@@ -53,6 +58,8 @@ def resolve_spans(
         exclude=exclude,
         min_spans=min_spans,
         on_too_few=on_too_few,
+        due=due,
+        created=created,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion.due_time import due_time
 from mainspring.components.ingestion.selecting import LATEST, in_words, select_spans, span_of_schedule, without
 from mainspring.components.ingestion.spans import find_spans, fingerprint_files
 
@@ -32,6 +33,8 @@ def resolve_spans(
     exclude: str = "",
     min_spans: int = 1,
     on_too_few: str = FAIL,
+    due: str = "",
+    created: str = "",
 ) -> Resolved:
     """Returns the chosen spans as a selection such as `1-6`, and the fingerprint of their files.
 
@@ -40,10 +43,13 @@ def resolve_spans(
         span: A selection as in `selecting.select_spans`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
         scheduled_time: With `latest` and spans by date: when the run was due, ISO 8601 or as KFP writes it
-            (`20261130050000`); the newest span is then the last period that had ended by then. Empty: the newest.
+            (`20261130050000`); the newest span is then the last period that had ended by then. `due`: the run's own
+            due time. Empty: the newest.
         exclude: Spans and ranges to leave out, before the window is counted.
         min_spans: So many must be chosen at least.
         on_too_few: `fail`, or `skip` to return no spans where there are fewer.
+        due: When the run was due, as KFP tells it.
+        created: When it was made, as KFP tells it.
 
     Raises:
         UserError: Nothing matches, the selection names what is not there, or there are too few spans.
@@ -52,6 +58,7 @@ def resolve_spans(
         raise UserError(f"on_too_few is {on_too_few!r}; say {FAIL} or {SKIP}")
     if min_spans < 1:
         raise UserError(f"min_spans is {min_spans}; it must be 1 or more")
+    scheduled_time = due_time(scheduled_time, due, created)
     candidates = without(find_spans(source), exclude)
     if not candidates:
         raise UserError(f"exclude: {exclude} leaves no span of {source}")

@@ -79,7 +79,7 @@ def span_of_schedule(spans: Sequence[Span], scheduled_time: str) -> str:
 
     Args:
         spans: From `find_spans`, by date.
-        scheduled_time: ISO 8601 (without an offset, UTC), or what KFP puts for `[[ScheduledTime]]`.
+        scheduled_time: ISO 8601 (without an offset, UTC), or as KFP's first pipelines wrote it (20261130050000).
 
     Raises:
         UserError: The time is malformed, or the spans have no dates.
@@ -92,8 +92,7 @@ def span_of_schedule(spans: Sequence[Span], scheduled_time: str) -> str:
         moment = datetime.strptime(text, KFP_TIME) if KFP_DIGITS.fullmatch(text) else datetime.fromisoformat(iso)
     except ValueError as error:
         raise UserError(
-            f"scheduled_time {scheduled_time!r} is no ISO 8601 time, such as 2026-11-30T05:00:00Z, nor KFP's "
-            "[[ScheduledTime]]"
+            f"scheduled_time {scheduled_time!r} is no ISO 8601 time, such as 2026-11-30T05:00:00Z, nor `due`"
         ) from error
     moment = moment.astimezone(timezone.utc) if moment.tzinfo else moment
     form, back = {

@@ -15,6 +15,9 @@ from mainspring.pipelines.cluster.schedule_terms import Names, Terms, as_json, d
 from mainspring.pipelines.cluster.server import API, Server, in_namespace
 from mainspring.pipelines.cluster.uploads import LATEST, Prepared
 
+DUE_PARAMETER, DUE_WORDS = "scheduled_time", ("due", "[[ScheduledTime]]")
+"""The parameter by which a run asks for its own due time, and the words that do."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -126,6 +129,11 @@ def _wanted(
         trigger = f"every {schedule.interval} s"
         if schedule.cron:
             trigger = f"cron {cron.in_zone(schedule.cron, schedule.time_zone, file.controller_time_zone, at)}"
+        if schedule.version == LATEST and parameters.get(DUE_PARAMETER) in DUE_WORDS:
+            raise UserError(
+                "scheduled_time: KFP knows when a run was due only where the pipeline's version is fixed; "
+                "leave `version: latest` out, or name a version"
+            )
     except UserError as error:
         raise UserError(f"schedule {schedule.name}: {error}") from error
     terms = Terms(
@@ -162,7 +170,7 @@ def _on_server(cluster: Server, schedule: Schedule) -> tuple[str, str, Json]:
 
 
 def _change(wanted: Wanted, items: list[Json], file: ScheduleFile, names: Names, at: datetime) -> Change:
-    name, notes = wanted.schedule.name, _notes(wanted.schedule, file, at)
+    name, notes = wanted.schedule.name, _notes(wanted, file, at)
     marked = [item for item in items if mark_of(item)]
     for item in marked:
         if (mark := mark_of(item)) and mark[0] != file.group:
@@ -201,8 +209,14 @@ def _change(wanted: Wanted, items: list[Json], file: ScheduleFile, names: Names,
     return Change(name, action, differences, is_edited, notes, current["recurring_run_id"], leftovers, wanted)
 
 
-def _notes(schedule: Schedule, file: ScheduleFile, at: datetime) -> tuple[str, ...]:
-    notes = []
+def _notes(wanted: Wanted, file: ScheduleFile, at: datetime) -> tuple[str, ...]:
+    notes, schedule = [], wanted.schedule
+    if wanted.parameters.get(DUE_PARAMETER) in DUE_WORDS:
+        account = schedule.service_account or "their account"
+        notes.append(
+            f"its runs ask when they were due: {wanted.terms.version} is what runs until the next apply, and "
+            f"{account} must be allowed to `get` workflows (argoproj.io)"
+        )
     if schedule.cron and schedule.time_zone != file.controller_time_zone:
         changes = cron.next_clock_change(schedule.time_zone, file.controller_time_zone, at)
         if changes:

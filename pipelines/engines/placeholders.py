@@ -26,8 +26,8 @@ class Placeholders:
         self._replace = replace
         mark = f"<{secrets.token_hex(8)}>"
         self._hidden = {"{{$": "{" + mark + "{$", constants.WORKSPACE_MOUNT_PATH: f"/{mark}kfp-workspace"}
-        # A run on this machine is due when it starts.
-        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+        # A run on this machine has no due time: as on a cluster, its start stands in for one.
+        now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         self._times = {
             dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER: now,
             dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER: now,

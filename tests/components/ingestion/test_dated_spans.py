@@ -103,6 +103,19 @@ def test_a_scheduled_run_reads_the_last_period_that_had_ended_when_it_was_due(
     assert resolved(daily, scheduled_time=due) == [expected]
 
 
+@pytest.mark.parametrize("asked", ["due", "[[ScheduledTime]]"])
+def test_a_run_reads_by_its_own_due_time_or_says_that_it_has_none(daily: str, asked: str) -> None:
+    late = {"scheduled_time": asked, "created": "2026-11-09T07:10:11Z"}
+    assert resolved(daily, **late, due="2026-11-03T03:00:00Z") == ["2026-11-02"]
+    on_time = {"scheduled_time": asked, "created": "2026-11-03T03:00:00Z"}
+    assert resolved(daily, **on_time, due="2026-11-03T03:00:00Z") == ["2026-11-02"]
+    with pytest.raises(UserError, match="not known when this run was due, only when it was made"):
+        resolved(daily, **late, due="2026-11-09T07:10:11Z")
+    for old in ("", "{{$.pipeline_job_schedule_time_utc}}"):
+        with pytest.raises(UserError, match=r"does not tell when a run was due \(2.16 does\); give the time itself"):
+            resolved(daily, **late, due=old)
+
+
 def test_a_scheduled_run_whose_data_is_not_there_never_reads_older_data(daily: str) -> None:
     with pytest.raises(UserError, match="2026-11-03 is not there"):
         resolved(daily, scheduled_time="2026-11-04T03:00:00Z")

@@ -400,3 +400,15 @@ def test_the_same_value_spelled_otherwise_is_no_change_and_a_date_is_its_text(se
     assert the_one(server, "dated")["runtime_config"]["parameters"] == {"words": "2026-11-01"}
     with pytest.raises(UserError, match=r"schedules.yaml: line \d+: parameter words is 'null'"):
         book.plan(NIGHTLY | {"parameters": {"words": None}})
+
+
+def test_a_due_time_needs_a_fixed_version_and_says_so(server: KfpServer, book: Book) -> None:
+    given = {"source": "gs://b/{YYYY}-{MM}-{DD}.csv", "label": "l", "target": "kserve://t/m", "scheduled_time": "due"}
+    daily = NIGHTLY | {"pipeline": "continuous_training", "parameters": given}
+    [change] = book.plan(daily)
+    assert any("content-" in note and "must be allowed to `get` workflows" in note for note in change.notes)
+    book.apply(daily)
+    with pytest.raises(
+        UserError, match=r"schedule nightly: scheduled_time: .* only where the pipeline's version is fixed"
+    ):
+        book.plan(daily | {"version": "latest"})
