@@ -38,8 +38,8 @@ def resolve_spans(
         min_spans: So many spans must be there at least.
         on_too_few: `fail`, or `skip` to give no spans where there are fewer.
         due: For `scheduled_time=due`: give `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`.
-        created: For `scheduled_time=due`: give `dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER`. Where both are the same, KFP
-            did not know the due time, and the run is refused.
+        created: For `scheduled_time=due`: give `dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER`. Where both are the same,
+            KFP did not know the due time, and the run is refused.
 
     Returns:
         spans: The spans found, such as `1-6`; `all` if the source's pattern has no span; empty if there are too few and

@@ -31,7 +31,8 @@ def monitor_endpoint(
         report: A self-contained page with pictures over time.
         hours: How long the window is; 0: every record in the logs.
         as_of: When the window ends (ISO 8601); empty: now.
-        journal: Folder that keeps windows and decisions between runs; empty: the local root's `monitoring/<name>`.
+        journal: Folder that keeps windows and decisions between runs; empty: `.monitoring/<name>` in the
+            models root if that is a bucket, else the local root's `monitoring/<name>`.
         policy: Limits, thresholds, quality, a business metric and when to retrain, as YAML or the path of a .yaml file.
         labels: Files of labels that have come (Parquet or CSV); empty: quality is not judged.
         labels_query: DuckDB SQL over the table `source` that gives the key columns and `label`.

@@ -52,7 +52,7 @@ def decide_retraining(monitoring: str, journal: str = "", policy: str = "") -> D
 
     Args:
         monitoring: Folder with `monitoring.json`.
-        journal: The journal's folder; empty: the local root's.
+        journal: The journal's folder; empty: the one that `monitor_endpoint` used.
         policy: YAML, or the path of a .yaml file.
 
     Raises:
@@ -62,7 +62,7 @@ def decide_retraining(monitoring: str, journal: str = "", policy: str = "") -> D
     findings = storage.read_json(Path(monitoring) / FINDINGS_FILE)
     try:
         key, name = str(findings["key"]), str(findings["name"])
-        with journal_folder.opened(journal, name) as folder:
+        with journal_folder.opened(journal or str(findings.get("journal", "")), name) as folder:
             earlier = [one for one in decisions(folder) if one.window < key]
             retrain, reason, causes = decide(findings, earlier, asked)
             decision = Decision(

@@ -65,7 +65,7 @@ def monitor_endpoint(
         report: HTML file to write.
         hours: How long the window is; 0: every record in the logs.
         as_of: When the window ends (ISO 8601; UTC unless it says otherwise); empty: now.
-        journal: Folder of what is kept between windows; empty: the local root's.
+        journal: Folder of what is kept between windows; empty: `journal_folder.beside`, else the local root's.
         policy: YAML, or the path of a .yaml file.
         labels: Files of labels; empty: quality is not judged.
         labels_query: SQL over the table `source` that gives the key columns and `label`.
@@ -83,6 +83,7 @@ def monitor_endpoint(
     from mainspring.components.monitoring.journal import windows as journals
     from mainspring.components.monitoring.judging import distances, served_model
 
+    journal = journal or journal_folder.beside(version_uri)
     model = served_model.read(asked.folder)
     distances.judgeable(model.schema, asked.policy.thresholds)
     with (
@@ -91,7 +92,7 @@ def monitor_endpoint(
     ):
         scratch, earlier = Path(temporary), journals.earlier_windows(kept, asked.key)
         told, statistics = _judged(asked, model, scratch, earlier, kept)
-        content = plain(told | {"seconds": round(time.monotonic() - started, 3)})
+        content = plain(told | {"journal": journal, "seconds": round(time.monotonic() - started, 3)})
         journals.write_window(kept, asked.key, content, statistics, scratch / "served.parquet")
         done = [window["key"] for window in earlier][: -asked.policy.label_windows or None]
         journals.forget_predictions(kept, done)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -230,6 +231,8 @@ def _may_be_sent_again(error: requests.exceptions.RequestException, is_repeatabl
 
 def _cause(error: Exception) -> str:
     text = str(error)
+    if why := re.search(r"certificate verify failed: ([^(\]]+)", text):
+        return f"certificate verify failed: {why[1].strip()}"
     for words in (
         "Connection refused",
         "Name or service not known",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +22,13 @@ LONGEST_LOOK = 10.0
 PATIENCE = 600.0
 """Seconds for which a server that fails or is away does not end the following of a run."""
 LOG_LINES = 30
-EXECUTOR = "system-container-impl"
-"""In the name of a pod that does a task's own work; KFP's other pods drive it."""
+EXECUTOR, DRIVER = "executor", "-driver"
+"""What KFP calls, among a run's tasks, the node that does a task's own work, and ends the name of the one before it."""
+ATTEMPT = re.compile(r"\(\d+\)$")
+"""Ends the name of a node that Argo may repeat."""
+STOPPED = ("CANCELING", "CANCELED")
+
+Titles = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -32,7 +39,8 @@ class TaskState:
     state: str
     """KFP's word: PENDING, RUNNING, SUCCEEDED, SKIPPED, FAILED, CANCELED …"""
     seconds: float
-    pods: tuple[str, ...]
+    nodes: tuple[str, ...]
+    """Ids of the workflow's nodes that may have its log, the likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,23 @@ class Run:
 
     def state(self) -> RunState:
         """Returns how far it is now."""
-        return _state(self.cluster.api.get(f"{API}/runs/{self.run_id}"))
+        return self.look(None)[0]
+
+    def look(self, titles: Titles | None) -> tuple[RunState, Titles]:
+        """Returns how far it is now, and its tasks' titles: give them back the next time; None: not known yet."""
+        found = self.cluster.api.get(f"{API}/runs/{self.run_id}")
+        titles = self._titles(found) if titles is None else titles
+        return _state(found, titles), titles
+
+    def _titles(self, found: Json) -> Titles:
+        """Returns the titles of the pipeline's tasks by name; empty if the server does not say what it runs."""
+        reference = found.get("pipeline_version_reference") or {}
+        spec = found.get("pipeline_spec") or {}
+        if not spec and reference.get("pipeline_version_id"):
+            path = f"{API}/pipelines/{reference['pipeline_id']}/versions/{reference['pipeline_version_id']}"
+            with contextlib.suppress(UserError):
+                spec = self.cluster.api.get(path).get("pipeline_spec") or {}
+        return titles_of(spec.get("pipeline_spec") or spec)
 
     def cancel(self) -> None:
         """Ends it; what its tasks have published stays."""
@@ -99,7 +123,7 @@ class Run:
 
         The API server has the log while the pod is there; the UI's server also asks the archive.
         """
-        for pod in task.pods:
+        for pod in task.nodes:
             ways = (
                 lambda pod: self.cluster.api.text(f"apis/v1alpha1/runs/{self.run_id}/nodes/{pod}/log"),
                 lambda pod: self.cluster.api.text(
@@ -156,10 +180,11 @@ def follow(run: Run, seconds: float, say: Callable[[str], None]) -> RunState:
     """Follows a run to its end; see `Run.wait`."""
     begun = last_answer = time.monotonic()
     pause, seen = FIRST_LOOK, dict[str, str]()
+    titles: Titles | None = None
     while True:
         now = time.monotonic()
         try:
-            state, last_answer = run.state(), now
+            (state, titles), last_answer = run.look(titles), now
         except Unreachable as error:
             if now - last_answer > PATIENCE:
                 raise UserError(f"{error}; the run {run.run_id} may still go on: {run.url}") from error
@@ -183,7 +208,7 @@ def _ended(run: Run, state: RunState, say: Callable[[str], None]) -> RunState:
         return state
     if state.state == "CANCELED":
         raise UserError(f"the run {run.run_id} was cancelled: {run.url}")
-    failed = next((task for task in state.tasks if task.state == "FAILED" and task.pods), None)
+    failed = next((task for task in state.tasks if task.state == "FAILED" and task.nodes), None)
     failed = failed or next((task for task in state.tasks if task.state == "FAILED"), None)
     log = run.log(failed) if failed else ""
     if log and failed:
@@ -201,26 +226,59 @@ def last_reason(log: str) -> str:
     return (told or lines or [""])[-1].strip()
 
 
-def _state(run: Json) -> RunState:
-    details = [detail for detail in (run.get("run_details") or {}).get("task_details") or [] if _is_task(detail, run)]
-    tasks = [
-        TaskState(detail.get("display_name", ""), detail.get("state", "PENDING"), _seconds(detail), _pods(detail))
-        for detail in sorted(details, key=lambda detail: detail.get("start_time") or "9")
-    ]
+def titles_of(spec: Json) -> Titles:
+    """Returns the titles of a compiled pipeline's tasks by name, those of its branches too; branches are no tasks."""
+    components = spec.get("components") or {}
+    graphs = [spec.get("root") or {}, *components.values()]
+    return {
+        name: (task.get("taskInfo") or {}).get("name") or name
+        for graph in graphs
+        for name, task in ((graph.get("dag") or {}).get("tasks") or {}).items()
+        if "dag" not in components.get((task.get("componentRef") or {}).get("name"), {})
+    }
+
+
+def _state(run: Json, titles: Titles) -> RunState:
+    """Returns a run's state from the server's words.
+
+    Among its tasks KFP lists the workflow itself, drivers, executors, branches and each attempt by itself, without
+    saying which belongs to which. Those that the pipeline's author knows are found by their names.
+    """
+    details = sorted(
+        (run.get("run_details") or {}).get("task_details") or [], key=lambda detail: detail.get("start_time") or "9"
+    )
+    by_name: dict[str, list[Json]] = {}
+    for detail in details:
+        if name := ATTEMPT.sub("", detail.get("display_name") or ""):
+            by_name.setdefault(name, []).append(detail)
+    lost = [node for detail in by_name.get(EXECUTOR, []) if detail.get("state") == "FAILED" for node in _nodes(detail)]
+    tasks = []
+    for name, found in by_name.items():
+        if name in titles or (not titles and _is_task(name, run)):
+            last = next((detail for detail in found if detail["display_name"] == name), found[-1])
+            nodes = [node for detail in found for node in _nodes(detail)]
+            state = last.get("state", "PENDING")
+            nodes += [node for node in lost if node not in nodes] if state == "FAILED" and nodes else []
+            tasks.append(TaskState(titles.get(name, name), state, _seconds(last), tuple(nodes)))
+        elif name.removesuffix(DRIVER) in titles and name.endswith(DRIVER) and found[-1].get("state") == "FAILED":
+            title = f"{titles[name.removesuffix(DRIVER)]} (its driver)"
+            tasks.append(TaskState(title, "FAILED", 0.0, tuple(_nodes(found[-1]))))
     error = (run.get("error") or {}).get("message", "")
-    return RunState(run["run_id"], run.get("display_name", ""), run.get("state", "PENDING"), error, tuple(tasks))
+    state = run.get("state", "PENDING")
+    history = [entry.get("state") for entry in run.get("state_history") or []]
+    if state == "FAILED" and any(word in history for word in STOPPED):
+        state = "CANCELED"  # KFP ends a run that somebody stopped as failed.
+    return RunState(run["run_id"], run.get("display_name", ""), state, error, tuple(tasks))
 
 
-def _is_task(detail: Json, run: Json) -> bool:
-    """Whether the pipeline's author knows it as a task: KFP also lists the run itself, its drivers and executors."""
-    name = detail.get("display_name", "")
-    is_whole_run = name == run.get("display_name") or any("root-driver" in pod for pod in _pods(detail))
-    return not (is_whole_run or name in ("root", "executor", "driver") or name.endswith("-driver"))
+def _is_task(name: str, run: Json) -> bool:
+    """Whether a name may be a task's, where nobody says which tasks there are."""
+    return name not in (run.get("display_name"), "root", EXECUTOR, "driver") and not name.endswith(DRIVER)
 
 
-def _pods(detail: Json) -> tuple[str, ...]:
+def _nodes(detail: Json) -> list[str]:
     named = [detail.get("pod_name"), *(child.get("pod_name") for child in detail.get("child_tasks") or [])]
-    return tuple(sorted(filter(None, named), key=lambda pod: EXECUTOR not in pod))
+    return [node for node in named if node]
 
 
 def _seconds(detail: Json) -> float:

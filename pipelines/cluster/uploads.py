@@ -107,6 +107,12 @@ def for_cluster(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]:
     """
     arguments = typed_arguments(spec, given)
     refuse_changed_texts(spec, arguments)
+    is_open = "models_root" in spec.root.input_definitions.parameters and not arguments.get("models_root")
+    if is_open and str(arguments.get("target", "")).startswith("kserve://"):
+        raise UserError(
+            "models_root: is not given, and its default is a folder of the machine, which a pod does not keep; "
+            "give a bucket, such as -p models_root=gs://bucket/models"
+        )
     return arguments
 
 

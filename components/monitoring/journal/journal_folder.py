@@ -16,6 +16,17 @@ WINDOWS_READ = 60
 """Of a bucket's journal, the newest windows that are copied; decisions all are."""
 
 
+def beside(version_uri: str) -> str:
+    """Returns the journal's place in the bucket that holds a version; empty where the version lies on a path.
+
+    A pod keeps no folder, so what watches a version in a bucket writes there too.
+    """
+    if not buckets.is_bucket(version_uri):
+        return ""
+    root, name, _ = version_uri.rstrip("/").rsplit("/", 2)
+    return buckets.join(root, ".monitoring", name)
+
+
 @contextmanager
 def opened(journal: str, name: str) -> Iterator[Path]:
     """Yields the journal's folder here; changes to a copy go back to its bucket when the block ends well.

@@ -9,6 +9,7 @@ import pytest
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.monitoring.decide_retraining import decide_retraining
+from mainspring.components.monitoring.journal import journal_folder
 
 
 @pytest.fixture
@@ -102,3 +103,23 @@ def test_a_wrong_policy_is_one_line(decide, policy, words):
         decide(1, policy=policy)
     assert words in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_journal_is_where_the_window_was_kept_and_by_default_beside_a_bucket_s_versions(tmp_path):
+    assert journal_folder.beside("gs://b/models/flights/3") == "gs://b/models/.monitoring/flights"
+    assert journal_folder.beside("s3://b/flights/3/") == "s3://b/.monitoring/flights"
+    assert journal_folder.beside(str(tmp_path / "models/flights/3")) == ""
+    kept = tmp_path / "kept"
+    findings = {
+        "key": "20261101T000000Z",
+        "name": "flights",
+        "as_of": "2026-11-01T00:00:00+00:00",
+        "version": 3,
+        "version_created": "2026-10-01T00:00:00+00:00",
+        "volume": {"requests": 5000},
+        "findings": [],
+        "journal": str(kept),
+    }
+    storage.write_json(tmp_path / "m" / "monitoring.json", findings)
+    decide_retraining(str(tmp_path / "m"))
+    assert (kept / "decisions/20261101T000000Z.json").is_file()

@@ -6,6 +6,7 @@ import json
 import re
 import time
 import uuid
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -115,29 +116,48 @@ def _get_run(state: KfpServer, asked: Json, run_id: str) -> Json:
     if run.get("steps"):
         step = run["steps"].pop(0)
         run["state"] = step["state"]
-        run["error"] = {"message": step["error"]} if "error" in step else {}
+        run.setdefault("state_history", []).append({"state": step["state"]})
         run["run_details"] = {"task_details": _task_details(step.get("tasks", {}))}
     return {key: value for key, value in run.items() if key != "steps"}
 
 
+def node_id(name: str) -> str:
+    """Returns the id of the workflow's node that does a task's work: nothing in it says which task that is."""
+    return f"run-x7k2p-{zlib.crc32(name.encode())}"
+
+
 def _task_details(tasks: dict[str, str]) -> list[Json]:
-    """Tasks as the real server lists them: with drivers, executors and the run's own node among them."""
+    """Tasks as a real server was seen to list them, for each the node names of Argo.
+
+    The workflow itself, drivers, executors and each attempt are among them; one has no name; a child's `pod_name` is a
+    node's id; there is neither an error nor a parent.
+    """
     details: list[Json] = [
-        {"display_name": "run-x7k2p", "state": "RUNNING", "child_tasks": [{"pod_name": "run-x7k2p-root-driver-1"}]},
+        {"display_name": "run-x7k2p", "state": "RUNNING", "child_tasks": [{"pod_name": node_id("root-driver")}]},
         {"display_name": "root-driver", "state": "SUCCEEDED"},
+        {"display_name": "root-driver(0)", "state": "SUCCEEDED"},
+        {"display_name": "condition-branches-1", "state": "RUNNING"},
+        {"state": "SUCCEEDED"},
     ]
     for place, (name, state) in enumerate(tasks.items()):
         begun = f"2026-11-22T10:00:{place:02d}Z"
-        pods = [{"pod_name": f"run-x7k2p-system-container-impl-{name}"}] if state != "PENDING" else []
-        details.append({"display_name": f"{name}-driver", "state": "SUCCEEDED", "start_time": begun})
-        task = {"display_name": name, "state": state, "start_time": begun, "child_tasks": pods}
+        children = [{"pod_name": node_id(f"{name}/executor")}] if state != "PENDING" else []
+        for driver in (f"{name}-driver", f"{name}-driver(0)"):
+            details.append({"display_name": driver, "state": "SUCCEEDED", "start_time": begun})
+        task = {"display_name": name, "state": state, "start_time": begun, "child_tasks": children}
         details.append(task | ({"end_time": "2026-11-22T10:01:00Z"} if state in ENDED else {}))
-        details.append({"display_name": "executor", "state": state, "start_time": begun})
+        attempts = [{"pod_name": node_id(name)}]
+        details.append({"display_name": "executor", "state": state, "start_time": begun, "child_tasks": attempts})
+        details.append({"display_name": "executor(0)", "state": state, "start_time": begun})
     return details
 
 
 def _terminate(state: KfpServer, asked: Json, run_id: str) -> Json:
-    _get(state, "runs", run_id)["state"] = "CANCELING"
+    """A run that is stopped ends as failed; only its history tells."""
+    run = _get(state, "runs", run_id)
+    run["state"] = "CANCELING"
+    run.setdefault("state_history", []).append({"state": "CANCELING"})
+    run["steps"] = [{"state": "CANCELING"}, {"state": "FAILED"}]
     return {}
 
 

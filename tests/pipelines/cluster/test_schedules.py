@@ -403,7 +403,8 @@ def test_the_same_value_spelled_otherwise_is_no_change_and_a_date_is_its_text(se
 
 
 def test_a_due_time_needs_a_fixed_version_and_says_so(server: KfpServer, book: Book) -> None:
-    given = {"source": "gs://b/{YYYY}-{MM}-{DD}.csv", "label": "l", "target": "kserve://t/m", "scheduled_time": "due"}
+    given = {"source": "gs://b/{YYYY}-{MM}-{DD}.csv", "label": "l", "target": "kserve://t/m"}
+    given |= {"models_root": "gs://b/models", "scheduled_time": "due"}
     daily = NIGHTLY | {"pipeline": "continuous_training", "parameters": given}
     [change] = book.plan(daily)
     assert any("content-" in note and "must be allowed to `get` workflows" in note for note in change.notes)

@@ -18,6 +18,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.pipelines.cluster import Cluster, logins, rest
 from mainspring.pipelines.cluster.rest import Unreachable
 from tests.pipelines import small_pipelines
+from tests.pipelines.cluster.kfp_api import node_id
 from tests.pipelines.cluster.kfp_server import Fault, KfpServer, running_server
 from tests.pipelines.conftest import MAINSPRING
 
@@ -129,7 +130,7 @@ def test_the_command_follows_a_run_to_its_end_and_says_where_it_is(server: KfpSe
 
 def test_a_failed_run_ends_with_the_failed_tasks_log_and_its_reason(server: KfpServer) -> None:
     server.steps = [{"state": "FAILED", "tasks": {"double": "SUCCEEDED", "refuse": "FAILED"}}]
-    server.logs["run-x7k2p-system-container-impl-refuse"] = "first line\nmainspring: error: words: are no good\n"
+    server.logs[node_id("refuse")] = "first line\nmainspring: error: words: are no good\n"
     done = submit(server, "--wait")
     assert done.returncode == 1
     assert "  first line" in done.stderr
@@ -144,9 +145,25 @@ def test_a_failed_run_whose_pods_are_gone_says_so(server: KfpServer, cluster: Cl
 
 
 def test_a_cancelled_run_is_no_success_and_is_not_waited_for_for_ever(server: KfpServer, cluster: Cluster) -> None:
-    server.steps = [{"state": "RUNNING"}, {"state": "CANCELING"}, {"state": "CANCELED"}]
+    server.steps = [{"state": "RUNNING"}]
+    run = cluster.submit(small_pipelines.refuses, GIVEN)
+    run.cancel()
     with pytest.raises(UserError, match="was cancelled"):
-        cluster.submit(small_pipelines.refuses, GIVEN).wait(seconds=20, say=LINES.append)
+        run.wait(seconds=20, say=LINES.append)
+
+
+def test_a_run_is_followed_by_the_titles_of_its_tasks_each_state_once(server: KfpServer, cluster: Cluster) -> None:
+    running = {"state": "RUNNING", "tasks": {"resolve-spans": "SUCCEEDED", "train-model": "RUNNING"}}
+    server.steps = [running, running, {"state": "FAILED", "tasks": running["tasks"] | {"train-model": "FAILED"}}]
+    server.logs[node_id("train-model")] = "epoch 1\nmainspring: error: label: is constant\nF1122 launcher.go failed\n"
+    run = cluster.submit(
+        "continuous_training", {"source": "s", "label": "l", "target": "kserve://t/m", "models_root": "gs://b/models"}
+    )
+    said: list[str] = []
+    with pytest.raises(UserError, match=r"failed at Train model: label: is constant; see http"):
+        run.wait(say=said.append)
+    assert said[:3] == ["Find the spans succeeded in 60 s", "Train model running", "Train model failed in 59 s"]
+    assert said[3] == "the last lines of Train model's log:"
 
 
 def test_a_server_that_is_away_for_a_while_does_not_end_the_following(server: KfpServer, cluster: Cluster) -> None:
