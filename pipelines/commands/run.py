@@ -12,7 +12,30 @@ from mainspring.pipelines.commands.printing import ROOT, say
 from mainspring.pipelines.local_root import root_or_default
 
 
-@click.command()
+class _WithParameters(click.Command):
+    """Lists a pipeline's parameters in the help that is asked for after its name."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Notes the pipeline, which `--help` would otherwise come before."""
+        ctx.meta["pipeline"] = args[0] if args and not args[0].startswith("-") else ""
+        return super().parse_args(ctx, args)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the options, and the parameters below them."""
+        super().format_options(ctx, formatter)
+        if not ctx.meta["pipeline"]:
+            return
+        from mainspring.pipelines.compiling import catalogue
+        from mainspring.pipelines.parameters.declared import parameters
+
+        found = parameters(catalogue.load_pipeline(ctx.meta["pipeline"])).values()
+        with formatter.section(f"Parameters of {ctx.meta['pipeline']}"):
+            in_order = sorted(found, key=lambda parameter: (not parameter.is_needed, parameter.name))
+            rows = [(parameter.name, parameter.in_words) for parameter in in_order]
+            formatter.write_dl(rows)
+
+
+@click.command(cls=_WithParameters)
 @click.argument("pipeline")
 @click.option("-p", "--param", "parameters", multiple=True, metavar="KEY=VALUE", help="A parameter; repeat for more.")
 @click.option("--params", "file", type=click.Path(path_type=Path), help="Parameters from a YAML or JSON file.")
@@ -38,7 +61,7 @@ def run(
     """Run PIPELINE on this machine.
 
     PIPELINE is a built-in name (continuous_training), module:function, or a compiled YAML file. The
-    exit status is 0 only if the run succeeded.
+    exit status is 0 only if the run succeeded. `mainspring run PIPELINE --help` lists its parameters.
     """
     from mainspring.pipelines import environments
     from mainspring.pipelines.compiling import catalogue

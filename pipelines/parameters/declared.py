@@ -17,6 +17,14 @@ from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 
 LISTS, MAPPINGS = ("list", "List", "Sequence"), ("dict", "Dict", "Mapping")
 KINDS = {"str": "STRING", "int": "NUMBER_INTEGER", "float": "NUMBER_DOUBLE", "bool": "BOOLEAN"}
+WORDS = {
+    "STRING": "text",
+    "NUMBER_INTEGER": "whole number",
+    "NUMBER_DOUBLE": "number",
+    "BOOLEAN": "true or false",
+    "LIST": "list",
+    "STRUCT": "mapping",
+}
 CHOICES = re.compile(r"One of ((?:`[^`]*`(?:, | or |, or )?)+)")
 
 
@@ -50,25 +58,39 @@ class Declared:
         found = CHOICES.search(self.description)
         return tuple(re.findall(r"`([^`]*)`", found[1])) if found else ()
 
+    @property
+    def in_words(self) -> str:
+        """Type, default and description, in one line."""
+        kind = WORDS[self.kind.name]
+        if self.kind.element and self.kind.element.name in WORDS:
+            kind = f"{kind} of {WORDS[self.kind.element.name]}"
+        default = self.default
+        if isinstance(default, float) and default.is_integer() and self.kind.name == "NUMBER_INTEGER":
+            default = int(default)
+        said = "needed" if self.is_needed else f"default {default!r}" if default not in ("", [], {}, None) else ""
+        about = " ".join(self.description.split())
+        return f"[{'; '.join(filter(None, (kind, said)))}] {about}".strip()
+
 
 def parameters(spec: PipelineSpec) -> dict[str, Declared]:
     """Returns a pipeline's parameters by name."""
     kinds = spec.root.input_definitions.DESCRIPTOR.fields_by_name["parameters"].message_type  # The map's entries.
     enum = kinds.fields_by_name["value"].message_type.fields_by_name["parameter_type"].enum_type
-    elements = _Elements(spec)
+    takers = _Takers(spec)
     found = {}
     for name, given in spec.root.input_definitions.parameters.items():
         kind = Kind(enum.values_by_number[given.parameter_type].name)
         if kind.name in ("LIST", "STRUCT"):
-            kind = Kind(kind.name, elements.of(spec.root, name))
+            kind = Kind(kind.name, takers.of(spec.root, name))
         has_default = given.HasField("default_value")
         default = json_format.MessageToDict(given.default_value) if has_default else None
-        found[name] = Declared(name, kind, not (given.is_optional or has_default), default, given.description)
+        description = given.description or takers.description(spec.root, name)
+        found[name] = Declared(name, kind, not (given.is_optional or has_default), default, description)
     return found
 
 
-class _Elements:
-    """Finds what a list's elements are, by following the parameter to the component that takes it."""
+class _Takers:
+    """Finds what the pipeline itself does not say of a parameter, by following it to the component that takes it."""
 
     def __init__(self, spec: PipelineSpec) -> None:
         self._spec = spec
@@ -85,6 +107,17 @@ class _Elements:
                     if found:
                         return found
         return None
+
+    def description(self, component: Any, name: str) -> str:
+        """Returns how the component that takes a parameter describes it; empty if none does."""
+        if component.WhichOneof("implementation") != "dag":
+            return str(component.input_definitions.parameters[name].description)
+        for task in component.dag.tasks.values():
+            for inner, given in task.inputs.parameters.items():
+                taker = self._spec.components[task.component_ref.name]
+                if given.component_input_parameter == name and (found := self.description(taker, inner)):
+                    return found
+        return ""
 
     def _declared(self, executor: str) -> dict[str, Kind]:
         if executor not in self._kinds:
