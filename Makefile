@@ -89,5 +89,9 @@ compile: $(BIN)/.ready ## Write the compiled components and pipelines (CHECK=1: 
 	@$(BIN)/python -m mainspring.pipelines.compiling.kfp_yaml $(if $(CHECK),--check)
 
 clean: ## Stop this folder's endpoints and remove environments, example data and runs
-	@[ ! -x $(BIN)/mainspring ] || $(BIN)/mainspring endpoints stop --all || true
+	@for root in .mainspring .mainspring-demo; do \
+		[ -d $$root/endpoints ] || continue; \
+		[ -x $(BIN)/mainspring ] || { echo "$$root has endpoints, and .venv is gone; stop them first: make setup, then make clean" >&2; exit 1; }; \
+		find $$root -path '*/endpoints/*/endpoint.json' -not -path '*/runs/*' | sed 's|/endpoints/[^/]*/endpoint.json$$||' | sort -u | \
+			while read -r at; do $(BIN)/mainspring endpoints stop --all --root "$$at"; done; done
 	rm -rf .venv .venvs .mainspring .mainspring-demo data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -65,6 +66,26 @@ def split(uri: str) -> tuple[str, str]:
     if not is_bucket(uri) or not bucket:
         raise UserError(f"{uri}: names no bucket; write gs://bucket/folder or s3://bucket/folder")
     return bucket, name.strip("/")
+
+
+def canonical(uri: str | Path) -> str:
+    """Returns the one spelling of a folder's URI: two that name the same folder are equal.
+
+    On a path, symbolic links are followed, and `file://` goes. In a bucket, empty parts, `.` and slashes at the end go.
+
+    Raises:
+        UserError: It names no bucket, or has another scheme.
+    """
+    if not is_bucket(uri):
+        return os.path.realpath(storage.as_path(uri))
+    bucket, name = split(str(uri))
+    kept: list[str] = []
+    for part in name.split("/"):
+        if part == "..":
+            del kept[-1:]
+        elif part not in ("", "."):
+            kept.append(part)
+    return join(str(uri)[:5] + bucket, *kept)
 
 
 def join(uri: str, *parts: str) -> str:

@@ -31,6 +31,9 @@ MULTICLASS = "multiclass_classification"
 REGRESSION = "regression"
 MULTILABEL = "multilabel_classification"
 RANKING = "ranking"
+BOOLEANS = ("false", "true")
+"""The classes of a label that the source has as true and false."""
+
 TASKS = (BINARY, MULTICLASS, REGRESSION)
 """The tasks that `train_model` trains."""
 
@@ -58,6 +61,8 @@ class ExamplesManifest:
     """Versions of the code and libraries that made it."""
     moments: list[str] = field(default_factory=list)
     """Columns of dates or times, which are held as seconds since 1970 in UTC."""
+    booleans: list[str] = field(default_factory=list)
+    """Columns of true and false, which are held as 1 and 0."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,14 @@ class ModelManifest:
     """Ranking: the column that says which rows are ranked against each other."""
     tried: list[dict[str, Any]] = field(default_factory=list)
     """Where the data chose the kind of model: `model`, `loss` and `metric` on held-out rows of train, `seconds`."""
+    moments: list[str] = field(default_factory=list)
+    """The features that the source has as dates or times, and the model takes as seconds since 1970 in UTC."""
+    booleans: list[str] = field(default_factory=list)
+    """The columns, label included, that the source has as true and false, and the model takes as 1 and 0."""
+    integers: list[str] = field(default_factory=list)
+    """The categorical features that the source has as whole numbers, and the model takes as text."""
+    spans: list[str] = field(default_factory=list)
+    """Of the examples, oldest first; `["all"]` where the source has none."""
 
 
 @dataclass(frozen=True)

@@ -90,9 +90,10 @@ def delete(bucket: str, name: str) -> None:
 def _store(bucket: str) -> Any:
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
     limit = timedelta(seconds=CALL_SECONDS)
+    where: Any = {"endpoint": endpoint} if endpoint else {}
     return S3Store(
         bucket,
-        **({"endpoint": endpoint} if endpoint else {}),
+        **where,
         client_options={"allow_http": bool(endpoint), "timeout": limit, "connect_timeout": timedelta(seconds=10)},
         retry_config={"max_retries": 5, "retry_timeout": limit},
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -39,7 +40,7 @@ def approve(
     """Asks for the approval of a model at a target, and waits for the answer.
 
     A request that was made before for the very same model and target is taken up again, with its answer: a run that
-    is repeated does not ask twice. No answer in time is a no.
+    is repeated does not ask twice. One that expired without an answer is asked again. No answer in time is a no.
 
     Args:
         model: The model's folder.
@@ -51,7 +52,8 @@ def approve(
         poll_seconds: How often it is looked for.
 
     Raises:
-        UserError: The model is not blessed, nobody may approve, or an answer does not count.
+        UserError: The model is not blessed, nobody may approve, or somebody wrote an answer that does not count past
+            `mainspring approve`, which refuses to.
     """
     targets.parse(target)
     keys = _keys(approvers)
@@ -74,14 +76,14 @@ def approve(
             summary=_summary(Path(evaluation)),
             asked=now.isoformat(timespec="seconds"),
             expires=(now + timedelta(hours=hours)).isoformat(timespec="seconds"),
+            approvers=keys,
         ),
     )
     request, _ = approvals.read_request(folder)
     if (request.target, request.model_fingerprint) != (target, fingerprint):
         raise UserError(f"{folder}: holds a request for another model; clear that folder")
-    print(
-        f"waiting for an approval until {request.expires}: mainspring approve {folder} --by NAME --key FILE", flush=True
-    )
+    names = " or ".join(sorted(keys))
+    print(f"waiting for {names} until {request.expires}; type: {command(folder, min(keys))}", flush=True)
     while True:
         given = approvals.read_answer(folder, keys)
         if given:
@@ -91,6 +93,11 @@ def approve(
             print(f"nobody answered until {request.expires}: that is a no", flush=True)
             return Approval(False, "", folder)
         time.sleep(poll_seconds)
+
+
+def command(folder: str, by: str) -> str:
+    """Returns what a person types to answer the request in a folder."""
+    return f"mainspring approve {shlex.quote(folder)} --by {shlex.quote(by)} --key ~/.ssh/id_ed25519"
 
 
 def _keys(approvers: str) -> dict[str, str]:

@@ -20,9 +20,20 @@ SLOWER_SECONDS = 0.02
 ENOUGH = 50
 """Live requests to each of two versions from which their latencies are compared."""
 
-TOLERANCE = 1e-4
-"""Between a prediction that is served and the model's own, absolute or relative: TensorFlow's float32 kernels differ by
-1e-6 between batch sizes."""
+OF_SPREAD = 1e-4
+"""Between a prediction that is served and the model's own: this share of the range of the model's own predictions..."""
+
+OF_VALUE = 1e-4
+"""...or this share of the value, for TensorFlow's float32 kernels differ a little between batch sizes..."""
+
+MOST_OF_SPREAD = 0.01
+"""...but never more than this share of the range: predictions around 1.8e9 may lie within a few thousand."""
+
+STEP = 2.0**-23
+"""Between neighbouring float32 values, relative to them."""
+
+NOISE_STEPS, FLAT_STEPS = 16, 32
+"""What float32 arithmetic may add, and the range below which predictions are one value with such noise."""
 
 
 @dataclass(frozen=True)
@@ -78,8 +89,9 @@ def of_parity(replay: Replay, served: list[Any]) -> list[str]:
         return [f"there is no row with a prediction {replay.source}: parity cannot be judged"]
     if len(served) != len(replay.predictions):
         return [f"{len(served)} predictions were served for {len(replay.predictions)} rows"]
+    spreads = _spreads(replay.predictions)
     pairs = zip(served, replay.predictions, strict=True)
-    wrong = [place for place, pair in enumerate(pairs) if not _close(*pair)]
+    wrong = [place for place, pair in enumerate(pairs) if not _close(*pair, spreads)]
     if not wrong:
         return []
     first = wrong[0]
@@ -89,9 +101,32 @@ def of_parity(replay: Replay, served: list[Any]) -> list[str]:
     ]
 
 
-def _close(served: Any, own: Any) -> bool:
+def _spreads(predictions: list[Any]) -> list[float]:
+    """Returns the range of the predictions: one, or one for each class."""
+    rows = [row if isinstance(row, list) else [row] for row in predictions]
+    columns = [[value for value in column if isinstance(value, int | float)] for column in zip(*rows, strict=False)]
+    return [max(column) - min(column) if column else 0.0 for column in columns]
+
+
+def _close(served: Any, own: Any, spreads: list[float]) -> bool:
     if isinstance(own, list):
-        return isinstance(served, list) and len(served) == len(own) and all(map(_close, served, own))
-    if not isinstance(served, int | float):
+        same = isinstance(served, list) and len(served) == len(own) == len(spreads)
+        return same and all(
+            _close(one, other, [spread]) for one, other, spread in zip(served, own, spreads, strict=True)
+        )
+    if isinstance(served, bool) or not isinstance(served, int | float) or not isinstance(own, int | float):
         return False
-    return math.isclose(served, own, rel_tol=TOLERANCE, abs_tol=TOLERANCE)
+    return abs(served - own) <= tolerance(own, spreads[0])
+
+
+def tolerance(own: float, spread: float) -> float:
+    """Returns how far a served prediction may be from the model's own.
+
+    Args:
+        own: The model's own prediction.
+        spread: The range of its predictions.
+    """
+    usual, step = max(OF_SPREAD * spread, OF_VALUE * abs(own)), abs(own) * STEP
+    if spread <= FLAT_STEPS * step:
+        return usual
+    return min(usual, max(MOST_OF_SPREAD * spread, NOISE_STEPS * step))

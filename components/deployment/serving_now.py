@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import targets
 from mainspring.components.deployment.local import endpoint_state, local_target
 from mainspring.components.deployment.targets import Target
@@ -37,13 +38,20 @@ def uris(named: Iterable[str] = ()) -> set[str]:
     """Returns the URIs of the versions that local endpoints and the named targets serve, or would roll back to.
 
     Raises:
-        UserError: A target is malformed, or does not answer: what it needs cannot be known.
+        UserError: A target is malformed, does not answer, or serves nothing on a cluster: what it needs cannot
+            be known.
     """
     found: set[str] = set()
     for name in endpoint_state.names():
         found |= local_target.needed(name)
-    for parsed in map(targets.parse, named):
-        found |= _kserve().needed(parsed) if parsed.scheme == targets.KSERVE else local_target.needed(parsed.name)
+    for target in named:
+        parsed = targets.parse(target)
+        needed = _kserve().needed(parsed) if parsed.scheme == targets.KSERVE else local_target.needed(parsed.name)
+        if not needed and parsed.scheme == targets.KSERVE:
+            raise UserError(
+                f"{target}: serves nothing, so what it needs cannot be told; check the name and the cluster"
+            )
+        found |= needed
     return found
 
 

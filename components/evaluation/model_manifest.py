@@ -7,19 +7,24 @@ from pathlib import Path
 
 from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import BINARY, MULTICLASS, MULTILABEL, RANKING, ModelManifest
+from mainspring.components.common.manifests import BINARY, BOOLEANS, MULTICLASS, MULTILABEL, RANKING, ModelManifest
 
 
 def misfit(champion: ModelManifest, challenger: ModelManifest, columns: Mapping[str, str]) -> str | None:
     """Returns why the champion cannot be measured on the challenger's rows, in words, or None."""
     for what in ("task", "label", "classes", "query"):
         theirs, ours = getattr(champion, what), getattr(challenger, what)
-        if theirs != ours:
+        if theirs != ours and not _are_booleans(theirs, ours):
             return f"its {what} is {theirs!r}, the challenger's {ours!r}"
     missing = sorted(set(champion.features) - set(columns))
     if missing:
         return f"it takes the feature {missing[0]!r}, which the examples lack"
     return None
+
+
+def _are_booleans(*classes: object) -> bool:
+    """Returns whether all are the classes of true and false, which models were given as 0 and 1 before."""
+    return all(each in ([*BOOLEANS], ["0", "1"]) for each in classes)
 
 
 def read_manifest(folder: Path) -> ModelManifest:

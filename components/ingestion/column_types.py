@@ -56,6 +56,19 @@ def moments(of_spans: Mapping[str, Mapping[str, str]]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def booleans(of_spans: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Returns the columns that hold true and false and nothing else, in the order in which they come.
+
+    Args:
+        of_spans: DuckDB's types by column, by span, as `merge_columns` takes them.
+    """
+    seen: dict[str, set[str]] = {}
+    for columns in of_spans.values():
+        for name, raw in columns.items():
+            seen.setdefault(name, set()).add(raw)
+    return [name for name, raws in seen.items() if raws - {'"NULL"'} == {"BOOLEAN"}]
+
+
 def refuse_alike(names: Sequence[str], what: str, cure: str = "rename one of them in the query") -> None:
     """Checks that names can be told apart by everything that reads the examples.
 

@@ -163,7 +163,7 @@ def _write_examples(
         for table in tables:
             rows.add_table(connection, table, table.name)
         with contextlib.closing(connection):
-            columns, moments, content = _write_portions(connection, portions, source, options, folder)
+            columns, held, content = _write_portions(connection, portions, source, options, folder)
     return manifests.ExamplesManifest(
         rows={split: part.rows for split, part in content.items()},
         columns=columns,
@@ -172,7 +172,7 @@ def _write_examples(
         source={"uri": source, "files": _files_in_manifest(spans), "tables": _files_in_manifest(joined.values())},
         query=options.query,
         versions=manifests.code_versions("duckdb", "numpy", "pyarrow"),
-        moments=moments,
+        **held,
     )
 
 
@@ -196,7 +196,7 @@ def _write_portions(
     source: str,
     options: Options,
     folder: Path,
-) -> tuple[dict[str, str], list[str], dict[str, Content]]:
+) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Content]]:
     query = rows.check_query(connection, options.query)
     every = {
         f"{name} ({side})" if side else name: portion
@@ -223,7 +223,8 @@ def _write_portions(
             raise UserError(f"{source}: span {name} has no rows{kept}")
         content = {split: content[split] + part for split, part in written.items()}
         print(f"span {name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
-    return columns, column_types.moments(shapes), content
+    held = {"moments": column_types.moments(shapes), "booleans": column_types.booleans(shapes)}
+    return columns, held, content
 
 
 def _sides(

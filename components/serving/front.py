@@ -29,6 +29,7 @@ from mainspring.components.common import payload_records
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.payload_log import PayloadLog, folder_store
 from mainspring.components.serving import logged_payloads, probation
+from mainspring.components.serving.content_encoding import Refused, unpacked
 from mainspring.components.serving.logged_payloads import VERSION_HEADER
 from mainspring.components.serving.routes import Observed, Route, Routing
 
@@ -151,6 +152,10 @@ def public_app(name: str, routing: Routing, log: PayloadLog | None = None) -> we
             refusal = _refusal(408, f"{name}: the request did not arrive within {BODY_SECONDS:.0f} s")
             refusal.force_close()  # What is still to come of the body is not a next request.
             return refusal, None
+        try:
+            body = unpacked(body, request.headers.get("Content-Encoding", ""), LARGEST_BODY)
+        except Refused as refused:
+            return _refusal(refused.status, f"{name}: {refused}"), None
         return await route_of(request, body), body
 
     async def route_of(request: web.Request, body: bytes) -> web.Response:
@@ -229,7 +234,10 @@ async def _forward(
 
 @contextlib.asynccontextmanager
 async def _listening(app: web.Application, port: int) -> AsyncIterator[int]:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=GRACE_SECONDS, keepalive_timeout=75)
+    # Bodies are unpacked by us, within a bound; aiohttp's own answer to a broken one is a traceback and a 500.
+    runner = web.AppRunner(
+        app, auto_decompress=False, access_log=None, shutdown_timeout=GRACE_SECONDS, keepalive_timeout=75
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, HOST, port, reuse_address=True).start()

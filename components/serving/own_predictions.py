@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import signature_names, storage
+from mainspring.components.common import signature_names, storage, written_values
 from mainspring.components.serving import low_priority
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -64,7 +64,12 @@ def _zeros(specs: dict[str, tf.TensorSpec]) -> dict[str, Any]:
 def _value(given: Any, spec: tf.TensorSpec) -> Any:
     if given is None:
         return "" if spec.dtype == tf.string else math.nan
-    return given
+    number = given
+    if isinstance(given, bool):
+        number = int(given)
+    elif isinstance(given, str) and spec.dtype != tf.string:
+        number = written_values.seconds(given)
+    return str(number) if spec.dtype == tf.string else number
 
 
 def _is_finite(value: Any) -> bool:

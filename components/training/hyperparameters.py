@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import TASKS
+from mainspring.components.common.manifests import BOOLEANS, TASKS
 from mainspring.components.training.spelling import suggestion
 
 MAX_LAYERS = 16
@@ -147,6 +147,8 @@ def checked_class_weights(
         raise UserError("class_weights: the label is a quantity, which has no classes; leave class_weights out")
     if isinstance(weights, str):
         return [sum(counts) / (len(classes) * max(count, 1)) for count in counts]
+    if tuple(classes) == BOOLEANS:  # As the columns hold them.
+        weights = {{"0": "false", "1": "true"}.get(name, name): weight for name, weight in weights.items()}
     for name in weights:
         if name not in classes:
             raise UserError(f"class_weights: {name!r} is no class of the label{suggestion(name, classes)}")

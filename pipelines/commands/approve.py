@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -19,11 +20,13 @@ def approve(folder: str, by: str, key: Path, reject: bool, yes: bool, ask_passph
     from mainspring.components.deployment import approvals
 
     request, _ = approvals.read_request(folder)
+    approvals.check_approver(folder, request, by)
     click.echo(f"{request.target}: model {request.model_fingerprint}, asked {request.asked}, until {request.expires}")
     click.echo(request.summary)
     decision = approvals.REJECTED if reject else approvals.APPROVED
-    if not yes:
-        click.confirm(f"Sign as {by}: {decision}?", abort=True)
+    if not yes and not click.confirm(f"Sign as {by}: {decision}?"):
+        click.echo("not signed; nothing is changed, and the request still waits (--reject says no to it)")
+        sys.exit(1)
     passphrase = click.prompt("Passphrase", hide_input=True) if ask_passphrase else ""
     given = approvals.answer(folder, decision, by, key, passphrase)
     click.echo(f"{given.decision} by {given.by} at {given.at}")

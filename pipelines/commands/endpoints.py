@@ -42,8 +42,8 @@ def endpoints_stop(name: str | None, everything: bool, root: Path | None, as_jso
     if bool(name) == everything:
         raise click.UsageError("say which endpoint, or --all")
     use_root(root)
-    names = [endpoint.name for endpoint in local_target.list_endpoints()] if everything else [str(name)]
-    print_rows([asdict(local_target.stop(stopping)) for stopping in names], as_json, "no endpoints", ENDPOINT)
+    stopped = local_target.stop_all() if everything else [local_target.stop(str(name))]
+    print_rows([asdict(endpoint) for endpoint in stopped], as_json, "no endpoints", ENDPOINT)
 
 
 @endpoints.command("start", short_help="Bring an endpoint back as it was.")

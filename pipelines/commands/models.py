@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from mainspring.components.common import buckets
+from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.commands.printing import AS_JSON, ROOT, print_rows
 from mainspring.pipelines.local_root import use_root
@@ -68,8 +68,12 @@ def models_prune(
 
     use_root(root)
     folder = published.models_folder(models_root)
-    if buckets.is_bucket(folder) and not targets:
-        raise UserError(f"{folder}: others may serve from there; say where, with --target kserve://namespace/name")
+    ours = buckets.canonical(storage.local_root())
+    if not targets and (buckets.is_bucket(folder) or not Path(folder).is_relative_to(ours)):
+        raise UserError(
+            f"{folder}: others may serve from there; say where, with --target kserve://namespace/name or, of this "
+            f"root, --target local://name"
+        )
     needed = serving_now.uris(targets)
     rows = []
     for name in names or published.models(folder):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,26 @@ ROOT = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder of runs, models and endpoints. [default: $MAINSPRING_ROOT or .mainspring]",
 )
-AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+def _keep_stdout_for_json(context: click.Context, _: click.Parameter, as_json: bool) -> bool:
+    """Sends everything to stderr but what `print_rows` prints, the progress that other code prints included."""
+    if as_json:
+        context.obj = sys.stdout
+        context.with_resource(contextlib.redirect_stdout(sys.stderr))
+    return as_json
+
+
+AS_JSON = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON, for scripts.", callback=_keep_stdout_for_json
+)
+"""Of commands that end with `print_rows`."""
 
 
 def print_rows(rows: list[dict[str, Any]], as_json: bool, none: str, columns: tuple[str, ...]) -> None:
     """Prints everything as JSON, or the given columns as a table that is never folded."""
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        click.echo(json.dumps(rows, indent=2), file=click.get_current_context().obj)
         return
     if not rows:
         click.echo(none)

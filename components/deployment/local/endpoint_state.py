@@ -8,11 +8,11 @@ import fcntl
 import time
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from mainspring.components.common import storage
+from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.local import loopback
 from mainspring.components.deployment.local.processes import POLL_SECONDS, Process
@@ -120,9 +120,21 @@ def read(name: str) -> State | None:
         history = tuple(Takeover(**takeover) for takeover in content.get("history", ()))
         withdrawn = tuple(Withdrawal(**withdrawal) for withdrawal in content.get("withdrawn", ()))
         known = {"front": front, "servers": servers, "history": history, "withdrawn": withdrawn}
-        return State(**{**content, **known})
+        return _in_one_spelling(State(**{**content, **known}))
     except (TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path}: not an endpoint's state ({error}); remove its folder and deploy again") from error
+
+
+def _in_one_spelling(state: State) -> State:
+    """Returns the state with every version's URI spelled as publishing spells it, whoever wrote it down."""
+    servers = tuple(replace(server, uri=_spelled(server.uri)) for server in state.servers)
+    history = tuple(replace(takeover, uri=_spelled(takeover.uri)) for takeover in state.history)
+    withdrawn = tuple(replace(withdrawal, uri=_spelled(withdrawal.uri)) for withdrawal in state.withdrawn)
+    return replace(state, uri=_spelled(state.uri), servers=servers, history=history, withdrawn=withdrawn)
+
+
+def _spelled(uri: str) -> str:
+    return buckets.canonical(uri) if uri else ""
 
 
 def write(state: State) -> State:

@@ -130,14 +130,18 @@ def stop(name: str) -> Endpoint:
     Raises:
         UserError: There is no such endpoint.
     """
-    _existing(name)
+    _known(name)
     with endpoint_state.locked(name):
-        state = _existing(name)
-        state = repair.served(state)
+        state = repair.served(_known(name))
         processes.stop(state.front, repair.DRAIN_SECONDS)
         for server in state.servers:
             processes.stop(server.process, repair.DRAIN_SECONDS)
         return _endpoint(endpoint_state.write(replace(state, front=None, servers=())))
+
+
+def stop_all() -> list[Endpoint]:
+    """Ends the processes of every endpoint of the local root, of one whose first deployment was cut short as well."""
+    return [stop(name) for name in endpoint_state.names()]
 
 
 def list_endpoints() -> list[Endpoint]:
@@ -161,9 +165,11 @@ def needed(name: str) -> set[str]:
     if state is None:
         return set()
     state = repair.served(state)
+    before = takeovers.before(state.history, state.withdrawn) if state.history else None
     gone = {withdrawal.uri for withdrawal in state.withdrawn}
     earlier = [takeover.uri for takeover in state.history if takeover.uri != state.uri and takeover.uri not in gone]
-    return {state.uri, *earlier[-1:], *(server.uri for server in state.servers)} - {""}
+    back = {before.uri} if before else set()
+    return {state.uri, *back, *earlier[-1:], *(server.uri for server in state.servers)} - {""}
 
 
 def _bring_up(state: State, version: int, uri: str, plan: Plan | None = None) -> State:
@@ -275,8 +281,13 @@ def _endpoint(state: State) -> Endpoint:
 
 
 def _existing(name: str) -> State:
+    return _known(name, 1)
+
+
+def _known(name: str, least: int = 0) -> State:
+    """Returns an endpoint's state; with `least` 1, of one that has served a version."""
     state = endpoint_state.read(name)
-    if state is None or not state.version:
+    if state is None or state.version < least:
         root = endpoint_state.folder_of(name).parent
         raise UserError(f"local://{name}: no such endpoint in {root}; `mainspring endpoints list` shows them")
     return state

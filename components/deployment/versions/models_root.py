@@ -13,11 +13,8 @@ from mainspring.components.common.published import version as version
 
 
 def models_folder(models_root: str) -> str:
-    """Returns where models are published: a URI in a bucket, or an absolute path; by default the local `models/`."""
-    if buckets.is_bucket(models_root):
-        buckets.split(models_root)
-        return models_root.rstrip("/")
-    return str(storage.as_path(models_root).absolute() if models_root else storage.local_root() / "models")
+    """Returns where models are published, in its one spelling: a bucket's URI, or a path; by default `models/`."""
+    return buckets.canonical(models_root or storage.local_root() / "models")
 
 
 def version_uri(root: str | Path, name: str, version: int) -> str:

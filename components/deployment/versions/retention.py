@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-from mainspring.components.common import buckets, manifests
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import VersionManifest
 from mainspring.components.deployment.versions import models_root
@@ -32,16 +32,39 @@ def removable(
     if keep < 1:
         raise UserError(f"keep {keep}: at least 1, for the version that was blessed last stays")
     published = models_root.versions(root, name)
-    staying = published[:keep]
-    needed = {models_root.version_uri(root, name, version.version) for version in staying} | {*served, *history}
+    uris = {version.version: models_root.version_uri(root, name, version.version) for version in published}
+    needed = {*(uris[version.version] for version in published[:keep]), *served, *history}
+    staying = _named(uris, name, needed)
     # A run that is repeated on the same data is compared with the same baseline again.
-    needed |= {
-        version.baseline
-        for version in published
-        if models_root.version_uri(root, name, version.version) in {*served, *needed}
+    baselines = {version.baseline for version in published if version.version in staying}
+    staying |= _named(uris, name, baselines - {""})
+    return [version for version in published if version.version not in staying][::-1]
+
+
+def _named(uris: Mapping[int, str], name: str, needed: Collection[str]) -> set[int]:
+    """Returns the versions that are needed, whoever spelled their URIs how.
+
+    A folder that cannot be reached from here any more may be any folder: its version stays by name and number.
+    """
+    spelled = {buckets.canonical(uri) for uri in needed}
+    places = {place for uri in needed if (place := _place(uri))}
+    lost = {tuple(uri.rstrip("/").split("/")[-2:]) for uri in needed if not buckets.is_bucket(uri) and not _place(uri)}
+    return {
+        number
+        for number, uri in uris.items()
+        if buckets.canonical(uri) in spelled or (_place(uri) or None) in places or (name, str(number)) in lost
     }
-    going = [version for version in published if models_root.version_uri(root, name, version.version) not in needed]
-    return going[::-1]
+
+
+def _place(uri: str) -> tuple[int, int] | None:
+    """Returns what tells a folder from every other one on this machine, under whatever path; None in a bucket."""
+    if buckets.is_bucket(uri):
+        return None
+    try:
+        found = storage.as_path(uri).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def unfinished(root: str, name: str, now: float | None = None) -> list[int]:

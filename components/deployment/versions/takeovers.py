@@ -73,18 +73,52 @@ def destination(
         UserError: There is no such version.
     """
     gone = {withdrawal.uri: withdrawal for withdrawal in withdrawn}
-    current = history[-1].uri
     if not to:
-        earlier = [takeover for takeover in history if takeover.uri != current and takeover.uri not in gone]
-        if not earlier:
-            raise UserError(f"{title}: has served no version before {history[-1].version} that could take over again")
-        return earlier[-1]
+        found_before = before(history, gone.values())
+        if found_before is None:
+            raise UserError(
+                f"{title}: has served no version before {history[-1].version} that could take over again"
+                f"{_same_as_withdrawn(history, gone.values())}"
+            )
+        return found_before
     known: list[Takeover | Withdrawal] = [*gone.values(), *history]
     found = [candidate for candidate in known if candidate.version == to]
     if not found:
         served = ", ".join(map(str, sorted({takeover.version for takeover in history})))
         raise UserError(f"{title}: version {to} was never served there; a rollback can go to one of: {served}")
     return found[-1]
+
+
+def before(history: tuple[Takeover, ...], withdrawn: Iterable[Withdrawal]) -> Takeover | None:
+    """Returns what a rollback that names no version leads to; None if there is none.
+
+    It is the version that was served before the current one, unless that was taken back, or holds a model that was:
+    one published twice is the same model under two numbers. The current version's model is being taken back as well.
+    """
+    gone = list(withdrawn)
+    uris = {withdrawal.uri for withdrawal in gone} | {history[-1].uri}
+    made = _marks([*gone, withdrawal_of(history[-1].version, history[-1].uri, "")])
+    for takeover in reversed(history):
+        if takeover.uri not in uris and not _marks([withdrawal_of(takeover.version, takeover.uri, "")]) & made:
+            return takeover
+    return None
+
+
+def _marks(withdrawn: Iterable[Withdrawal]) -> set[str]:
+    """Returns what withdrawn models are known by: their fingerprints, and what they were trained from."""
+    return {mark for each in withdrawn for mark in (each.fingerprint, each.recipe) if mark}
+
+
+def _same_as_withdrawn(history: tuple[Takeover, ...], withdrawn: Iterable[Withdrawal]) -> str:
+    """Returns a sentence on the versions that a rollback passes over as models that were withdrawn; or nothing."""
+    uris = {withdrawal.uri for withdrawal in withdrawn} | {history[-1].uri}
+    passed = sorted({takeover.version for takeover in history if takeover.uri not in uris})
+    if not passed:
+        return ""
+    return (
+        f": {', '.join(f'version {number}' for number in passed)} held the very model that was withdrawn under another "
+        f"number; serve it all the same with --to {passed[-1]}"
+    )
 
 
 def is_gone(
@@ -108,13 +142,21 @@ def passed_over(
 ) -> tuple[Withdrawal, ...]:
     """Returns what is withdrawn once a rollback has led to a version.
 
-    Going back withdraws whatever was served since; going to a withdrawn version lifts its withdrawal and no more.
+    Going back withdraws whatever was served since; going to a withdrawn version lifts its withdrawal and no more. A
+    model that was published under several numbers is one model: it is never served and withdrawn at the same time.
     """
     gone = {withdrawal.uri: withdrawal for withdrawal in withdrawn}
-    if gone.pop(chosen.uri, None) is None:
+    lifted = gone.pop(chosen.uri, None)
+    marks = _marks([lifted or withdrawal_of(chosen.version, chosen.uri, "")])
+    for same in [each for each in gone.values() if _marks([each]) & marks]:
+        print(f"version {chosen.version} is the model that was withdrawn as version {same.version}", flush=True)
+        del gone[same.uri]
+    if lifted is None:
         last = max(index for index, takeover in enumerate(history) if takeover.uri == chosen.uri)
         for takeover in history[last + 1 :]:
-            gone.setdefault(takeover.uri, withdrawal_of(takeover.version, takeover.uri, reason))
+            withdrawal = withdrawal_of(takeover.version, takeover.uri, reason)
+            if not _marks([withdrawal]) & marks:
+                gone.setdefault(takeover.uri, withdrawal)
     return tuple(gone.values())
 
 
@@ -138,6 +180,9 @@ def refuse_withdrawn(target: str, manifest: ModelManifest, withdrawn: Iterable[W
     Raises:
         UserError: It is, or was trained from the very same.
     """
+    served = models_root.model_manifest(served_uri) if served_uri else None
+    if served and manifest.fingerprint and served.fingerprint == manifest.fingerprint:
+        return  # It is what the target serves already.
     made_of = recipe(manifest)
     for gone in withdrawn:
         same = bool(gone.fingerprint) and gone.fingerprint == manifest.fingerprint

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import MULTILABEL, RANKING, REGRESSION, ModelManifest
+from mainspring.components.common.manifests import BOOLEANS, MULTILABEL, RANKING, REGRESSION, ModelManifest
 
 BATCH_ROWS = 16_384
 """Rows read and predicted at once: large enough that calls cost nothing, small enough for any machine's memory."""
@@ -157,6 +157,8 @@ def label_numbers(batch: pa.RecordBatch, model: ModelManifest, queries: dict[str
 def _class_numbers(column: pa.Array, classes: Sequence[str]) -> NDArray[np.float64]:
     encoded = column.dictionary_encode()
     known = {name: float(index) for index, name in enumerate(classes)}
+    if tuple(classes) == BOOLEANS:  # As the examples hold them.
+        known |= {"0": 0.0, "1": 1.0}
     numbers = [_class_number(value, known) for value in encoded.dictionary.to_pylist()]
     codes = encoded.indices.fill_null(len(numbers)).to_numpy(zero_copy_only=False)
     return np.array([*numbers, np.nan])[codes]
@@ -182,5 +184,5 @@ def _class_number(value: str | float | None, known: Mapping[str, float]) -> floa
     if value is None or (isinstance(value, float) and not math.isfinite(value)):
         return math.nan
     # Training names classes the same way: 1.0 and 1 are one class.
-    name = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+    name = str(int(value)) if isinstance(value, bool | float) and float(value).is_integer() else str(value)
     return known.get(name, float(UNKNOWN_CLASS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,9 +11,16 @@ import numpy as np
 import orjson
 from kserve.errors import InvalidInput
 
+from mainspring.components.common import written_values
+from mainspring.components.serving.model import strict_json
+from mainspring.components.serving.model.strict_json import Doubled
+
 NUMBER = "number"
 INTEGER = "integer"
 TEXT = "text"
+
+BOOLEAN, MOMENT, WHOLE = "true or false", "a date or a time in ISO 8601", "a whole number"
+"""What a source may have where a model takes a number, or a whole number as text."""
 
 LONGEST_LISTING = 30
 """Features named in a message; a model can have thousands."""
@@ -34,6 +42,8 @@ class Feature:
     """`NUMBER` (missing: NaN), `INTEGER` (cannot be missing) or `TEXT` (missing: the empty string)."""
     dtype: np.dtype[Any]
     """What the signature takes; `object` for text."""
+    written: str = ""
+    """How the source has it where that is something else: `BOOLEAN`, `MOMENT` or `WHOLE`."""
 
 
 def parse(payload: Any) -> dict[str, Any]:
@@ -44,10 +54,9 @@ def parse(payload: Any) -> dict[str, Any]:
     """
     if isinstance(payload, bytes):
         check_brackets(payload)
-        try:
-            payload = orjson.loads(payload)
-        except ValueError as error:
-            raise InvalidInput(f"the request is not JSON: {error}") from error
+        payload = strict_json.parse(payload)
+    if isinstance(payload, Doubled):
+        raise InvalidInput(f"the request has {payload.twice!r} twice")
     if not isinstance(payload, dict):
         raise InvalidInput('the request is not a JSON object like {"instances": [{"feature": value}]}')
     return payload
@@ -77,17 +86,19 @@ def columns_of_instances(payload: Mapping[str, Any], features: Mapping[str, Feat
     """Returns an array per feature from V1 row instances; a feature that is absent or null is missing.
 
     Raises:
-        InvalidInput: No instances, a row that is no object, an unknown feature, or a value of the wrong type.
+        InvalidInput: No list of instances, a row that is no object, an unknown feature, or a value of the wrong type.
     """
     instances = payload.get("instances")
-    if not isinstance(instances, list) or not instances:
-        raise InvalidInput('"instances" must be a list of at least one object like {"feature": value}')
+    if not isinstance(instances, list):
+        raise InvalidInput('"instances" must be a list of objects like {"feature": value}')
     check_count(len(instances))
     for index, instance in enumerate(instances):
         if not isinstance(instance, dict):
             raise InvalidInput(
                 f'instance {index}: expected an object like {{"feature": value}}, got {_shown(instance)}'
             )
+        if isinstance(instance, Doubled):
+            raise InvalidInput(f"instance {index}: feature {instance.twice!r} is given twice")
         unknown = next((name for name in instance if name not in features), None)
         if unknown is not None:
             raise InvalidInput(f"instance {index}: unknown feature {unknown!r}; {listing(features)}")
@@ -112,10 +123,17 @@ def array(feature: Feature, values: Sequence[Any], row: str) -> np.ndarray:
         texts = [_text(feature, value, row, index) for index, value in enumerate(values)]
         return np.array(texts, dtype=object)
     numbers = [_number(feature, value, row, index) for index, value in enumerate(values)]
-    try:
+    if feature.kind == INTEGER:
         return np.array(numbers, dtype=feature.dtype)
-    except OverflowError as error:
-        raise InvalidInput(f"feature {feature.name!r}: a value does not fit into {feature.dtype.name}") from error
+    with np.errstate(over="ignore"):
+        column = np.array(numbers, dtype=feature.dtype)
+    if np.isinf(column).any():
+        index = int(np.isinf(column).argmax())
+        raise InvalidInput(
+            f"{row} {index}: feature {feature.name!r}: {_shown(values[index])} is too large for the model, which takes "
+            f"numbers up to {np.finfo(feature.dtype).max:.2g} ({feature.dtype.name})"
+        )
+    return column
 
 
 def missing(features: Mapping[str, Feature], rows: int) -> dict[str, np.ndarray]:
@@ -133,30 +151,68 @@ def listing(features: Mapping[str, Feature]) -> str:
     return f"the model takes {', '.join(names[:LONGEST_LISTING])}{more}"
 
 
-def _text(feature: Feature, value: Any, row: str, index: int) -> str | bytes:
+def _text(feature: Feature, value: Any, row: str, index: int) -> bytes:
     if value is None:
-        return ""
+        return b""
+    if feature.written and not isinstance(value, str | bytes):
+        number = _as_written(feature, value)
+        if isinstance(number, int) or (isinstance(number, float) and number.is_integer()):
+            return str(int(number)).encode()
     if not isinstance(value, str | bytes):
-        raise InvalidInput(f"{row} {index}: feature {feature.name!r} takes text, got {_shown(value)}")
-    if isinstance(value, str):
-        try:
-            return value.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidInput(f"{row} {index}: feature {feature.name!r}: the text is not valid Unicode") from error
-    return value
+        wanted = f"text or {feature.written}" if feature.written else "text"
+        raise InvalidInput(f"{row} {index}: feature {feature.name!r} takes {wanted}, got {_shown(value)}")
+    try:
+        text = value.encode() if isinstance(value, str) else value
+        if isinstance(value, bytes):
+            value.decode()
+    except (UnicodeEncodeError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"{row} {index}: feature {feature.name!r}: the text is not valid UTF-8") from error
+    if feature.written in (BOOLEAN, MOMENT):
+        number = _as_written(feature, text.decode())
+        return text if number is None else str(number).encode()
+    return text
 
 
 def _number(feature: Feature, value: Any, row: str, index: int) -> float | int:
     if value is None and feature.kind == NUMBER:
-        return float("nan")
+        return math.nan
+    if feature.written:
+        value = _as_written(feature, value, value)
     whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
     if isinstance(value, bool) or not isinstance(value, int | float) or (feature.kind == INTEGER and not whole):
         wanted = "a number" if feature.kind == NUMBER else "an integer"
+        wanted = f"{feature.written} or {wanted}" if feature.written else wanted
         raise InvalidInput(f"{row} {index}: feature {feature.name!r} takes {wanted}, got {_shown(value)}")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInput(
+            f"{row} {index}: feature {feature.name!r}: {value} is no number; leave out what is missing, or send null"
+        )
+    if feature.kind == INTEGER:
+        limits = np.iinfo(feature.dtype)
+        if not limits.min <= value <= limits.max:
+            raise InvalidInput(f"{row} {index}: feature {feature.name!r}: {value} does not fit {feature.dtype.name}")
+        return int(value)
     try:
-        return float(value) if feature.kind == NUMBER else int(value)
+        return float(value)
     except OverflowError as error:
         raise InvalidInput(f"{row} {index}: feature {feature.name!r}: the number is too large") from error
+
+
+def _as_written(feature: Feature, value: Any, otherwise: Any = None) -> Any:
+    """Returns the number that a value stands for as the source writes it; `otherwise` if it is not written so."""
+    if isinstance(value, bytes):
+        value = value.decode("utf-8", "replace")
+    if isinstance(value, bool):
+        return int(value) if feature.written == BOOLEAN else otherwise
+    if isinstance(value, int | float):
+        return value
+    if not isinstance(value, str):
+        return otherwise
+    if feature.written == BOOLEAN:
+        found = written_values.NUMBERS.get(value.strip().lower())
+    else:
+        found = written_values.seconds(value) if feature.written == MOMENT else None
+    return otherwise if found is None else found
 
 
 def _shown(value: Any) -> str:

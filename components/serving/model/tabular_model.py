@@ -16,10 +16,15 @@ from kserve.errors import InvalidInput
 from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.serving import metrics
-from mainspring.components.serving.model import rows, signature, tensors
+from mainspring.components.serving.model import as_written, rows, signature, tensors
 from mainspring.components.serving.model.batching import Batcher, Limits
 from mainspring.components.serving.model.rows import Feature
-from mainspring.components.serving.model.signature import Outputs, Signature
+from mainspring.components.serving.model.signature import PREDICTION, Outputs, Signature
+
+LABEL = "label"
+"""The output that names a classifier's class; of multi-label models there is none."""
+
+TRUTHS = {"true": True, "false": False}
 
 QUICK_SECONDS = 0.005
 """A model that answers one row within this runs in the event loop, where a thread's hop would cost more than it."""
@@ -40,6 +45,7 @@ class TabularModel(Model):
         self.path = path
         self._limits = limits or Limits()
         self._signature: Signature | None = None
+        self._has_boolean_label = False
         self._batcher: Batcher | None = None
 
     @property
@@ -59,7 +65,8 @@ class TabularModel(Model):
         Raises:
             UserError: The folder holds no SavedModel that can be served, or it fails on its own sample request.
         """
-        self._signature = signature.load(self.path)
+        self._signature = as_written.of(signature.load(self.path), self.path)
+        self._has_boolean_label = as_written.has_boolean_label(self.path)
         try:
             took = [self._warmed_up(rows.missing(self.features, size)) for size in WARM_UP_BATCHES]
             sample = self._sample()
@@ -85,7 +92,7 @@ class TabularModel(Model):
             InvalidInput: The client's mistake, in one line.
         """
         outputs = await self._answer(rows.columns_of_instances(rows.parse(body), self.features))
-        return orjson.dumps({"predictions": _predictions(outputs)})
+        return orjson.dumps({"predictions": self._predictions(outputs)})
 
     async def predict(
         self,
@@ -103,7 +110,7 @@ class TabularModel(Model):
             outputs = await self._answer(tensors.columns(payload, self.features))
             return tensors.response(self.name, self.version, payload, outputs)
         outputs = await self._answer(rows.columns_of_instances(rows.parse(payload), self.features))
-        return {"predictions": _predictions(outputs)}
+        return {"predictions": self._predictions(outputs)}
 
     def get_input_types(self) -> list[dict[str, Any]]:
         """Returns the V2 metadata of the model's inputs."""
@@ -119,9 +126,15 @@ class TabularModel(Model):
     async def _answer(self, columns: dict[str, np.ndarray]) -> Outputs:
         assert self._batcher is not None, "load() comes first"
         try:
-            return await self._batcher.answer(self.signature.packed(columns))
+            return _without_labels_of_none(await self._batcher.answer(self.signature.packed(columns)))
         except tf.errors.InvalidArgumentError as error:
             raise InvalidInput(f"the model refuses these values: {' '.join(str(error.message).split())}") from error
+
+    def _predictions(self, outputs: Outputs) -> list[dict[str, Any]]:
+        columns = {name: _plain(values) for name, values in outputs.items()}
+        if self._has_boolean_label and LABEL in columns:
+            columns[LABEL] = [TRUTHS.get(name, name) for name in columns[LABEL]]
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _warmed_up(self, columns: dict[str, np.ndarray]) -> float:
         """Returns the seconds of the last of a few calls."""
@@ -142,13 +155,22 @@ class TabularModel(Model):
             raise UserError(f"{file}: the model's own sample request cannot be answered: {error}") from error
 
 
-def _predictions(outputs: Outputs) -> list[dict[str, Any]]:
-    columns = {name: _plain(values) for name, values in outputs.items()}
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+def _without_labels_of_none(outputs: Outputs) -> Outputs:
+    """Returns the answers without the labels of rows whose probabilities are none: a class there would be a guess."""
+    if LABEL not in outputs:
+        return outputs
+    values, labels = outputs[PREDICTION], outputs[LABEL]
+    good = (values >= 0) & (values <= 1)  # False of NaN as well.
+    if good.all():
+        return outputs
+    usable = good.reshape(len(values), -1).all(axis=1)
+    named = labels.astype(object)
+    named[~usable] = None
+    return outputs | {LABEL: named}
 
 
 def _plain(values: np.ndarray) -> list[Any]:
     if values.dtype == object:
-        flat = [value.decode(errors="replace") for value in values.ravel()]
+        flat = [value.decode(errors="replace") if isinstance(value, bytes) else value for value in values.ravel()]
         return np.array(flat, dtype=object).reshape(values.shape).tolist()  # type: ignore[no-any-return]
     return values.tolist()  # type: ignore[no-any-return]

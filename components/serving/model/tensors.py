@@ -54,8 +54,8 @@ def columns(request: InferRequest, features: dict[str, Feature]) -> dict[str, np
         rows.check_count(len(values))
         found[tensor.name] = rows.array(features[tensor.name], values, "row")
     lengths = {len(column) for column in found.values()}
-    if len(lengths) != 1 or lengths == {0}:
-        raise InvalidInput("the inputs must have the same number of rows, and at least one")
+    if len(lengths) != 1:
+        raise InvalidInput("there must be at least one input, and all of the same number of rows")
     absent = {name: feature for name, feature in features.items() if name not in found}
     needed = next((name for name, feature in absent.items() if feature.kind == rows.INTEGER), None)
     if needed is not None:
@@ -66,7 +66,7 @@ def columns(request: InferRequest, features: dict[str, Feature]) -> dict[str, np
 def response(name: str, version: int, request: InferRequest, outputs: Outputs) -> InferResponse:
     """Returns the V2 response; over gRPC, of the outputs that were asked for."""
     tensors = [
-        InferOutput(output, list(values.shape), DATATYPES.get(values.dtype.name, "BYTES"), data=values)
+        _Output(output, list(values.shape), DATATYPES.get(values.dtype.name, "BYTES"), data=values)
         for output, values in outputs.items()
     ]
     return InferResponse(
@@ -79,7 +79,24 @@ def response(name: str, version: int, request: InferRequest, outputs: Outputs) -
     )
 
 
+class _Output(InferOutput):
+    """A tensor in which a text may be missing: null in JSON, and empty where a tensor is bytes."""
+
+    def set_data_from_numpy(self, output_tensor: np.ndarray, binary_data: bool = True) -> None:
+        """Takes the values of an array, as bytes or to be written as JSON."""
+        values = output_tensor.ravel().tolist() if output_tensor.dtype == object else []
+        if None in values:
+            present = [b"" if value is None else value for value in values]
+            output_tensor = np.array(present, dtype=object).reshape(output_tensor.shape)
+        super().set_data_from_numpy(output_tensor, binary_data)
+        if None in values and not binary_data:
+            texts = [value.decode() if isinstance(value, bytes) else value for value in values]
+            self.data = texts  # type: ignore[has-type]
+
+
 def _values(tensor: Any) -> list[Any]:
+    if 0 in tensor.shape:
+        return list(tensor.data or ())
     try:
         # Raw bytes (gRPC's `raw_input_contents`) come beside no data, gRPC's own fields as a container.
         values = list(tensor.data) if tensor.data else tensor.as_numpy().ravel().tolist()

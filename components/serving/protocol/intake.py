@@ -16,8 +16,10 @@ import orjson
 from kserve.errors import InvalidInput
 
 from mainspring.components.serving import metrics
+from mainspring.components.serving.content_encoding import Refused, unpacked
 from mainspring.components.serving.model import rows
 from mainspring.components.serving.model.tabular_model import TabularModel
+from mainspring.components.serving.protocol import tensor_bodies
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -41,12 +43,6 @@ CLOUD_EVENT = b"application/cloudevents+json"
 _JSON = [(b"content-type", b"application/json")]
 
 
-class _Refused(Exception):
-    def __init__(self, status: int, said: str) -> None:
-        super().__init__(said)
-        self.status = status
-
-
 def before(app: App, model: TabularModel) -> App:
     """Returns an application that answers row requests for the model itself, and passes on what is within bounds."""
     rows_path = f"/v1/models/{model.name}:predict"
@@ -67,10 +63,15 @@ def before(app: App, model: TabularModel) -> App:
         began = time.perf_counter()
         try:
             if path.startswith(FORBIDDEN_PREFIX):
-                raise _Refused(403, "models are loaded by deployments, not by requests")
+                raise Refused(403, "models are loaded by deployments, not by requests")
             body = await asyncio.wait_for(_read(receive), BODY_SECONDS)
             if body is None:
                 return
+            encoding = _header(scope, b"content-encoding")
+            if encoding:
+                body = unpacked(body, encoding.decode("latin-1"), LARGEST_BODY)
+                kept = [each for each in scope["headers"] if each[0] not in (b"content-encoding", b"content-length")]
+                scope = {**scope, "headers": [*kept, (b"content-length", str(len(body)).encode())]}
             began = time.perf_counter()
             if path == rows_path and not _is_cloud_event(scope):
                 content = await model.answer_rows(body)
@@ -78,8 +79,10 @@ def before(app: App, model: TabularModel) -> App:
                 await _say(noted, 200, content)
             else:
                 rows.check_brackets(body)
+                if path == infer_path:
+                    tensor_bodies.check(body, _header(scope, b"inference-header-content-length"))
                 await app(scope, _again(body, receive), noted)
-        except _Refused as refusal:
+        except Refused as refusal:
             await _say(noted, refusal.status, _error(str(refusal)))
         except InvalidInput as error:
             await _say(noted, 400, _error(str(error)))
@@ -112,7 +115,7 @@ async def _read(receive: Receive) -> bytes | None:
         else:
             parts.clear()
     if size > LARGEST_BODY:
-        raise _Refused(413, f"the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once")
+        raise Refused(413, f"the request is larger than {LARGEST_BODY >> 20} MiB; send fewer rows at once")
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
@@ -128,6 +131,10 @@ def _again(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return next((value for name, value in scope["headers"] if name == wanted), b"")
 
 
 def _is_cloud_event(scope: Scope) -> bool:

@@ -121,7 +121,7 @@ def publishable(job: TreeJob, train: TrainRows, grown: Grown) -> Fitted:
         kept=kept,
         train_rows=train.labelled_rows,
         eval_rows=evaluation.rows,
-        sample_row=stated_row(sample, job.examples.features),
+        sample_row=stated_row(sample, job.examples),
         treatments=treatments,
         write=write,
         said={"Trees": f"{grown.rounds} rounds, {grown.shape}"},

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION
+from mainspring.components.common.manifests import BINARY, BOOLEANS, MULTICLASS, REGRESSION
 
 MAX_CLASSES = 1000
 MAX_INTEGER_CLASSES = 20
@@ -72,7 +72,7 @@ class LabelValues:
         return float(np.sqrt(self.squares / max(self.count, 1)))
 
 
-def describe_label(name: str, kind: str, values: LabelValues, task: str) -> LabelSpec:
+def describe_label(name: str, kind: str, values: LabelValues, task: str, is_boolean: bool = False) -> LabelSpec:
     """Tells task and classes from the label's values in train.
 
     Args:
@@ -80,6 +80,7 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str) -> Labe
         kind: Its type: `int64`, `double` or `string`.
         values: What train holds of it.
         task: One of the tasks, or `auto`.
+        is_boolean: Whether the source has it as true and false.
 
     Raises:
         UserError: There is no value, one value only, too many classes, or the task does not fit the values.
@@ -89,7 +90,9 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str) -> Labe
         raise UserError(f"label: {name!r} has no value in train; nothing can be learned from these examples")
     if len(distinct) == 1:
         raise UserError(f"label: {name!r} is constant in train ({distinct[0]!r} only); there is nothing to learn")
-    task = _told_task(kind, len(distinct)) if task == "auto" else task
+    if task == "auto":
+        task = _told_task(kind, distinct)
+        _say_how_taken(name, kind, distinct, task, is_boolean)
     if task == REGRESSION:
         if kind == "string":
             raise UserError(f"task: {name!r} is text, which regression cannot predict; choose a classification task")
@@ -100,7 +103,23 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str) -> Labe
         raise UserError(f"label: {name!r} has more values than {MAX_CLASSES:,} classes; is it a quantity?")
     if task == BINARY and len(distinct) != 2:
         raise UserError(f"task: {name!r} has {len(distinct)} values in train, not 2; choose {MULTICLASS} or auto")
-    return LabelSpec(name, task, tuple(_class_name(value) for value in distinct))
+    return LabelSpec(name, task, BOOLEANS if is_boolean else tuple(_class_name(value) for value in distinct))
+
+
+def _say_how_taken(name: str, kind: str, distinct: list[Any], task: str, is_boolean: bool) -> None:
+    """Says what a label of whole numbers was taken for, which could be classes or a count, and how to say otherwise."""
+    if is_boolean or kind == "string" or not all(float(value).is_integer() for value in distinct[:MAX_CLASSES]):
+        return
+    many = f"{len(distinct):,} whole numbers" if len(distinct) <= MAX_CLASSES else f"more than {MAX_CLASSES:,} numbers"
+    if task == REGRESSION:
+        otherwise = f"; if each is a class of its own, set task: {MULTICLASS}" if len(distinct) <= MAX_CLASSES else ""
+        print(f"label: {name!r} has {many} in train and is taken for a quantity{otherwise}", flush=True)
+    else:
+        print(
+            f"label: {name!r} has {many} in train and is taken for {len(distinct)} classes; if it counts or measures "
+            f"something, set task: {REGRESSION}",
+            flush=True,
+        )
 
 
 def labelled(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -124,16 +143,18 @@ def targets(column: pa.ChunkedArray, spec: LabelSpec) -> np.ndarray:
         return ((column.to_numpy() - spec.mean) / spec.deviation).astype(np.float32)
     encoded = pc.dictionary_encode(column).combine_chunks()
     known = {name: number for number, name in enumerate(spec.classes)}
+    if spec.classes == BOOLEANS:
+        known |= {"0": 0, "1": 1}
     numbers = np.array([known.get(_class_name(value), -1) for value in encoded.dictionary.to_pylist()], np.int32)
     return numbers[encoded.indices.to_numpy()]
 
 
-def _told_task(kind: str, distinct: int) -> str:
-    if kind == "double":
-        return REGRESSION
-    if distinct == 2:
+def _told_task(kind: str, distinct: list[Any]) -> str:
+    if kind == "double":  # Two whole numbers, such as 0.0 and 1.0 of a sum, are no quantity.
+        return BINARY if len(distinct) == 2 and all(value.is_integer() for value in distinct) else REGRESSION
+    if len(distinct) == 2:
         return BINARY
-    return MULTICLASS if kind == "string" or distinct <= MAX_INTEGER_CLASSES else REGRESSION
+    return MULTICLASS if kind == "string" or len(distinct) <= MAX_INTEGER_CLASSES else REGRESSION
 
 
 def _class_name(value: str | float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.training.features.columns import CATEGORICAL
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.features.preprocessing import Encoder
 from mainspring.components.training.fitting.epoch import Epoch
@@ -139,6 +140,10 @@ def publish(
         ),
         metrics=_figures(fitted.kept, label),
         tried=[dataclasses.asdict(one) for one in tried],
+        moments=[feature.name for feature in examples.features if feature.name in examples.manifest.moments],
+        booleans=[name for name in examples.columns if name in examples.manifest.booleans],
+        integers=[each.name for each in examples.features if each.kind == CATEGORICAL and each.is_integer],
+        spans=examples.manifest.spans,
     )
     with storage.publishing_directory(target) as aside:
         fitted.write(aside)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.common import manifests
+from mainspring.components.common import manifests, written_values
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ExamplesManifest
 from mainspring.components.training.features import surveying
@@ -133,7 +133,8 @@ def prepare(
     if train.rows != rows:
         raise UserError(f"examples: train has {train.rows:,} rows, not {rows:,} as its manifest says; ingest it again")
     _say_left_out("train", train)
-    label = describe_label(examples.label, examples.manifest.columns[examples.label], train.labels, task)
+    kind, is_boolean = examples.manifest.columns[examples.label], examples.label in examples.manifest.booleans
+    label = describe_label(examples.label, kind, train.labels, task, is_boolean)
     evaluation = _judging_rows(examples, label, max(JUDGED_CELLS // len(examples.columns), 1), settings.seed)
     print(
         f"{label.task} of {label.name!r}: {train.labelled_rows:,} train and {len(evaluation):,} eval rows, "
@@ -296,15 +297,23 @@ def _layout(encoder: Encoder, label: LabelSpec) -> Layout:
 
 def first_row(prepared: Prepared) -> dict[str, object]:
     """Returns a row of eval as a V1 request states it."""
-    return stated_row(prepared.sample_row, prepared.examples.features)
+    return stated_row(prepared.sample_row, prepared.examples)
 
 
-def stated_row(table: pa.Table, features: Sequence[Feature]) -> dict[str, object]:
-    """Returns a table's first row as a V1 request states it: null where a value is missing or no number."""
+def stated_row(table: pa.Table, examples: Examples) -> dict[str, object]:
+    """Returns a table's first row as a V1 request states it, as its source has it: null where a value is missing."""
+    manifest = examples.manifest
     row = table.slice(0, 1).to_pylist()[0]
     stated: dict[str, object] = {}
-    for feature in features:
+    for feature in examples.features:
         value = row[feature.name]
         missing = value is None or (isinstance(value, float) and not np.isfinite(value))
-        stated[feature.name] = None if missing else str(value) if feature.kind == CATEGORICAL else value
+        if missing:
+            stated[feature.name] = None
+        elif feature.name in manifest.booleans:
+            stated[feature.name] = bool(value)
+        elif feature.name in manifest.moments:
+            stated[feature.name] = written_values.moment(value)
+        else:
+            stated[feature.name] = str(value) if feature.kind == CATEGORICAL else value
     return stated

@@ -60,7 +60,8 @@ def read_train(examples: Examples, task: str, seed: int) -> TrainRows:
     rows = count_rows(examples.folder, "train", examples.manifest)
     labels = LabelValues()
     table = _read(examples, "train", rows, seed, labels)
-    label = describe_label(examples.label, examples.manifest.columns[examples.label], labels, task)
+    kind, is_boolean = examples.manifest.columns[examples.label], examples.label in examples.manifest.booleans
+    label = describe_label(examples.label, kind, labels, task, is_boolean)
     if table.num_rows < labels.count:
         print(f"trees learn from {table.num_rows:,} of {labels.count:,} rows", flush=True)
     class_rows = tuple(labels.rows[value] for value in sorted(labels.rows)) if label.classes else ()

@@ -80,9 +80,46 @@ def test_silence_is_a_no(ask):
     ("by", "key", "says"),
     [("eve", "eve", "none of the approvers"), ("ann", "eve", "is not signed by ann's key")],
 )
-def test_nobody_else_can_approve(tmp_path, ask, people, by, key, says):
-    with pytest.raises(UserError, match=says):
-        answered(tmp_path, ask, lambda folder: approvals.answer(folder, "approved", by, people[0][key]))
+def test_an_answer_of_nobody_who_may_is_refused_and_changes_nothing(tmp_path, ask, people, by, key, says):
+    def first_one_who_may_not(folder):
+        with pytest.raises(UserError, match=says):
+            approvals.answer(folder, "rejected", by, people[0][key])
+        assert sorted(path.name for path in Path(folder).iterdir()) == ["request.json"]
+        approvals.answer(folder, "approved", "bob", people[0]["bob"])
+
+    done = answered(tmp_path, ask, first_one_who_may_not)
+    assert (done.approved, done.by) == (True, "bob")
+
+
+def test_an_expired_request_is_asked_again_and_the_run_says_what_to_type(tmp_path, ask, people, capsys):
+    late = ask(hours=1.0 / 3600)
+    with pytest.raises(UserError, match=r"the request expired .*; run the pipeline again"):
+        approvals.answer(late.request, "approved", "ann", people[0]["ann"])
+    before = approvals.read_request(late.request)[0]
+
+    def yes(folder):
+        while approvals.read_request(folder)[0] == before:
+            threading.Event().wait(0.02)
+        approvals.answer(folder, "approved", "ann", people[0]["ann"])
+
+    done = answered(tmp_path, ask, yes)
+    assert (done.approved, done.request) == (True, late.request)
+    assert f"type: mainspring approve {late.request} --by ann --key" in capsys.readouterr().out
+
+
+def test_who_may_can_answer_over_an_answer_that_does_not_count(tmp_path, ask, people):
+    def forged_first(folder):
+        (Path(folder) / "answer.json").write_text('{"by": "eve"}')
+        approvals.answer(folder, "approved", "ann", people[0]["ann"])
+
+    assert answered(tmp_path, lambda: until_answered(ask), forged_first).by == "ann"
+
+
+def until_answered(ask):
+    try:
+        return ask()
+    except UserError:  # It read the forged answer in the moment that it was there.
+        return until_answered(ask)
 
 
 def test_an_answer_cannot_be_moved_to_another_model_or_changed(tmp_path, ask, people):

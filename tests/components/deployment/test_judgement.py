@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from mainspring.components.common.errors import UserError
@@ -74,6 +75,29 @@ def test_an_observation_counts_from_an_earlier_one():
 )
 def test_parity_is_that_every_row_gets_the_prediction_that_it_must_get(served, own, fit):
     assert (judgement.of_parity(Replay([{}] * len(own), own), served) == []) is fit
+
+
+@pytest.mark.parametrize(
+    ("centre", "spread"), [(1.79e9, 40_000.0), (3e-7, 1e-7), (1e-6, 1e-6), (10.0, 5.0), (1e20, 1e18), (0.0, 1e-30)]
+)
+def test_mirrored_predictions_are_found_at_every_scale_and_float32s_noise_is_not(centre, spread):
+    rows = [place / 10 for place in range(-9, 10, 2)]
+    own = [float(np.float32(centre + spread * row)) for row in rows]
+    noisy = [float(np.nextafter(np.float32(value), np.float32(np.inf))) for value in own]
+    mirrored = [centre - spread * row for row in rows]
+    replay = Replay([{"x": row} for row in rows], own)
+    assert judgement.of_parity(replay, noisy) == []
+    (reason,) = judgement.of_parity(replay, mirrored)
+    assert reason.startswith("10 of 10 rows are not predicted as in its evaluation")
+    several = Replay(replay.rows, [[0.5, value] for value in own])
+    assert judgement.of_parity(several, [[0.5, value] for value in noisy]) == []
+    assert judgement.of_parity(several, [[0.5, value] for value in mirrored]) != []
+
+
+def test_predictions_that_are_all_alike_may_differ_by_noise():
+    replay = Replay([{}] * 3, [0.3, 0.3, 0.3])
+    assert judgement.of_parity(replay, [0.3000001, 0.2999999, 0.3]) == []
+    assert judgement.of_parity(replay, [0.301, 0.3, 0.3]) != []
 
 
 def test_without_a_row_parity_is_not_assumed():

@@ -150,7 +150,7 @@ DISTANCE = {"name": "distance", "shape": [1], "datatype": "FP32", "data": [1]}
         ({"instances": [{"carrier": 5}]}, "feature 'carrier' takes text, got 5"),
         ({"instances": [{"carrier": "\ud800"}]}, ""),
         ({"instances": [[1, 2]]}, "instance 0: expected an object"),
-        ({"instances": []}, "at least one object"),
+        ({"instances": None}, "must be a list of objects"),
         ({"instances": {"distance": 5}}, "instances"),
         ({"rows": []}, '"instances" must be a list'),
         ([], "not a JSON object"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
@@ -78,6 +79,28 @@ def test_a_rolled_back_model_is_refused_with_the_reason_and_the_way_to_insist(wi
         assert words in str(error.value)
     assert endpoint_state.read("flights") == withdrawn_b
     assert len(models_root.versions(root / "models", "flights")) == 2
+
+
+def test_a_second_rollback_never_leads_to_a_model_that_was_withdrawn_under_another_number(root, fake_model, judged):
+    def published(name: str, number: int) -> str:
+        folder = root / "models" / "flights" / str(number)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(fake_model(name), folder)
+        return str(folder)
+
+    uris = {number: published(name, number) for number, name in ((1, "a"), (3, "c"), (5, "a"))}
+    served = tuple(Takeover(number, uri, "") for number, uri in uris.items())
+    first = takeovers.destination("local://flights", served, (), 0)
+    gone = takeovers.passed_over(served, (), first, "it lies")
+    assert (first.version, numbers(gone)) == (3, [5])
+    now = takeovers.appended(served, 3, uris[3], "")
+    with pytest.raises(UserError, match=r"version 1 held the very model that was withdrawn .* with --to 1"):
+        takeovers.destination("local://flights", now, gone, 0)
+    insisted = takeovers.destination("local://flights", now, gone, 1)
+    after = takeovers.passed_over(now, gone, insisted, "c was worse")
+    assert numbers(after) == [3], "a model is never served and withdrawn at the same time"
+    manifest = manifests.read(ModelManifest, fake_model("a") / manifests.MODEL_MANIFEST)
+    takeovers.refuse_withdrawn("local://flights", manifest, gone, uris[1])
 
 
 def test_the_same_training_again_is_refused_even_if_its_bytes_differ(withdrawn_b, fake_model, judged, root):

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import numpy as np
+import orjson
 import pytest
 import saved_models
 import tensorflow as tf
+from kserve import InferInput, InferRequest
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.serving.model.tabular_model import TabularModel
@@ -28,6 +31,54 @@ def test_a_classifier_of_three_classes_answers_with_a_probability_each(tmp_path)
     assert near["prediction"] == pytest.approx([1 / 3] * 3)
     assert sum(far["prediction"]) == pytest.approx(1)
     assert far["label"] == "far"
+
+
+class Broken(saved_models.Multiclass):
+    """Probabilities that are no numbers, or none that a probability can be, for negative distances."""
+
+    @tf.function(input_signature=[saved_models.DISTANCE, saved_models.CARRIER])
+    def serve(self, distance, carrier):
+        names = tf.constant(["near", "middling", "far"])
+        values = tf.where(distance < -1000, float("nan"), tf.where(distance < 0, 7.0, 0.3))[:, None]
+        values += 0 * self.weights[None, :] + tf.zeros_like(carrier == "", tf.float32)[:, None]
+        return {"prediction": values, "label": tf.gather(names, tf.argmax(values, axis=1))}
+
+
+def test_a_row_without_a_usable_prediction_gets_no_class_by_any_protocol(tmp_path):
+    model = loaded(saved_models.save(Broken(), tmp_path))
+    distances = [5.0, -2000.0, -5.0]
+    assert [row["label"] for row in predict(model, *({"distance": each} for each in distances))] == ["near", None, None]
+    assert json.loads(asyncio.run(model.answer_rows(b'{"instances": [{"distance": -2000}]}'))) == {
+        "predictions": [{"prediction": [None, None, None], "label": None}]
+    }
+    for binary, labels in ((False, ["near", None, None]), (True, ["near", "", ""])):
+        request = InferRequest("it", [InferInput("distance", [3], "FP32", distances)])
+        request.use_binary_outputs = binary
+        rest, length = asyncio.run(model.predict(request)).to_rest()
+        if not binary:
+            assert json.loads(orjson.dumps(rest))["outputs"][1]["data"] == labels
+        else:
+            assert rest[length:].endswith(b"\x04\0\0\0near" + bytes(8))
+
+
+def test_no_rows_get_no_answers(tmp_path):
+    model = loaded(saved_models.save(saved_models.Multiclass(), tmp_path))
+    assert asyncio.run(model.answer_rows(b'{"instances": []}')) == b'{"predictions":[]}'
+    request = InferRequest("it", [InferInput("distance", [0], "FP32", [])])
+    assert [output.shape for output in asyncio.run(model.predict(request)).outputs] == [[0, 3], [0]]
+
+
+def test_a_boolean_label_is_answered_as_true_and_false(tmp_path):
+    class Truths(saved_models.Binary):
+        @tf.function(input_signature=[saved_models.DISTANCE])
+        def serve(self, distance):
+            return {"prediction": tf.sigmoid(distance + self.shift), "label": tf.where(distance > 0, "true", "false")}
+
+    saved_models.save(Truths(0.0), tmp_path)
+    (tmp_path / "manifest.json").write_text(json.dumps({"label": "late", "booleans": ["late", "distance"]}))
+    model = loaded(tmp_path)
+    answered = predict(model, {"distance": True}, {"distance": "false"}, {"distance": 0.5})
+    assert [row["label"] for row in answered] == [True, False, True]
 
 
 def test_a_regression_answers_with_a_value_and_no_label(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import http.client
 import json
 import signal
@@ -11,6 +12,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 
 import grpc
 import pytest
@@ -125,6 +127,90 @@ def test_a_wrong_grpc_request_is_an_invalid_argument_in_one_line(served, changes
     assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert said in refusal.value.details()
     assert "\n" not in refusal.value.details()
+
+
+def v2_json(name: bytes, datatype: bytes, data: bytes) -> bytes:
+    tensor = b'{"name": "%s", "datatype": "%s", "shape": [2], "data": [%s]}' % (name, datatype, data)
+    return b'{"inputs": [' + tensor + b"]}"
+
+
+def v2_binary(name: str, datatype: str, raw: bytes) -> tuple[bytes, dict[str, str]]:
+    tensor = {"name": name, "datatype": datatype, "shape": [2], "parameters": {"binary_data_size": len(raw)}}
+    header = json.dumps({"inputs": [tensor]}).encode()
+    return header + raw, {"Inference-Header-Content-Length": str(len(header))}
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype", "text", "raw"),
+    [
+        ("distance", "FP32", b"NaN", struct.pack("<2f", 1, float("nan"))),
+        ("distance", "FP32", b"-Infinity", struct.pack("<2f", 1, float("-inf"))),
+        ("distance", "FP64", b"1e39", struct.pack("<2d", 1, 1e39)),
+        ("carrier", "BYTES", b'"\xff"', b"\1\0\0\0A" + b"\1\0\0\0\xff"),
+    ],
+)
+def test_what_is_no_value_is_refused_by_every_protocol_with_row_and_feature(served, ask, name, datatype, text, raw):
+    _, http_port, grpc_port = served
+    first = b'"A"' if datatype == "BYTES" else b"1"
+    infer = "/v2/models/flights/infer"
+    v1 = b'{"instances": [{"%s": %s}, {"%s": %s}]}' % (name.encode(), first, name.encode(), text)
+    body, headers = v2_binary(name, datatype, raw)
+    answers = [
+        ask(http_port, "POST", PREDICT, v1, {"Content-Type": "application/json"}),
+        ask(http_port, "POST", infer, v2_json(name.encode(), datatype.encode(), first + b"," + text), {}),
+        ask(http_port, "POST", infer, body, headers | {"Content-Type": "application/octet-stream"}),
+    ]
+    request = pb.ModelInferRequest(model_name="flights")
+    request.inputs.add(name=name, datatype=datatype, shape=[2])
+    request.raw_input_contents.append(raw)
+    with pytest.raises(grpc.RpcError) as refusal:
+        stub(grpc_port).ModelInfer(request, timeout=20)
+    assert refusal.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    said = [refusal.value.details(), *(answer.content["error"] for answer in answers)]
+    assert [answer.status for answer in answers] == [400, 400, 400]
+    for one in said:
+        assert " 1: feature" in one, one
+        assert repr(name) in one
+
+
+def test_no_rows_get_no_answers_by_every_protocol_and_keys_twice_are_refused_by_both(served, ask):
+    _, http_port, grpc_port = served
+    assert ask(http_port, "POST", PREDICT, b'{"instances": []}', {}).content == {"predictions": []}
+    body = b'{"inputs": [{"name": "distance", "datatype": "FP32", "shape": [0], "data": []}]}'
+    v2 = ask(http_port, "POST", "/v2/models/flights/infer", body, {})
+    assert [output["data"] for output in v2.content["outputs"]] == [[], []]
+    request = pb.ModelInferRequest(model_name="flights")
+    request.inputs.add(name="distance", datatype="FP32", shape=[0])
+    assert [list(output.shape) for output in stub(grpc_port).ModelInfer(request, timeout=20).outputs] == [[0], [0]]
+    twice = body.replace(b'"data": []', b'"data": [], "data": [1.0]')
+    refused = ask(http_port, "POST", "/v2/models/flights/infer", twice, {})
+    assert (refused.status, refused.content["error"]) == (400, "input 0: 'data' is given twice")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack", "status", "said"),
+    [
+        ("gzip", gzip.compress, 200, ""),
+        ("deflate", zlib.compress, 200, ""),
+        ("gzip", lambda body: gzip.compress(body)[:-9], 400, "ends too early"),
+        ("gzip", lambda body: body, 400, "is not in gzip"),
+        ("br", lambda body: body, 415, "Content-Encoding 'br' is not taken"),
+        ("gzip", lambda body: gzip.compress(bytes(65 << 20)), 413, "larger than 64 MiB once it is unpacked"),
+    ],
+)
+def test_a_compressed_request_is_unpacked_within_a_bound_or_refused_by_name(served, ask, encoding, pack, status, said):
+    http_port = served[1]
+    v1 = json.dumps({"instances": [{"distance": 120.0}]}).encode()
+    v2 = v2_json(b"distance", b"FP32", b"120, 5")
+    for path, body in ((PREDICT, v1), ("/v2/models/flights/infer", v2)):
+        answer = ask(http_port, "POST", path, pack(body), {"Content-Encoding": encoding})
+        assert answer.status == status
+        if said:
+            assert said in answer.content["error"]
+        else:
+            assert answer.content == ask(http_port, "POST", path, body, {}).content | (
+                {"id": answer.content["id"]} if "id" in answer.content else {}
+            )
 
 
 def test_raw_bytes_that_are_no_tensor_are_an_invalid_argument(served):
