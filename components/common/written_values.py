@@ -6,7 +6,8 @@ import math
 import re
 from datetime import datetime, timedelta, timezone
 
-NUMBERS = {"true": 1, "false": 0}
+NUMBERS = {"true": 1, "false": 0, "t": 1, "f": 0, "yes": 1, "no": 0}
+"""Words for true and false, in lower case, where a column holds these."""
 
 _MOMENT = re.compile(
     r"(\d{4})-(\d{2})-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(\.\d{1,9})?)?(?: ?(Z|UTC|[+-]\d{2}(?::?\d{2})?))?)?"
