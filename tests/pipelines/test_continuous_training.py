@@ -38,11 +38,19 @@ class Loop:
     def run(self, span: int, *arguments: str) -> dict[str, Any]:
         summary = self.root / "summary.json"
         summary.unlink(missing_ok=True)
+        parameters = {
+            "source": f"{self.sample}/flights-2013-{{SPAN}}.parquet",
+            "query": QUERY,
+            "label": "late",
+            "target": TARGET,
+            "span": str(span),
+            "window": str(span),
+            "max_epochs": "3",
+        }
+        parameters |= dict(argument.split("=", 1) for argument in arguments if argument != "-p")
         self.done = self.mainspring(
             *("run", "continuous_training", "--root", self.root, "--summary", summary),
-            *("-p", f"source={self.sample}/flights-2013-{{SPAN}}.parquet", "-p", f"query={QUERY}", "-p", "label=late"),
-            *("-p", f"target={TARGET}", "-p", f"span={span}", "-p", f"window={span}", "-p", "max_epochs=3"),
-            *arguments,
+            *(text for name, value in parameters.items() for text in ("-p", f"{name}={value}")),
         )
         return summary_of(summary) if summary.is_file() else {}
 
