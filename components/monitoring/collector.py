@@ -26,8 +26,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import ClientPayloadError, web
-from aiohttp.http_exceptions import ContentLengthError, TransferEncodingError
+from aiohttp import web
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
@@ -168,7 +167,7 @@ def application(log: PayloadLog, sink: str) -> web.Application:
             return refuse(error.status, error.reason, str(error))
         except NotAnEvent as error:
             return refuse(400, event_bodies.NOT_AN_EVENT, str(error))
-        except (ClientPayloadError, ConnectionError, ContentLengthError, TransferEncodingError) as error:
+        except (web.RequestPayloadError, ConnectionError) as error:
             return refuse(400, event_bodies.CUT_OFF, f"the body is cut off: {error}")
         if not log.add(*records):
             return refuse(503, event_bodies.TOO_MUCH_WAITS, "too much waits to be written")

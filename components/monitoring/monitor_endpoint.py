@@ -112,7 +112,7 @@ def _judged(
     asked: Asked, model: ServedModel, scratch: Path, earlier: Sequence[dict[str, Any]], kept: Path
 ) -> tuple[dict[str, Any], Any]:
     """Returns what was found, and the statistics of the served rows if there were enough."""
-    from mainspring.components.monitoring.judging import window_features, window_quality, window_volume
+    from mainspring.components.monitoring.judging import window_estimate, window_features, window_quality, window_volume
 
     volume, counted, outside = gather(asked, model, scratch)
     findings = window_volume.judge(volume, counted, outside, asked.policy, earlier)
@@ -138,6 +138,10 @@ def _judged(
         found, quality = window_quality.judge(model, asked, scratch, earlier, kept)
         findings += found
         told |= quality
+    if statistics is not None:
+        found, estimated = window_estimate.judge(model, asked, scratch, earlier, told)
+        findings += found
+        told |= estimated
     return told | {"findings": findings, "healthy": not judged(findings), "reasons": judged(findings)}, statistics
 
 

@@ -42,7 +42,7 @@ def page(found: Findings, earlier: Sequence[Findings]) -> str:
     return report.page(f"Live traffic of {found['name']}", (not reasons, verdict), sections)
 
 
-_NOTED = (policy.RECORDS, policy.ANOMALY, policy.QUALITY)
+_NOTED = (policy.RECORDS, policy.ANOMALY, policy.QUALITY, policy.ESTIMATE)
 
 
 def _facts(found: Findings) -> dict[str, report.Cell]:

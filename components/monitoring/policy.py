@@ -16,7 +16,8 @@ TRAFFIC, ERRORS, RECORDS, VOLUME = "traffic", "errors", "records", "volume"
 UNUSABLE = "unusable_predictions"
 SKEW, DRIFT, PREDICTIONS, ANOMALY = "skew", "drift", "prediction_drift", "anomaly"
 QUALITY, BUSINESS, STALE = "quality", "business", "stale"
-REASONS_TO_RETRAIN = (QUALITY, BUSINESS, SKEW, DRIFT, PREDICTIONS, STALE)
+ESTIMATE = "estimated_quality"
+REASONS_TO_RETRAIN = (QUALITY, ESTIMATE, BUSINESS, SKEW, DRIFT, PREDICTIONS, STALE)
 """What a new model may mend. Errors, malformed records and odd volumes are alarms that it does not."""
 
 EVALUATION, FIRST_WINDOW = "evaluation", "first_window"
