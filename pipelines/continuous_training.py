@@ -56,6 +56,7 @@ def continuous_training(
     models_root: str = "",
     rollout: str = "100",
     serving_policy: str = "",
+    allow_older: bool = False,
     model_registry: str = "",
     on_refusal: str = "fail",
 ):
@@ -151,6 +152,7 @@ def continuous_training(
                     rollout=rollout,
                     serving_policy=serving_policy,
                     run_id=dsl.PIPELINE_JOB_ID_PLACEHOLDER,
+                    allow_older=allow_older,
                 ).set_display_name("Deploy model")
                 deployed.set_caching_options(False)
                 with dsl.If(model_registry != "", name="there is a registry"):

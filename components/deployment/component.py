@@ -46,6 +46,7 @@ def deploy_model(
     rollout_seconds: float = 10.0,
     serving_policy: str = "",
     run_id: str = "",
+    allow_older: bool = False,
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -66,6 +67,8 @@ def deploy_model(
         serving_policy: YAML, or the path of a YAML file: how a cluster serves the model (runtime, replicas, resources,
             payload logging, Prometheus queries). What it leaves out stays as the cluster and its people have it.
         run_id: `dsl.PIPELINE_JOB_ID_PLACEHOLDER`: recorded in the version, and on what serves it.
+        allow_older: Whether a model may replace one that was trained on newer data, as a backfill or a caught-up run
+            would. Otherwise what is served stays, and the step says so.
 
     Returns:
         version: The version that is served.
@@ -85,6 +88,7 @@ def deploy_model(
         rollout_seconds=rollout_seconds,
         serving_policy=serving_policy,
         run_id=run_id,
+        allow_older=allow_older,
     )
 
 

@@ -10,8 +10,8 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.deployment import replay, rollouts, serving_now, targets
 from mainspring.components.deployment.local import local_target, model_servers
-from mainspring.components.deployment.versions import publish, takeovers
-from mainspring.components.deployment.versions.models_root import models_folder, version_uri
+from mainspring.components.deployment.versions import data_age, publish, takeovers
+from mainspring.components.deployment.versions.models_root import model_manifest, models_folder, version_uri
 from mainspring.components.deployment.versions.models_root import version as published_version
 
 EVALUATION_FILE = "evaluation.json"
@@ -41,6 +41,7 @@ def deploy_model(
     rollout_seconds: float = 10.0,
     serving_policy: str = "",
     run_id: str = "",
+    allow_older: bool = False,
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -55,6 +56,7 @@ def deploy_model(
         rollout_seconds: How long each step between 0 and 100 lasts.
         serving_policy: How a cluster serves it, see `kserve.policy`; a local target takes none.
         run_id: The pipeline run; recorded in the version and, in a cluster, on what serves it.
+        allow_older: Whether a model may replace one of newer data. Otherwise what is served stays, and that is said.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
@@ -77,6 +79,10 @@ def deploy_model(
         policy = kserve_policy.parse(serving_policy)
         kserve.check(where, policy, plan, root)
     served = serving_now.champion(where)
+    kept = "" if allow_older or not served else _why_older(manifest, served[1])
+    if served and kept:
+        print(f"{target} keeps version {served[0]}: {kept}; to replace it all the same: allow_older=true", flush=True)
+        return Deployed(*served, _url(where))
     refuse_blessing_of_another_time(target, manifest.fingerprint, Path(evaluation), served[1] if served else "")
     takeovers.refuse_withdrawn(target, manifest, serving_now.withdrawn(where), served[1] if served else "")
     version = publish.publish(
@@ -98,6 +104,20 @@ def deploy_model(
     else:
         endpoint = local_target.deploy(where.name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)
+
+
+def _why_older(manifest: ModelManifest, served_uri: str) -> str:
+    champion = model_manifest(served_uri)
+    if champion is None or champion.fingerprint == manifest.fingerprint:
+        return ""
+    return data_age.older(manifest, champion)
+
+
+def _url(where: targets.Target) -> str:
+    """Returns what answers for a local target; of a cluster's, its name."""
+    if where.scheme == targets.LOCAL:
+        return next((each.url for each in local_target.list_endpoints() if each.name == where.name), "")
+    return f"{where.scheme}://{where.namespace}/{where.name}"
 
 
 def refuse_misplaced_policy(target: str, serving_policy: str) -> None:
