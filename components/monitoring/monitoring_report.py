@@ -24,12 +24,14 @@ def page(found: Findings, earlier: Sequence[Findings]) -> str:
         earlier: Those of the windows before, oldest first.
     """
     reasons = list(found["reasons"])
-    verdict = "Nothing is wrong." if not reasons else f"{len(reasons)} {'reason' if len(reasons) == 1 else 'reasons'}"
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    verdict = f"Not healthy: {reasons[0]}{more}" if reasons else "Healthy. Nothing is wrong."
     windows = [*earlier, found][-WINDOWS_DRAWN:]
     notes = [one["sentence"] for one in found["findings"] if not one["alarm"] and one["kind"] in _NOTED]
     sections: list[tuple[str, Markup | str]] = []
     if reasons:
         sections.append(("Reasons", report.listing(reasons)))
+        sections.append(("What to do next", report.listing(_next_steps(found))))
     sections += [("The window", report.key_values(_facts(found))), ("Traffic", _traffic(found, windows))]
     if found.get("quality") or any(window.get("quality") for window in windows):
         sections.append(("Quality, once labels came", _quality(found, windows)))
@@ -43,6 +45,41 @@ def page(found: Findings, earlier: Sequence[Findings]) -> str:
 
 
 _NOTED = (policy.RECORDS, policy.ANOMALY, policy.QUALITY, policy.ESTIMATE)
+
+
+_ADVICE = {
+    policy.TRAFFIC: (
+        "See whether requests reach the endpoint and its logger writes where `logs` points; a quiet endpoint "
+        "may have `min_requests: 0`."
+    ),
+    policy.ERRORS: (
+        "Look at the endpoint's own logs for the ids and times of the failed requests; a new model mends no errors."
+    ),
+    policy.RECORDS: (
+        "Look at the examples named above in the logs: a client, the logger or another service writes them."
+    ),
+    policy.VOLUME: ("Ask the clients' owners whether the change of volume is meant."),
+    policy.UNUSABLE: (
+        "Send the requests of the ids named above to the endpoint again; a version that answers null is one "
+        "to roll back (`mainspring rollback`)."
+    ),
+    policy.SKEW: (
+        "Compare the feature's source with that of training, its unit first; where the change is real, train anew."
+    ),
+    policy.DRIFT: (
+        "See what changed in the feature's source since the window before; where the change is real, train anew."
+    ),
+    policy.PREDICTIONS: ("See which features moved; where labels have come, the quality says whether it matters."),
+    policy.QUALITY: ("Where quality fell, train anew; where it was not judged, mend the labels as the reason says."),
+    policy.ESTIMATE: ("Get labels for this window: they confirm or refute the estimate."),
+    policy.BUSINESS: ("See which rows make the number, by the same SQL over fewer of them."),
+}
+"""What to do about each kind of alarm."""
+
+
+def _next_steps(found: Findings) -> list[str]:
+    kinds = dict.fromkeys(one["kind"] for one in found["findings"] if one["alarm"])
+    return [_ADVICE[kind] for kind in kinds if kind in _ADVICE]
 
 
 def _facts(found: Findings) -> dict[str, report.Cell]:

@@ -37,6 +37,7 @@ def judge(tmp_path, version):
         assert told.pop("given") == sum(told.values())
         return verdict, found
 
+    run.page = lambda: (tmp_path / str(len(done)) / "report.html").read_text()
     return run
 
 
@@ -202,6 +203,8 @@ def test_namespaces_are_told_apart(judge):
     verdict, found = judge(records)
     assert "records of 2 namespaces, team (1,600), staging (1,600)" in verdict.reasons
     assert "skew" not in found
+    assert f"Not healthy: {verdict.reasons.splitlines()[0][:40]}" in judge.page()
+    assert "What to do next" in judge.page()
     verdict, found = judge(records, target="kserve://team/flights", policy="limits: {max_bad_record_share: 0.5}")
     assert (verdict.healthy, verdict.requests, found["faults"]) == (True, 800, {"foreign records": 1600})
     assert judge(list(pairs(800)), target="local://flights")[0].healthy
