@@ -32,6 +32,7 @@ def continuous_monitoring(
     on_too_few: str = "fail",
     query: str = "",
     tables: list[str] = [],  # noqa: B006
+    types: dict[str, str] = {},  # noqa: B006
     eval_fraction: float = 0.2,
     split_columns: list[str] = [],  # noqa: B006
     time_column: str = "",
@@ -93,6 +94,7 @@ def continuous_monitoring(
             on_too_few=on_too_few,
             query=query,
             tables=tables,
+            types=types,
             eval_fraction=eval_fraction,
             split_columns=split_columns,
             time_column=time_column,

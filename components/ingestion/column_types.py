@@ -2,46 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 
 from mainspring.components.common.errors import UserError
 
-_INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "BOOLEAN"}
-_DOUBLES = {"FLOAT", "DOUBLE", "UBIGINT", "HUGEINT", "UHUGEINT", "DECIMAL"}
-_STRINGS = {"VARCHAR", "UUID", "TIME", "INTERVAL", "ENUM"}
-_MOMENTS = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
+INTEGERS = {"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"}
+WIDE = {"UBIGINT", "HUGEINT", "UHUGEINT"}
+"""Whole numbers that may be more than int64 holds."""
+DOUBLES = {"FLOAT", "DOUBLE", "DECIMAL"}
+STRINGS = {"VARCHAR", "UUID", "TIME", "TIME WITH TIME ZONE", "INTERVAL", "ENUM"}
+MOMENTS = {"DATE", "TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE"}
 TYPES = {"int64": "BIGINT", "double": "DOUBLE", "string": "VARCHAR"}
-PLAIN = _INTEGERS | _DOUBLES | _STRINGS | _MOMENTS
+MARK = "mainspring-cannot-read"
+FAILED = re.compile(rf"{MARK}:([0-9a-f]*):([^:]*):(.*)", re.DOTALL)
+"""What DuckDB says where a value is not what it was to be: the column's name in hexadecimal, the kind, the value."""
+
 _UNKNOWN = "unknown"
 """The type of a column that is null in all rows of a span."""
 _MOMENT = "a date or time"
 
 
-def merge_columns(of_spans: Mapping[str, Mapping[str, str]], what: str = "span") -> dict[str, str]:
+def merge_columns(of_spans: Mapping[str, Mapping[str, str]], said: Callable[[str], None] = print) -> dict[str, str]:
     """Returns the columns of all spans together: `int64`, `double` or `string` by name.
+
+    A column that is text in one span, or a time in one and a number in another, is text in all.
 
     Args:
         of_spans: DuckDB's types by column, by span, oldest first.
-        what: What the portions are, in an error.
+        said: Takes what is told of columns that became wider.
 
     Raises:
-        UserError: A column has a type that no model takes, or is text, numbers and moments in different spans.
+        UserError: A column has a type that no model takes, or two names differ in their case only.
     """
     merged: dict[str, str] = {}
     first_seen: dict[str, str] = {}
     for span, columns in of_spans.items():
         for name, raw in columns.items():
             kind, known = _plain_type(name, raw), merged.get(name, _UNKNOWN)
-            if _UNKNOWN not in (kind, known) and kind != known and {kind, known} != {"int64", "double"}:
-                raise UserError(
-                    f"column {name} is {known} in {what} {first_seen[name]} but {kind} in {what} {span}; "
-                    "cast it in the query"
-                )
-            if kind != _UNKNOWN and known == _UNKNOWN:
+            if known == _UNKNOWN:
                 merged[name], first_seen[name] = kind, span
-            else:
-                merged[name] = "double" if {kind, known} == {"int64", "double"} else known
-    refuse_alike(list(merged), f"the {what}s have")
+            elif kind not in (_UNKNOWN, known):
+                merged[name] = "double" if {kind, known} == {"int64", "double"} else "string"
+                if merged[name] == "string":
+                    said(f"column {name} is {known} in span {first_seen[name]} and {kind} in span {span}: it is text")
+    refuse_alike(list(merged), "the spans have")
     plain = {_UNKNOWN: "string", _MOMENT: "int64"}
     return {name: plain.get(kind, kind) for name, kind in merged.items()}
 
@@ -52,7 +57,7 @@ def moments(of_spans: Mapping[str, Mapping[str, str]]) -> list[str]:
     Args:
         of_spans: DuckDB's types by column, by span, as `merge_columns` takes them.
     """
-    found = [name for columns in of_spans.values() for name, raw in columns.items() if raw.split("(")[0] in _MOMENTS]
+    found = [name for columns in of_spans.values() for name, raw in columns.items() if raw.split("(")[0] in MOMENTS]
     return list(dict.fromkeys(found))
 
 
@@ -94,35 +99,56 @@ def refuse_alike(names: Sequence[str], what: str, cure: str = "rename one of the
 
 def _plain_type(name: str, raw: str) -> str:
     base = raw.split("(")[0]
-    if base in _INTEGERS:
+    if base in INTEGERS or base in WIDE or base == "BOOLEAN" or _is_whole_decimal(raw):
         return "int64"
-    if base in _MOMENTS:
+    if base in MOMENTS:
         return _MOMENT
-    if base in _DOUBLES:
+    if base in DOUBLES:
         return "double"
-    if base in _STRINGS:
+    if base in STRINGS:
         return "string"
     if base == '"NULL"':
         return _UNKNOWN
     raise UserError(f"column {name} is {raw}; turn it into numbers or strings in the query")
 
 
+def _is_whole_decimal(raw: str) -> bool:
+    return raw.startswith("DECIMAL") and raw.endswith(",0)")
+
+
 def typed(name: str, raw: str | None, kind: str) -> str:
-    """Returns the SQL that makes a column what the examples hold.
+    """Returns the SQL that makes a column what the examples hold; it fails where that would round a number.
 
     Args:
         name: The column.
         raw: DuckDB's type of it; None if this span lacks it.
         kind: `int64`, `double` or `string`.
     """
-    target = TYPES[kind]
+    target, column = TYPES[kind], quoted(name)
     if raw is None:
         return f"NULL::{target}"
-    if raw.split("(")[0] in _MOMENTS:  # Seconds since 1970, UTC.
-        return f"epoch({quoted(name)}::TIMESTAMP)::{target}"
+    base = raw.split("(")[0]
+    if base in MOMENTS and kind != "string":  # Seconds since 1970, UTC; what is smaller than a second is left out.
+        return f"floor(epoch({column}::TIMESTAMP))::{target}"
     if raw in ("FLOAT", "DOUBLE"):  # What is not a number is missing.
-        return f"CASE WHEN NOT isnan({quoted(name)}) THEN {quoted(name)}::{target} END"
-    return f"{quoted(name)}::{target}"
+        return f"CASE WHEN isfinite({column}) OR isinf({column}) THEN {column}::{target} END"
+    if kind == "int64" and (base in WIDE or _is_whole_decimal(raw)):
+        fits = f"{column} BETWEEN -9223372036854775808 AND 9223372036854775807"
+        return _or_fail(column, fits, target, fails(f"{column}::VARCHAR", name, "wide"))
+    if kind == "double" and (base in INTEGERS or base in WIDE):
+        exact = f"{column}::DOUBLE::HUGEINT = {column}::HUGEINT"
+        return _or_fail(column, exact, target, fails(f"{column}::VARCHAR", name, "inexact"))
+    return f"{column}::{target}"
+
+
+def _or_fail(column: str, test: str, target: str, failure: str) -> str:
+    whens = f"WHEN {column} IS NULL THEN NULL WHEN {test} THEN {column}::{target}"
+    return f"CASE {whens} ELSE {failure}::{target} END"
+
+
+def fails(text: str, name: str, kind: str) -> str:
+    """Returns the SQL that fails with a column, what it was to be, and a value; `FAILED` reads what it says."""
+    return f"error('{MARK}:{name.encode(errors='surrogateescape').hex()}:{kind}:' || {text})"
 
 
 def quoted(name: str) -> str:

@@ -1,6 +1,6 @@
 """The KFP interface of ingestion: which spans there are, and their rows as train and eval examples."""
 
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple
 
 from kfp import dsl
 
@@ -77,6 +77,8 @@ def ingest_examples(
     file_format: str = "auto",
     csv_columns: List[str] = [],  # noqa: B006
     encoding: str = "utf-8",
+    types: Dict[str, str] = {},  # noqa: B006
+    missing_words: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Ingested", fingerprint=str, train_rows=int, eval_rows=int):  # type: ignore[valid-type]
     """Reads the source's spans, shapes the rows by SQL, splits them and writes the examples artifact.
 
@@ -96,6 +98,10 @@ def ingest_examples(
         file_format: `parquet`, `csv`, `jsonl`, `tfrecord` (of tf.Example), or `auto`: by the files' endings (.gz too).
         csv_columns: Names for CSV files without a header; empty: the first line is the header.
         encoding: Of CSV and JSON files, such as `latin-1`.
+        types: What columns are, before the query sees them, such as `{zip: string, member: boolean, joined: timestamp,
+            day: date %d.%m.%Y, price: double comma}`. Of the others all values decide.
+        missing_words: Words that stand for a missing value in every column. Empty: NA, null and the like, in columns
+            that are no text.
 
     Returns:
         fingerprint: Of the examples' content: equal for equal rows, whatever the files' layout.
@@ -117,4 +123,6 @@ def ingest_examples(
         file_format=file_format,
         csv_columns=csv_columns,
         encoding=encoding,
+        types=types,
+        missing_words=missing_words or None,
     )

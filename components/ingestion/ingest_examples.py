@@ -9,7 +9,7 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +18,9 @@ import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import column_types, rows
+from mainspring.components.ingestion import column_types, parquet_tables, rows, text_tables
+from mainspring.components.ingestion.given_types import Reading, read_types, refuse_unknown
+from mainspring.components.ingestion.portions import Portion, Said
 from mainspring.components.ingestion.selecting import in_words, select_spans
 from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
 from mainspring.components.ingestion.splitting import (
@@ -55,6 +57,7 @@ class Options:
     file_format: str
     csv_columns: tuple[str, ...]
     encoding: str
+    reading: Reading
 
 
 def ingest_examples(
@@ -70,6 +73,8 @@ def ingest_examples(
     file_format: str = AUTO,
     csv_columns: Sequence[str] = (),
     encoding: str = UTF_8,
+    types: Mapping[str, str] | str = "",
+    missing_words: Sequence[str] | None = None,
 ) -> Ingested:
     """Reads the spans and writes the examples artifact, all of it or nothing.
 
@@ -87,6 +92,10 @@ def ingest_examples(
         file_format: `parquet`, `csv`, `jsonl`, `tfrecord`, or `auto`: by the files' endings.
         csv_columns: Names for CSV files without a header; empty: the first line is the header.
         encoding: Of CSV and JSON files.
+        types: What columns are, before the query sees them: `string`, `int64`, `double`, `boolean`, `timestamp` or
+            `date` by column, as `given_types` reads them; the others' values decide.
+        missing_words: Words that stand for a missing value in every column; None: `text_values.MISSING_WORDS`, in
+            columns that are no text.
 
     Raises:
         UserError: Wrong parameters, files or SQL; a span without rows; files that changed since they were resolved.
@@ -103,7 +112,14 @@ def ingest_examples(
         raise UserError(f"{source}: the files have changed since their spans were resolved; run again")
 
     options = Options(
-        query, eval_fraction, tuple(split_columns), time_column, file_format, tuple(csv_columns), encoding
+        query,
+        eval_fraction,
+        tuple(split_columns),
+        time_column,
+        file_format,
+        tuple(csv_columns),
+        encoding,
+        Reading(read_types(types), None if missing_words is None else tuple(missing_words)),
     )
     joined = dict(map(_named_table, tables))
     target = Path(examples)
@@ -157,13 +173,30 @@ def _write_examples(
             span.name: _stage_sides(span, source, options, Path(scratch) / f"span-{number}")
             for number, span in enumerate(spans)
         }
-        tables = [_stage(table, options, Path(scratch) / f"table-{name}") for name, table in joined.items()]
-        every = [portion for sides in portions.values() for portion in sides.values()]
+        said = Said()
+        every = _typed(
+            [portion for sides in portions.values() for portion in sides.values()],
+            options,
+            Path(scratch),
+            "source",
+            said,
+        )
+        portions = _in_place_of(portions, every)
+        tables = [
+            table
+            for name, span in joined.items()
+            for table in _typed(
+                [_stage(span, options, Path(scratch) / f"table-{name}")], options, Path(scratch), name, said
+            )
+        ]
+        refuse_unknown(options.reading.types, [name for portion in [*every, *tables] for name in portion.columns])
         connection = rows.connect([file for portion in [*every, *tables] for file in portion.files], Path(scratch))
         for table in tables:
             rows.add_table(connection, table, table.name)
         with contextlib.closing(connection):
-            columns, held, content = _write_portions(connection, portions, source, options, folder)
+            columns, held, content = _write_portions(connection, portions, source, options, folder, said)
+        for line in said.lines:
+            print(line, flush=True)
     return manifests.ExamplesManifest(
         rows={split: part.rows for split, part in content.items()},
         columns=columns,
@@ -176,7 +209,20 @@ def _write_examples(
     )
 
 
-def _stage_sides(span: Span, source: str, options: Options, scratch: Path) -> dict[str, rows.Portion]:
+def _typed(portions: Sequence[Portion], options: Options, scratch: Path, name: str, said: Said) -> list[Portion]:
+    """Returns the portions of one table with the types of their columns decided over all of them."""
+    with contextlib.closing(rows.connect_freely(scratch)) as connection:
+        if portions[0].format == "parquet":
+            return parquet_tables.typed(connection, portions, options.reading, said)
+        return text_tables.to_parquet(connection, portions, scratch / f"typed-{name}", options.reading, said)
+
+
+def _in_place_of(portions: dict[str, dict[str, Portion]], typed: Sequence[Portion]) -> dict[str, dict[str, Portion]]:
+    found = iter(typed)
+    return {name: {side: next(found) for side in sides} for name, sides in portions.items()}
+
+
+def _stage_sides(span: Span, source: str, options: Options, scratch: Path) -> dict[str, Portion]:
     """Returns the span's files as one portion under the empty name, or as given by the source, a portion per split."""
     sides = {file.side: [other for other in span.files if other.side == file.side] for file in span.files}
     missing = [split for split in (TRAIN, EVAL) if split not in sides]
@@ -185,17 +231,18 @@ def _stage_sides(span: Span, source: str, options: Options, scratch: Path) -> di
     return {side: _stage(Span(span.name, tuple(files)), options, scratch / side) for side, files in sides.items()}
 
 
-def _stage(span: Span, options: Options, scratch: Path) -> rows.Portion:
+def _stage(span: Span, options: Options, scratch: Path) -> Portion:
     scratch.mkdir(parents=True)
     return stage(span.name, span.files, scratch, options.file_format, options.csv_columns, options.encoding)
 
 
 def _write_portions(
     connection: duckdb.DuckDBPyConnection,
-    portions: dict[str, dict[str, rows.Portion]],
+    portions: dict[str, dict[str, Portion]],
     source: str,
     options: Options,
     folder: Path,
+    said: Said,
 ) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Content]]:
     query = rows.check_query(connection, options.query)
     every = {
@@ -204,7 +251,7 @@ def _write_portions(
         for side, portion in sides.items()
     }
     shapes = {name: rows.shape(connection, portion, query) for name, portion in every.items()}
-    columns = rows.merge_columns(shapes)
+    columns = column_types.merge_columns(shapes, said.add)
     sides = _sides(connection, list(every.values()), query, columns, options)
     content = dict.fromkeys((TRAIN, EVAL), Content())
     for split in content:
@@ -223,13 +270,14 @@ def _write_portions(
             raise UserError(f"{source}: span {name} has no rows{kept}")
         content = {split: content[split] + part for split, part in written.items()}
         print(f"span {name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
+    whole = [name for name, kind in columns.items() if kind == "int64"]
     held = {"moments": column_types.moments(shapes), "booleans": column_types.booleans(shapes)}
-    return columns, held, content
+    return columns, {what: [name for name in names if name in whole] for what, names in held.items()}, content
 
 
 def _sides(
     connection: duckdb.DuckDBPyConnection,
-    portions: Sequence[rows.Portion],
+    portions: Sequence[Portion],
     query: str,
     columns: dict[str, str],
     options: Options,

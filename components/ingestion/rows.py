@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
@@ -13,54 +12,22 @@ import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.column_types import (
-    PLAIN,
+    FAILED,
     TYPES,
     literal,
-    merge_columns,
     quoted,
     refuse_alike,
     typed,
 )
-from mainspring.components.ingestion.formats import json_columns
-from mainspring.components.ingestion.formats.csv_separator import separator
-from mainspring.components.ingestion.formats.json_columns import FOLDERS_ARE_NO_COLUMNS
+from mainspring.components.ingestion.portions import Portion, first_line
 from mainspring.components.ingestion.sources.file import exactly
 from mainspring.components.ingestion.splitting import ROW_GROUP
 
 WHOLE = "FROM source"
 """The query that keeps a span's rows as they are."""
 
-SAMPLE = 200_000
-"""Rows of a text file from which its columns' types are taken; a later value of another type is refused."""
-
-_MISSING_WORDS = "'', 'NA', 'N/A', 'NaN', 'nan', 'NULL', 'null'"
-"""What a CSV file writes for a missing value, as R, pandas and SQL do; one would turn a number column to text."""
-
-_AS_IT_LIES = "quote = '\"', skip = 0, comment = ''"
-"""DuckDB would leave out rows above the first that it finds regular, and those that it takes for comments."""
-
-_ISO_8601 = "dateformat = '%Y-%m-%d', timestampformat = 'iso'"
-"""01/02/2026 is the first of February to some and the second of January to others. DuckDB would take what fits a file's
-values, so that two files may differ; so only what ISO 8601 writes is a date, and anything else stays text."""
-
-_CSV_FAULTS = ("Error when converting", "Maximum line size", "Invalid unicode", "Expected Number of Columns")
-"""How the line begins with which DuckDB says what is wrong in a row, below the one that says which row."""
-
 MEMORY = "1GB"
 """What DuckDB may hold; a query that sorts or groups more goes through the disk."""
-
-
-@dataclass(frozen=True)
-class Portion:
-    """Files that make one table."""
-
-    name: str
-    """The span, or the table that is joined."""
-    files: tuple[Path, ...]
-    format: str
-    """`parquet`, `csv` or `jsonl`."""
-    csv_columns: tuple[str, ...] = ()
-    """Names for CSV files without a header; empty: their first line is the header."""
 
 
 def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnection:
@@ -68,18 +35,26 @@ def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnectio
 
     The user's SQL runs in it: it must not read other files, write, install extensions or change these settings.
     """
-    connection = duckdb.connect()
+    connection = connect_freely(scratch)
     files = ", ".join(literal(name) for path in readable for name in {str(path): 0, exactly(path): 0})
     connection.execute(f"SET allowed_paths = [{files}]")
     connection.execute(f"SET allowed_directories = [{literal(str(scratch))}]")
+    # It takes isnan() for false where a Parquet file's statistics, which leave NaN out, say that there is none.
+    connection.execute("SET disabled_optimizers = 'statistics_propagation'")
+    connection.execute("SET enable_external_access = false")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def connect_freely(scratch: Path) -> duckdb.DuckDBPyConnection:
+    """Returns an in-memory database for our own SQL, whose memory is bounded."""
+    connection = duckdb.connect()
     connection.execute(f"SET temp_directory = {literal(str(scratch / 'spill'))}")
     connection.execute(f"SET memory_limit = '{MEMORY}'")
-    connection.execute("SET enable_external_access = false")
     connection.execute("SET autoinstall_known_extensions = false")  # A query that names one would have it downloaded.
     connection.execute("SET autoload_known_extensions = false")
     connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET lock_configuration = true")
     return connection
 
 
@@ -99,62 +74,64 @@ def check_query(connection: duckdb.DuckDBPyConnection, query: str) -> str:
 
 
 def add_table(connection: duckdb.DuckDBPyConnection, portion: Portion, name: str = "source") -> None:
-    """Makes the files the table of that name.
+    """Makes a portion the table of that name.
 
     Raises:
-        UserError: A file is unreadable, or a column is text in one file and a number in another.
+        UserError: A file is unreadable.
     """
-    if len(portion.files) > 1:
-        merge_columns({str(file): _columns(connection, portion, file) for file in portion.files}, "file")
     try:
-        reading = _reading(portion, portion.files)
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {reading}")
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {portion.rows}")
     except duckdb.Error as error:
         where = _named_in(error, portion) or f"span {portion.name}"
         raise UserError(f"{where}: cannot be read: {first_line(error)}") from error
-    described = connection.execute(f"DESCRIBE {quoted(name)}").fetchall() if portion.csv_columns else []
-    if len(described) != len(portion.csv_columns):
-        said = f"csv_columns names {len(portion.csv_columns)} columns, {portion.files[0]} has {len(described)}"
-        raise UserError(f"{said}; name each of them")
 
 
 def shape(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> dict[str, str]:
     """Makes the files the table `source` and returns the query's columns: DuckDB's type by name.
 
     Raises:
-        UserError: A file is unreadable, or the query is wrong.
+        UserError: A file is unreadable, the query is wrong, or it leaves open how a column is spelled.
     """
     add_table(connection, portion)
-    try:
+    columns = _described(connection, portion, query)
+    for name, files in portion.spellings.items():
+        for other, file in files.items():
+            if other != name:
+                _refuse_spelling(connection, portion, query, list(columns), (name, files[name]), (other, file))
+    with _errors_named(portion, query):
         connection.execute(f"CREATE OR REPLACE TEMP VIEW shaped AS {query}")
+    return columns
+
+
+def _described(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> dict[str, str]:
+    try:
         described = connection.execute(f"DESCRIBE {query}").fetchall()
     except duckdb.Error as error:
         raise UserError(f"query: on span {portion.name}: {first_line(error)}") from error
     refuse_alike([name for name, *_ in described], f"query: the rows of span {portion.name} have")
-    return {name: str(kind) for name, kind, *_ in described}
+    return {str(name): str(kind) for name, kind, *_ in described}
 
 
-def _columns(connection: duckdb.DuckDBPyConnection, portion: Portion, file: Path) -> dict[str, str]:
+def _refuse_spelling(
+    connection: duckdb.DuckDBPyConnection,
+    portion: Portion,
+    query: str,
+    columns: list[str],
+    one: tuple[str, Path],
+    other: tuple[str, Path],
+) -> None:
+    """Refuses names that differ in their case, unless the query gives the same columns under either of them."""
+    renamed = ", ".join(f"{quoted(name)} AS {quoted(other[0] if name == one[0] else name)}" for name in portion.columns)
     try:
-        described = connection.execute(f"DESCRIBE {_reading(portion, [file])}").fetchall()
-    except duckdb.Error as error:
-        raise UserError(f"{file}: cannot be read: {first_line(error)}") from error
-    return {name: str(kind) for name, kind, *_ in described if str(kind).split("(")[0] in PLAIN}
-
-
-def _reading(portion: Portion, files: Sequence[Path]) -> str:
-    names = ", ".join(literal(exactly(file)) for file in files)
-    options = f"union_by_name = true, {FOLDERS_ARE_NO_COLUMNS}"
-    if portion.format == "parquet":
-        return f"FROM read_parquet([{names}], {options})"
-    if portion.format == "jsonl":
-        return f"FROM read_json([{names}], {options}, {json_columns.options(files)})"
-    options += f", sample_size = {SAMPLE}, {_ISO_8601}"
-    options += f", nullstr = [{_MISSING_WORDS}], header = {str(not portion.csv_columns).lower()}, {_AS_IT_LIES}"
-    options += f", delim = {literal(separator(files, len(portion.csv_columns)))}"
-    if portion.csv_columns:
-        options += f", names = [{', '.join(map(literal, portion.csv_columns))}]"
-    return f"FROM read_csv([{names}], {options})"
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW source AS SELECT {renamed} FROM ({portion.rows})")
+        again = list(_described(connection, portion, query))
+    finally:
+        add_table(connection, portion)
+    if again != columns:
+        raise UserError(
+            f"{other[1]} has a column {other[0]} where {one[1]} has {one[0]}: names that differ in their case are one "
+            f"column; name it in the query: SELECT * EXCLUDE ({one[0]}), {one[0]} AS {one[0]} FROM source"
+        )
 
 
 def stream(
@@ -181,6 +158,8 @@ def _errors_named(portion: Portion, query: str) -> Iterator[None]:
     try:
         yield
     except (duckdb.Error, pa.ArrowException, OSError) as error:  # Arrow reports what goes wrong while rows stream.
+        if failed := FAILED.search(str(error)):
+            raise UserError(_misfit(portion, failed[1], failed[2], failed[3].strip())) from error
         whole = f"span {portion.name}" if query == WHOLE else f"query: on span {portion.name}"
         raise UserError(f"{_named_in(error, portion) or whole}: {first_line(error)}") from error
 
@@ -222,12 +201,23 @@ def time_cut(
     return cut[0]
 
 
-def first_line(error: Exception) -> str:
-    """Returns what DuckDB says, without its drawing of where, and with the column that could not be converted."""
-    lines = [line.strip() for line in str(error).strip().split("\n")]
-    if "Error when sniffing file" in lines[0]:
-        return "its rows have not all as many values as its first line, or a quote is not closed, or it is not in UTF-8"
-    return ". ".join([lines[0].rstrip("."), *(line for line in lines[1:] if line.startswith(_CSV_FAULTS))])
+_CAUSES = {
+    "wide": "which no int64 holds; cast it in the query ({name}::VARCHAR or {name}::DOUBLE)",
+    "inexact": "which a double cannot hold, beside fractions elsewhere; say types: {{{name}: string}}, or cast it to "
+    "VARCHAR or DOUBLE in the query",
+}
+
+
+def _misfit(portion: Portion, name: str, kind: str, value: str) -> str:
+    """Returns what to say of a value that cannot be read as its column."""
+    shown = bytes.fromhex(name).decode(errors="surrogateescape")
+    if kind in _CAUSES:
+        return f"column {shown} of span {portion.name} holds {value}, {_CAUSES[kind].format(name=shown)}"
+    where = f"{portion.files[0]}: " if len(portion.files) == 1 else ""
+    return (
+        f"{where}column {shown} of span {portion.name} holds {value!r}, but types says that it is {kind}; mend the "
+        "value or say another type"
+    )
 
 
 def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:

@@ -10,9 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import refuse_alike
-from mainspring.components.ingestion.formats.column_names import own_names
-from mainspring.components.ingestion.rows import Portion
+from mainspring.components.ingestion.portions import Portion
 from mainspring.components.ingestion.sources.file import BIGQUERY, FORMATS, File, format_of, is_elsewhere
 
 AUTO = "auto"
@@ -56,12 +54,9 @@ def stage(
     if form in ("csv", "jsonl") and not _is_utf_8(encoding):
         paths = [_recoded(path, encoding, scratch / f"{name}-{number}.{form}") for number, path in enumerate(paths)]
     elif form in ("csv", "jsonl"):
-        for path in paths:
-            _check_gzip(path)
+        paths = [_plain(path, form, scratch / f"{number}-plain") for number, path in enumerate(paths)]
     if form == "tfrecord":
         paths, form = _examples_as_parquet(name, paths, scratch), "parquet"
-    for path in paths if not csv_columns else ():
-        refuse_alike(own_names(path, form), f"{path}: has", "rename one of them")
     return Portion(name, tuple(paths), form, tuple(csv_columns))
 
 
@@ -124,19 +119,41 @@ def _recoded(path: Path, encoding: str, target: Path) -> Path:
     return target
 
 
-def _check_gzip(path: Path) -> None:
-    """Reads a gzip file to its checksum: DuckDB before 2.0 takes the rows of a truncated one for all there are."""
-    if not path.name.lower().endswith(".gz"):
-        with path.open("rb") as plain:
-            if plain.read(len(GZIP)) == GZIP:
-                raise UserError(f"{path}: is compressed by gzip; its name must end in .gz")
-        return
+def _plain(path: Path, form: str, folder: Path) -> Path:
+    """Returns a text file that DuckDB reads: itself, or a copy without what DuckDB does not take.
+
+    That is a byte order mark above JSON lines, and zeros after what gzip compressed, as tapes and block devices leave
+    them. A gzip file is read to its checksum: DuckDB before 2.0 takes the rows of a truncated one for all there are.
+    """
+    packed = path.name.lower().endswith(".gz")
+    with path.open("rb") as start:
+        head = start.read(len(codecs.BOM_UTF8))
+    if not packed and head.startswith(GZIP):
+        raise UserError(f"{path}: is compressed by gzip; its name must end in .gz")
     try:
-        with gzip.open(path) as source:
-            while source.read(1 << 20):
+        with gzip.open(path) if packed else path.open("rb") as source:
+            marked = source.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+            while packed and source.read(1 << 20):
                 pass
+            if not (marked and form == "jsonl") and not (packed and _ends_in_zeros(path)):
+                return path
+            source.seek(len(codecs.BOM_UTF8) if marked else 0)
+            folder.mkdir()
+            copy = folder / (path.name[: -len(".gz")] if packed else path.name)
+            with copy.open("wb") as target:
+                shutil.copyfileobj(source, target, 1 << 20)
+            return copy
     except (OSError, EOFError, zlib.error) as error:
+        if not packed:
+            raise
         raise UserError(f"{path}: is truncated or no gzip file ({error}); fetch it again") from error
+
+
+def _ends_in_zeros(path: Path) -> bool:
+    """Returns whether more zeros stand at the end than the size that gzip writes there can have."""
+    with path.open("rb") as source:
+        source.seek(-min(4, path.stat().st_size), 2)
+        return source.read() == bytes(4)
 
 
 def _opened(path: Path, encoding: str):  # type: ignore[no-untyped-def]

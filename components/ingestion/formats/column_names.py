@@ -15,13 +15,13 @@ from mainspring.components.ingestion.formats.csv_separator import HEAD, separato
 
 
 def own_names(file: Path, file_format: str) -> list[str]:
-    """Returns the columns' names as the file has them.
+    """Returns the columns' names as the file has them: of CSV, what stands in the first line.
 
     Of JSON lines, and of a file that cannot be read, there are none: who reads it says what is wrong.
 
     Args:
         file: In UTF-8, plain or gzip.
-        file_format: `parquet`, `csv` (with a header) or `jsonl`.
+        file_format: `parquet`, `csv` or `jsonl`.
     """
     try:
         if file_format == "parquet":
@@ -35,4 +35,4 @@ def _header(file: Path) -> list[str]:
     with gzip.open(file) if file.name.lower().endswith(".gz") else file.open("rb") as opened:
         head = opened.read(HEAD).decode(errors="replace").removeprefix("\ufeff")
     rows = csv.reader(io.StringIO(head, newline=""), delimiter=separator([file]))
-    return [name for name in next(rows, []) if name]
+    return next(rows, [])

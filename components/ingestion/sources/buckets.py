@@ -8,7 +8,7 @@ from pathlib import Path
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.found_files import as_regex
-from mainspring.components.ingestion.sources.file import File, format_of
+from mainspring.components.ingestion.sources.file import File, format_of, is_data
 
 
 def list_objects(pattern: str) -> list[File]:
@@ -28,9 +28,11 @@ def list_objects(pattern: str) -> list[File]:
     ]
     if not re.search(r"[*?\[]", path):
         folder = pattern.rstrip("/") + "/"
-        return [file for file in found if file.uri == pattern or (file.uri.startswith(folder) and format_of(file.uri))]
+        below = [file for file in found if file.uri.startswith(folder) and format_of(file.uri)]
+        below = [file for file in below if is_data(file.uri.removeprefix(folder), "")]
+        return [file for file in found if file.uri == pattern] + below
     matches = as_regex(pattern, {}).fullmatch
-    return [file for file in found if matches(file.uri)]
+    return [file for file in found if matches(file.uri) and is_data(file.uri, pattern)]
 
 
 def download(file: File, target: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,12 @@ FORMATS = {
 """The endings of each format's files."""
 
 BIGQUERY = "bq://"
+
+_ASIDE = (".", "_", "~$")
+"""How the names of files and folders begin that are no data."""
+
+_UNFINISHED = (".crc", ".tmp", ".temp", ".part", ".partial", ".filepart", ".crdownload", ".swp", ".bak", "~")
+"""How the names of files end that are no data."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,23 @@ def is_in_bucket(uri: str) -> bool:
 def is_elsewhere(uri: str) -> bool:
     """Returns whether the URI names something that has to be fetched before it can be read."""
     return is_in_bucket(uri) or uri.startswith(BIGQUERY)
+
+
+def is_data(name: str, pattern: str) -> bool:
+    """Returns whether a file found by a folder or a glob is data, by its name.
+
+    Hidden files (`.part-0.csv`), those that writers leave aside (`_temporary/0/part-0.csv`, `_SUCCESS`), lock files of
+    office programs (`~$a.csv`), checksums and unfinished copies are none.
+
+    Args:
+        name: The file's path or URI, or its path below the folder.
+        pattern: The glob that found it: what it spells out itself (`_old/*.csv`) is taken. Empty: nothing is.
+    """
+    asked = [part for part in pattern.split("/") if part.startswith(_ASIDE)]
+    aside = [part for part in name.split("/") if part.startswith(_ASIDE) and part not in (".", "..")]
+    if not all(any(fnmatch.fnmatchcase(part, one) and part[0] == one[0] for one in asked) for part in aside):
+        return False
+    return not name.lower().endswith(_UNFINISHED) or name.rpartition(".")[2] == pattern.rpartition(".")[2]
 
 
 def exactly(path: Path) -> str:

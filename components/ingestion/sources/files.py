@@ -7,14 +7,15 @@ import re
 from pathlib import Path
 
 from mainspring.components.common import storage
-from mainspring.components.ingestion.sources.file import BIGQUERY, File, format_of, is_in_bucket
+from mainspring.components.ingestion.sources.file import BIGQUERY, File, format_of, is_data, is_in_bucket
 
 
 def list_files(pattern: str) -> list[File]:
     """Returns the files that a glob matches, or that lie in a folder and can be read by their ending, by name.
 
     Args:
-        pattern: A file, a folder, or a glob with `*`, `?`, `[…]` or `**`; here or in a bucket.
+        pattern: A file, a folder, or a glob with `*`, `?`, `[…]` or `**`; here or in a bucket. Files that are no data
+            by their names, as `is_data` says, are left out; a file that is named itself is read.
     """
     if is_in_bucket(pattern):
         # Imported only here: a client of a cloud costs a second that local files need not wait for.
@@ -27,11 +28,12 @@ def list_files(pattern: str) -> list[File]:
         return bigquery.list_tables(pattern)
     path = storage.as_path(pattern)
     if path.is_dir():
-        return [_file(name) for name in sorted(path.rglob("*")) if name.is_file() and format_of(str(name))]
+        readable = [name for name in sorted(path.rglob("*")) if name.is_file() and format_of(str(name))]
+        return [_file(name) for name in readable if is_data(str(name.relative_to(path)), "")]
     if path.is_file():  # Its name may hold brackets or stars.
         return [_file(path)]
     names = glob.glob(str(path), recursive=True)  # noqa: PTH207 (Path.glob takes no absolute pattern)
-    return [_file(name) for name in sorted(map(Path, names)) if name.is_file()]
+    return [_file(name) for name in sorted(map(Path, names)) if name.is_file() and is_data(str(name), str(path))]
 
 
 def nearest(pattern: str) -> str:

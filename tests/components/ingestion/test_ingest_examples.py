@@ -183,17 +183,25 @@ def test_a_column_that_a_span_lacks_is_null_there(tmp_path: Path) -> None:
     assert rows == {(1, None), (2, "x")}
 
 
-def test_a_column_that_is_text_in_one_span_and_a_number_in_another_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("other", ["s-1b.parquet", "s-2.parquet"])
+@pytest.mark.parametrize("number", ["1", "1.5::DOUBLE", "true", "1.50::DECIMAL(5, 2)"])
+def test_a_column_that_is_text_in_one_file_and_a_number_in_another_is_text(
+    tmp_path: Path, other: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_file(tmp_path / "in" / "s-1a.parquet", f"SELECT {number} AS a FROM range(30)")
+    write_file(tmp_path / "in" / other, "SELECT 'x' AS a FROM range(30)")
+    ingest(str(tmp_path / "in" / "s-{SPAN}*.parquet"), tmp_path / "ex", spans="all", eval_fraction=0.5)
+    found = set(read_split(tmp_path / "ex", "train") + read_split(tmp_path / "ex", "eval"))
+    assert found == {("x",), (number.split("::")[0],)}
+    assert "column a is" in capsys.readouterr().out
+
+
+def test_a_column_that_a_query_makes_text_in_one_span_only_is_text(tmp_path: Path) -> None:
     write_file(tmp_path / "in" / "s-1.parquet", "SELECT 1 AS a")
-    write_file(tmp_path / "in" / "s-2.parquet", "SELECT 'x' AS a")
-    said = refusal(str(tmp_path / "in" / "s-{SPAN}.parquet"), tmp_path / "ex", spans="all")
-    assert "column a is int64 in span 1 but string in span 2" in said
-
-
-def test_a_column_that_is_text_in_one_file_and_a_number_in_another_of_its_span_is_refused(tmp_path: Path) -> None:
-    write_file(tmp_path / "in" / "a.parquet", "SELECT 1 AS a")
-    write_file(tmp_path / "in" / "b.parquet", "SELECT 'x' AS a")
-    assert "column a" in refusal(str(tmp_path / "in"), tmp_path / "ex")
+    write_file(tmp_path / "in" / "s-2.parquet", "SELECT 'x' AS a, 2 AS only_here")
+    query = "SELECT a FROM source"
+    ingest(str(tmp_path / "in" / "s-{SPAN}.parquet"), tmp_path / "ex", spans="all", query=query)
+    assert types_of(tmp_path / "ex")["a"] == "VARCHAR"
 
 
 def test_a_column_null_in_one_span_takes_the_type_it_has_in_another(tmp_path: Path) -> None:
@@ -213,7 +221,9 @@ def test_a_column_null_in_one_span_takes_the_type_it_has_in_another(tmp_path: Pa
         ("TIMESTAMP '1970-01-01 00:00:05'", 5),
         ("TIMESTAMPTZ '1970-01-01 01:00:00+01'", 0),
         ("1.25::DECIMAL(9, 2)", 1.25),
-        ("18446744073709551615::UBIGINT", 18446744073709551615.0),
+        ("18446744073709551615::UBIGINT", "18446744073709551615"),
+        ("9223372036854775807::UBIGINT", 9223372036854775807),
+        ("9007199254740993::DECIMAL(38, 0)", 9007199254740993),
         ("'é'", "é"),
         ("'a'::ENUM('a', 'b')", "a"),
     ],
@@ -395,12 +405,65 @@ def test_no_column_name_is_taken_by_us(tmp_path: Path, name: str) -> None:
     assert set(read_split(tmp_path / "ex", "train", name)) == {("mine",)}
 
 
-def test_names_that_differ_only_in_case_are_refused(tmp_path: Path) -> None:
-    write_file(tmp_path / "in" / "s-1.parquet", "SELECT i AS Price FROM range(60) t(i)")
-    write_file(tmp_path / "in" / "s-2.parquet", "SELECT i AS price FROM range(60) t(i)")
-    said = refusal(str(tmp_path / "in" / "s-{SPAN}.parquet"), tmp_path / "ex", spans="all")
-    assert "Price" in said
-    assert "price" in said
+@pytest.mark.parametrize("other", ["s-1b.csv", "s-2.csv"])
+def test_names_that_differ_only_in_case_are_refused_by_their_files_until_the_query_names_the_column(
+    tmp_path: Path, other: str
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "s-1a.csv").write_text("k,Price\n" + "".join(f"{i},1.5\n" for i in range(60)))
+    (tmp_path / "in" / other).write_text("k,price\n" + "".join(f"{i},2.5\n" for i in range(60)))
+    pattern = str(tmp_path / "in" / "s-{SPAN}*.csv")
+    said = refusal(pattern, tmp_path / "ex", spans="all")
+    assert all(part in said for part in ("s-1a.csv", other, "Price", "price"))
+    query = said.partition("name it in the query: ")[2]
+    ingest(pattern, tmp_path / "ex", spans="all", query=query)
+    assert types_of(tmp_path / "ex") == {"k": "BIGINT", "Price": "DOUBLE"}
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT hash(i) AS h FROM source", "column h of span 3 holds"),
+        ("SELECT (i + 18446744073709551615)::UBIGINT AS h FROM source", "query"),
+    ],
+)
+def test_whole_numbers_that_no_int64_holds_are_refused_where_a_query_makes_them(
+    source: str, tmp_path: Path, query: str, says: str
+) -> None:
+    assert says in refusal(source, tmp_path / "ex", query=query)
+
+
+def test_sums_of_whole_numbers_are_whole(tmp_path: Path) -> None:
+    write_file(tmp_path / "in" / "a.parquet", f"SELECT i % 9 AS k, {2**60} + i AS n, i < 3 AS hit FROM range(18) t(i)")
+    query = "SELECT k, sum(n) AS n, sum(hit::INT) AS hits, count_if(hit) AS c, sum(1) AS one FROM source GROUP BY k"
+    ingest(str(tmp_path / "in"), tmp_path / "ex", query=query)
+    assert set(types_of(tmp_path / "ex").values()) == {"BIGINT"}
+    rows = read_split(tmp_path / "ex", "train") + read_split(tmp_path / "ex", "eval")
+    assert sorted(rows) == [(k, 2**61 + 2 * k + 9, int(k < 3), int(k < 3), 2) for k in range(9)]
+
+
+def test_whole_numbers_beyond_a_double_beside_fractions_are_refused(tmp_path: Path) -> None:
+    write_file(tmp_path / "in" / "s-1.parquet", f"SELECT {2**53 + 1} + i AS id FROM range(40) t(i)")
+    write_file(tmp_path / "in" / "s-2.parquet", "SELECT i + 0.5::DOUBLE AS id FROM range(40) t(i)")
+    pattern = str(tmp_path / "in" / "s-{SPAN}.parquet")
+    assert "which a double cannot hold" in refusal(pattern, tmp_path / "ex", spans="all")
+    ingest(pattern, tmp_path / "ex", spans="all", types={"id": "string"})
+    assert (str(2**53 + 1),) in read_split(tmp_path / "ex", "train") + read_split(tmp_path / "ex", "eval")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [".part-0.parquet", "_temporary/0/part-0.parquet", ".ipynb_checkpoints/a.parquet", "~$a.parquet", "_x.parquet"],
+)
+@pytest.mark.parametrize("pattern", ["", "**/*.parquet"])
+def test_files_that_writers_leave_aside_are_not_read(tmp_path: Path, name: str, pattern: str) -> None:
+    write_file(tmp_path / "in" / "a.parquet", "SELECT i FROM range(60) t(i)")
+    write_file(tmp_path / "in" / name, "SELECT i FROM range(60) t(i)")
+    done = ingest(str(tmp_path / "in" / pattern), tmp_path / "ex")
+    assert done.train_rows + done.eval_rows == 60
+    if pattern:
+        named = ingest(str(tmp_path / "in" / name), tmp_path / "named")
+        assert named.train_rows + named.eval_rows == 60
 
 
 def test_a_changed_source_under_the_same_name_is_refused(source: str, tmp_path: Path) -> None:
