@@ -193,17 +193,20 @@ def upload_tree(folder: Path, uri: str) -> None:
         UserError: The bucket cannot be written.
     """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    upload_all({path: join(uri, path.relative_to(folder).as_posix()) for path in files})
+    upload_all({join(uri, path.relative_to(folder).as_posix()): path for path in files})
 
 
-def upload_all(files: Mapping[Path, str]) -> None:
+def upload_all(files: Mapping[str, Path]) -> None:
     """Writes files to objects, several at a time, none of which may exist yet.
+
+    Args:
+        files: By the object's URI.
 
     Raises:
         AlreadyExists: One does.
         UserError: The bucket cannot be written.
     """
-    _each((lambda path=path, uri=uri: upload(path, uri)) for path, uri in files.items())
+    _each((lambda path=path, uri=uri: upload(path, uri)) for uri, path in files.items())
 
 
 def download_tree(uri: str, target: Path) -> None:

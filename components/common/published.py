@@ -10,6 +10,25 @@ from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest, VersionManifest
 
+MODEL_FOLDER = "model"
+"""In a published version: the folder that holds nothing but the integer folder of the SavedModel, which is what KServe
+gets and TensorFlow Serving takes. Older versions have the SavedModel's files beside the rest instead."""
+
+SAVED_MODEL = "saved_model.pb"
+
+
+def saved_model(folder: Path) -> Path:
+    """Returns the folder of the SavedModel in a model's folder or in a published version, of either layout."""
+    if (folder / SAVED_MODEL).is_file():
+        return folder
+    within = [path.parent for path in folder.glob(f"{MODEL_FOLDER}/*/{SAVED_MODEL}") if path.parent.name.isdigit()]
+    return within[0] if len(within) == 1 else folder
+
+
+def folder_of_model(manifest: VersionManifest) -> str:
+    """Returns the folder in a published version that a model server of integer folders takes; empty: it has none."""
+    return MODEL_FOLDER if any(name.startswith(f"{MODEL_FOLDER}/") for name in manifest.files) else ""
+
 
 def version(uri: str) -> VersionManifest | None:
     """Returns the manifest of a published version, or None if there is no complete one at the URI.

@@ -72,9 +72,9 @@ def deploy_model(
     manifest = publish.check_layout(Path(model))
     if where.scheme == targets.KSERVE:
         # Imported only here: a local target starts without what a cluster takes.
+        from mainspring.components.deployment.kserve import objects
         from mainspring.components.deployment.kserve import policy as kserve_policy
         from mainspring.components.deployment.kserve import target as kserve
-        from mainspring.components.deployment.kserve.objects import Version
 
         policy = kserve_policy.parse(serving_policy)
         kserve.check(where, policy, plan, root)
@@ -98,9 +98,7 @@ def deploy_model(
     uri = version_uri(root, where.name, version.version)
     print(f"version {version.version} of {where.name}: {uri}", flush=True)
     if where.scheme == targets.KSERVE:
-        endpoint = kserve.deploy(
-            where, Version(version.version, uri, version.model_fingerprint, version.run), policy, plan
-        )
+        endpoint = kserve.deploy(where, objects.version(version, uri), policy, plan)
     else:
         endpoint = local_target.deploy(where.name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)

@@ -12,6 +12,7 @@ import socket
 import sys
 from pathlib import Path
 
+from mainspring.components.common import published
 from mainspring.components.common.errors import UserError
 
 PORT = 8080
@@ -21,7 +22,6 @@ GRPC_PORT = 8081
 """KServe's usual one."""
 
 FOLDER = Path("/mnt/models")
-SAVED_MODEL = "saved_model.pb"
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -66,14 +66,19 @@ def _truth(text: str) -> bool:
 
 
 def version_in(folder: Path) -> tuple[int, Path]:
-    """Returns the number and the folder of the version to serve: the folder itself, or its newest numbered one.
+    """Returns the number of the version to serve, and the folder of its SavedModel.
+
+    Args:
+        folder: A SavedModel's, a published version's, or one of numbered folders, of which the newest is served.
 
     Raises:
         UserError: There is no SavedModel.
     """
-    if (folder / SAVED_MODEL).is_file():
-        return int(folder.name) if folder.name.isdigit() else 1, folder
-    numbers = [int(path.parent.name) for path in folder.glob(f"*/{SAVED_MODEL}") if path.parent.name.isdigit()]
+    found = published.saved_model(folder)
+    if (found / published.SAVED_MODEL).is_file():
+        return int(found.name) if found.name.isdigit() else 1, found
+    names = [path.parent.name for path in folder.glob(f"*/{published.SAVED_MODEL}")]
+    numbers = [int(name) for name in names if name.isdigit()]
     if not numbers:
         raise UserError(
             f"{folder}: holds no SavedModel; mount a published version there, or the folder of all versions"

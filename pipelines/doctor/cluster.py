@@ -21,7 +21,7 @@ KINDS = (
     ),
 )
 RIGHTS = (
-    ("serving.kserve.io", "inferenceservices", ("get", "list", "create", "patch")),
+    ("serving.kserve.io", "inferenceservices", ("get", "list", "create", "patch", "delete")),
     ("trainer.kubeflow.org", "trainjobs", ("get", "create", "delete")),
     ("", "pods/log", ("get",)),
 )

@@ -90,7 +90,7 @@ def test_a_better_model_replaces_an_equal_one_too_and_a_worse_one_is_refused(run
     assert runs.version() == 3
 
     # Against a broken champion nothing is blessed, unless the run says to begin anew; and that stays on record.
-    served = runs.root / "models" / "rungs" / "3"
+    served = runs.root / "models" / "rungs" / "3" / "model" / "3"
     (served / "saved_model.pb").chmod(0o644)
     (served / "saved_model.pb").write_bytes(b"not a graph")
     refused = runs.run(EVERYTHING.format(width=48))

@@ -24,7 +24,11 @@ PATIENCE_SECONDS = 60.0
 """How long a call that fails in passing (429, 5xx, a reset, an expired token) is repeated."""
 
 LONGEST_PAUSE = 10.0
+CONFLICTS = 10
+CONFLICT_SECONDS = 0.5
 IN_PASSING = (429, 500, 502, 503, 504)
+UNDECLARED = "failed to create typed patch object"
+"""In an answer of status 500: the schema does not know a field that was applied. Asking again changes nothing."""
 
 
 class ApiError(UserError):
@@ -33,6 +37,11 @@ class ApiError(UserError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the server looked at what was sent and will not have it: a schema, a webhook, or a right."""
+        return self.status in (400, 403, 422) or (self.status == 500 and UNDECLARED in str(self))
 
 
 @dataclass
@@ -51,6 +60,11 @@ class Api:
                 return None
             raise
 
+    def glance(self, path: str, **query: Any) -> Any:
+        """Returns what one call gives, or None whatever is wrong: for what only helps to explain."""
+        status, text, _ = self._once("GET", path, None, query, "application/json")
+        return text if status == 200 else None
+
     def create(self, path: str, body: dict[str, Any]) -> Any:
         """Creates an object as our field manager."""
         return self.call("POST", path, body, query={"fieldManager": MANAGER})
@@ -59,6 +73,34 @@ class Api:
         """Applies our fields of an object; those of other managers stay."""
         query = {"fieldManager": MANAGER, "force": "true"}
         return self.call("PATCH", path, body, query=query, kind="application/apply-patch+yaml")
+
+    def rehearse(self, path: str, body: dict[str, Any]) -> None:
+        """Asks whether an object would be taken: the schema, every webhook and our rights judge, and nothing is kept.
+
+        Raises:
+            ApiError: It would not, or nobody answers.
+        """
+        query = {"fieldManager": MANAGER, "force": "true", "dryRun": "All"}
+        self._unless_in_conflict("PATCH", path, body, query=query, kind="application/apply-patch+yaml")
+
+    def delete(self, path: str) -> None:
+        """Deletes an object; one that is not there is deleted."""
+        try:
+            self._unless_in_conflict("DELETE", path)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+
+    def _unless_in_conflict(self, *arguments: Any, **more: Any) -> None:
+        """Calls again where somebody wrote the object at the same moment, such as KServe's webhook."""
+        for left in reversed(range(CONFLICTS)):
+            try:
+                self.call(*arguments, **more)
+                return
+            except ApiError as error:
+                if error.status != 409 or not left:
+                    raise
+                time.sleep(CONFLICT_SECONDS)
 
     def may(self, **asked: str) -> bool:
         """Returns whether this account may do something: `namespace`, `verb`, `resource`, and more where it is needed.
@@ -98,7 +140,8 @@ class Api:
                 self.client, renewed = _client(), True
                 continue
             pause = min(max(after, pause * 2), LONGEST_PAUSE)
-            if (status and status not in IN_PASSING) or time.monotonic() + pause > deadline:
+            final = status and (status not in IN_PASSING or UNDECLARED in text)
+            if final or time.monotonic() + pause > deadline:
                 raise ApiError(status, f"Kubernetes API: {method} {path}: {_said(status, text)}")
             time.sleep(pause)
 

@@ -8,17 +8,15 @@ identity, the nodes' own) can be there unseen, so their absence is said and not 
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import objects
+from mainspring.components.deployment.kserve import objects, settings
 from mainspring.components.deployment.kserve.api import Api
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.targets import Target
 
-CONFIGURATION = "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
 DEFAULT_ACCOUNT = "default"
 IDENTITIES = {"gs": "iam.gke.io/gcp-service-account", "s3": "eks.amazonaws.com/role-arn"}
 """Annotations of a service account that stand for a cloud's identity, by the models' scheme."""
@@ -29,12 +27,14 @@ NOT_FOR_STORAGE = ("kubernetes.io/service-account-token", "kubernetes.io/dockerc
 
 @dataclass(frozen=True)
 class Names:
-    """What KServe looks for; an administrator may have chosen other names."""
+    """What KServe looks for, as its ConfigMap says; what that leaves out is as in KServe's code."""
 
     annotation: str = "serving.kserve.io/storageSecretName"
     s3_id: str = "awsAccessKeyID"
     s3_key: str = "awsSecretAccessKey"
     google_file: str = "gcloud-application-credentials.json"
+    are_known: bool = False
+    """Whether the ConfigMap could be read. The usual one has other names than the code: without it no key is wrong."""
 
     def keys(self, scheme: str) -> tuple[str, ...]:
         """Returns the keys that a secret must have, the one by which KServe recognises it first."""
@@ -67,7 +67,7 @@ def check(api: Api, target: Target, policy: ServingPolicy, root: str, found: dic
         return
     secrets = [named] if named else [each["name"] for each in account.get("secrets") or []]
     owner = f"annotation {names.annotation}" if named else f"service account {name!r}"
-    usable = [_is_usable(api, target, secret, owner, names.keys(scheme)) for secret in secrets]
+    usable = [_is_usable(api, target, secret, owner, names, scheme) for secret in secrets]
     wanted = " and ".join(sorted(names.keys(scheme)))
     if named and usable == [False]:
         raise UserError(
@@ -84,8 +84,9 @@ def check(api: Api, target: Target, policy: ServingPolicy, root: str, found: dic
         )
 
 
-def _is_usable(api: Api, target: Target, secret: str, owner: str, keys: tuple[str, ...]) -> bool | None:
-    """Returns whether KServe would read models with a secret; None if it may not be looked at."""
+def _is_usable(api: Api, target: Target, secret: str, owner: str, names: Names, scheme: str) -> bool | None:
+    """Returns whether KServe would read models with a secret; None if that cannot be known from here."""
+    keys = names.keys(scheme)
     if not api.may(namespace=target.namespace, verb="get", resource="secrets", name=secret):
         _say(target, f"secret {secret!r} of {owner} may not be read from here, so it is not checked")
         return None
@@ -95,6 +96,8 @@ def _is_usable(api: Api, target: Target, secret: str, owner: str, keys: tuple[st
             f"{owner} names secret {secret!r}, which is not in namespace {target.namespace}: KServe starts no pod "
             f"without it; make it, with {' and '.join(sorted(keys))}, or take its name away"
         )
+    if not names.are_known:
+        return None
     there = set(found.get("data") or {})
     if found.get("type") in NOT_FOR_STORAGE or keys[0] not in there:
         return False
@@ -109,17 +112,14 @@ def _is_usable(api: Api, target: Target, secret: str, owner: str, keys: tuple[st
 
 def _names(api: Api) -> Names:
     """Returns the names of this cluster's KServe, or the usual ones where its configuration may not be read."""
-    usual = Names()
-    try:
-        content = json.loads((api.get(CONFIGURATION) or {})["data"]["credentials"])
-        s3, google = content.get("s3") or {}, content.get("gcs") or {}
-    except (UserError, KeyError, TypeError, ValueError, AttributeError):
-        return usual
+    usual, content = Names(), settings.read(api, "credentials")
+    s3, google = content.get("s3") or {}, content.get("gcs") or {}
     return Names(
         content.get("storageSecretNameAnnotation") or usual.annotation,
         s3.get("s3AccessKeyIDName") or usual.s3_id,
         s3.get("s3SecretAccessKeyName") or usual.s3_key,
         google.get("gcsCredentialFileName") or usual.google_file,
+        are_known=bool(content),
     )
 
 

@@ -70,21 +70,29 @@ class Lead:
         service: dict[str, Any] | None = self.api.get(objects.path(self.target))
         return service
 
-    def apply(self, stable: Version, canary: Version | None = None, percent: int = 0) -> None:
+    def apply(self, version: Version, percent: int | None = None) -> None:
         """Applies what is ours of the service; first makes sure that nobody else leads.
+
+        Args:
+            version: What it serves.
+            percent: Knative: the version's share of the traffic; None: all of it.
 
         Raises:
             UserError: It is refused, or another run leads by now.
         """
-        body = objects.service(self.target, self.cluster.mode, self.policy, stable, canary, percent)
+        mode, word = self.cluster.mode, self.cluster.word
+        self.put(self.target, objects.service(self.target, mode, word, self.policy, version, percent))
+
+    def put(self, which: Target, body: dict[str, Any]) -> None:
+        """Applies an InferenceService while this run leads; raises as `apply`."""
         for left in reversed(range(record.CONFLICTS)):
             if record.read(self.api, self.target).record.holder != self.holder:
                 raise record.Overtaken(f"{self.title}: another run leads the rollout by now; it is theirs to finish")
             try:
-                self.api.apply(objects.path(self.target), body)
+                self.api.apply(objects.path(which), body)
                 return
             except ApiError as error:
-                if error.status in (400, 403, 422):
+                if error.refuses:
                     raise UserError(f"{self.title}: the cluster refuses the InferenceService: {error}") from error
                 if error.status != 409 or not left:
                     raise
@@ -139,28 +147,32 @@ def has_all(lead: Lead, version: Version) -> Callable[[dict[str, Any]], str]:
             return problem
         if lead.cluster.mode == KNATIVE:
             return _newest_has(lead, found, 100) or _unready(found)
-        if found.get("status", {}).get("canaryStatuses"):
-            return "KServe still has a canary"
-        return _deployment_problem(lead, version) or _unready(found) or _route_problem(lead, {version.predictor: 100})
+        return rolled_out(lead.api, lead.target, version) or _unready(found)
 
     return arrived
 
 
-def has_share(lead: Lead, stable: Version, canary: Version, percent: int) -> Callable[[dict[str, Any]], str]:
-    """Returns the condition that a canary is ready and has its share."""
+def has_share(lead: Lead, percent: int) -> Callable[[dict[str, Any]], str]:
+    """Returns the condition that Knative's newest revision is ready and has its share."""
+    return lambda found: _newest_has(lead, found, percent)
 
-    def arrived(found: dict[str, Any]) -> str:
-        if lead.cluster.mode == KNATIVE:
-            return _newest_has(lead, found, percent)
-        statuses = found.get("status", {}).get("canaryStatuses") or []
-        own = next((each for each in statuses if each.get("name") == canary.predictor), None)
-        if own is None or own.get("trafficPercent") != percent:
-            return f"KServe has not taken {percent} % over"
-        if not own.get("ready"):
-            return "its pods are not ready"
-        return _route_problem(lead, {stable.predictor: 100 - percent, canary.predictor: percent})
 
-    return arrived
+def rolled_out(api: Api, target: Target, version: Version) -> str:
+    """Returns why a service's pods in Standard mode are not all of a version and ready; empty if they are."""
+    name = objects.predictor_name(target)
+    found = api.get(f"/apis/apps/v1/namespaces/{target.namespace}/deployments/{name}")
+    if found is None:
+        return f"KServe has not made the deployment {name}"
+    spec, status = found.get("spec", {}), found.get("status", {})
+    if objects.annotations_of(spec.get("template", {})).get(objects.URI_ANNOTATION) != version.uri:
+        return f"KServe has not put version {version.number} into the deployment {name}"
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return f"deployment {name} is being changed"
+    wanted, there = spec.get("replicas", 1), status.get("replicas", 0)
+    updated, ready = status.get("updatedReplicas", 0), status.get("availableReplicas", 0)
+    if updated < wanted or ready < wanted:
+        return f"deployment {name} has {min(updated, ready)} of {wanted} pods that are ready"
+    return f"deployment {name} still has {there - updated} pods of another version" if there > updated else ""
 
 
 def _newest_has(lead: Lead, found: dict[str, Any], percent: int) -> str:
@@ -177,35 +189,3 @@ def _newest_has(lead: Lead, found: dict[str, Any], percent: int) -> str:
 def _unready(found: dict[str, Any]) -> str:
     status, said = objects.condition(found, "Ready")
     return "" if status == "True" else f"the service is not ready ({said or status})"
-
-
-def _deployment_problem(lead: Lead, version: Version) -> str:
-    name = f"{lead.target.name}-{version.predictor}-predictor"
-    found = lead.api.get(f"/apis/apps/v1/namespaces/{lead.target.namespace}/deployments/{name}")
-    status = (found or {}).get("status", {})
-    if not status.get("availableReplicas"):
-        return f"deployment {name} has no pod that is ready"
-    behind = status.get("observedGeneration", 0) < found["metadata"].get("generation", 0)
-    return f"deployment {name} is being changed" if behind else ""
-
-
-def _route_problem(lead: Lead, wanted: dict[str, int]) -> str:
-    """Compares the weights of the Gateway API's route, where there is one: they are what moves the traffic."""
-    if not lead.cluster.splits_traffic:
-        return ""
-    name = f"{lead.target.name}-predictor"
-    place = f"/apis/gateway.networking.k8s.io/v1/namespaces/{lead.target.namespace}/httproutes/{name}"
-    try:
-        found = lead.api.get(place)
-    except UserError:
-        return ""  # Routes may not be read; the canary's status must do.
-    if found is None:
-        return ""
-    rules = found.get("spec", {}).get("rules") or [{}]
-    given = {ref["name"]: ref.get("weight", 1) for ref in rules[0].get("backendRefs") or []}
-    total = sum(given.values()) or 1
-    for predictor, percent in wanted.items():
-        has = round(100 * given.get(f"{lead.target.name}-{predictor}-predictor", 0) / total)
-        if has != percent:
-            return f"the route gives {predictor} {has} % of the traffic instead of {percent} %"
-    return ""

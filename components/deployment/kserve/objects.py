@@ -7,17 +7,22 @@ in a ConfigMap (`record`).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from mainspring.components.common import published
+from mainspring.components.common.manifests import VersionManifest
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.targets import Target
 
 API_VERSION = "serving.kserve.io/v1beta1"
 KNATIVE, STANDARD = "Knative", "Standard"
-LEGACY_MODES = {"Serverless": KNATIVE, "RawDeployment": STANDARD}
+OLDER_WORDS = {KNATIVE: "Serverless", STANDARD: "RawDeployment"}
+"""The modes as KServe calls them up to 0.15, where an unknown word counts as the cluster's default mode."""
+
 MODE_ANNOTATION = "serving.kserve.io/deploymentMode"
 TAG_ANNOTATION = "serving.kserve.io/enable-tag-routing"
+VISIBILITY_LABEL = "networking.kserve.io/visibility"
 VERSION_ANNOTATION = "mainspring/version"
 URI_ANNOTATION = "mainspring/version-uri"
 FINGERPRINT_ANNOTATION = "mainspring/model-fingerprint"
@@ -25,8 +30,14 @@ RUN_ANNOTATION = "mainspring/run"
 
 CONTAINER = "kserve-container"
 
-MODELS_PATH = "/mnt/models"
-"""Where KServe puts a model; TensorFlow Serving serves the integer folders under it."""
+CANDIDATE = "-candidate"
+"""Ends the name of the service that a version is tried in beside the champion, in Standard mode."""
+
+PRE_STOP_SECONDS = 6
+"""How long a pod that ends goes on serving, so that every proxy has heard of its end before it stops listening."""
+
+GRACE_SECONDS = 60
+"""How long a pod may take to end: that pause, 30 s in which our server finishes its requests, and a margin."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +50,15 @@ class Version:
     """Of the model's files."""
     run: str = ""
     """The pipeline run that published it; empty: unknown."""
+    inside: str = f"{published.MODEL_FOLDER}/"
+    """The folder in the version, with its slash, that holds nothing but the integer folder of the SavedModel. Empty: it
+    was published before there was one, and its files lie in the version's own folder."""
 
-    @property
-    def predictor(self) -> str:
-        """The predictor's name in Standard mode: its Deployment is `<service>-<this>-predictor`."""
-        return f"v{self.number}"
+
+def version(manifest: VersionManifest, uri: str) -> Version:
+    """Returns a published version as a service refers to it."""
+    inside = published.folder_of_model(manifest)
+    return Version(manifest.version, uri, manifest.model_fingerprint, manifest.run, f"{inside}/" if inside else "")
 
 
 def path(target: Target) -> str:
@@ -51,50 +66,75 @@ def path(target: Target) -> str:
     return f"/apis/{API_VERSION}/namespaces/{target.namespace}/inferenceservices/{target.name}"
 
 
+def candidate_of(target: Target) -> Target:
+    """Returns the service in which a version is tried beside the target's."""
+    return replace(target, name=f"{target.name}{CANDIDATE}")
+
+
+def predictor_name(target: Target) -> str:
+    """Returns the name of the predictor's Deployment and Service in Standard mode."""
+    return f"{target.name}-predictor"
+
+
 def service(
-    target: Target, mode: str, policy: ServingPolicy, stable: Version, canary: Version | None = None, percent: int = 0
+    target: Target, mode: str, word: str, policy: ServingPolicy, version: Version, percent: int | None = None
 ) -> dict[str, Any]:
     """Returns the fields of an InferenceService that are ours.
 
     Args:
         target: Its namespace and name.
         mode: `KNATIVE` or `STANDARD`.
+        word: What this cluster's KServe calls the mode.
         policy: What is to be set besides.
-        stable: The version that gets what the canary does not.
-        canary: The version that is tried.
-        percent: Its share of the traffic.
+        version: What it serves.
+        percent: Knative: the version's share of the traffic, the rest being that of the one that had all before; None:
+            the version gets everything.
     """
-    spec: dict[str, Any]
+    predictor = {**_predictor(policy, version), **_scaling(policy)}
     if mode == STANDARD:
-        spec = {"predictor": {"name": stable.predictor, **_predictor(policy, stable), **_scaling(policy)}}
-        if canary:
-            # Not fewer than one: at 0 % KServe would start none, and there would be nothing to judge.
-            tried = {"name": canary.predictor, **_predictor(policy, canary), "minReplicas": 1}
-            spec["canary"] = [{"predictor": tried, "trafficPercent": percent}]
-    else:
-        # Knative's newest revision is the canary, what it rolled out fully before is stable.
-        spec = {"predictor": {**_predictor(policy, canary or stable), **_scaling(policy)}}
-        if canary:
-            spec["predictor"]["canaryTrafficPercent"] = percent
-    annotations = {MODE_ANNOTATION: mode, **({TAG_ANNOTATION: "true"} if mode == KNATIVE else {}), **policy.annotations}
+        # Knative allows neither: it drains its pods by itself.
+        predictor["model"]["lifecycle"] = {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}}
+        predictor["terminationGracePeriodSeconds"] = GRACE_SECONDS
+        # No pod of the version that serves goes before one of its successor is ready.
+        rolling = {"maxSurge": "25%", "maxUnavailable": 0}
+        predictor["deploymentStrategy"] = {"type": "RollingUpdate", "rollingUpdate": rolling}
+    elif percent is not None:
+        # Knative's newest revision is the one that is tried, what it rolled out fully before is stable.
+        predictor["canaryTrafficPercent"] = percent
+    annotations = {MODE_ANNOTATION: word, **({TAG_ANNOTATION: "true"} if mode == KNATIVE else {}), **policy.annotations}
     return {
         "apiVersion": API_VERSION,
         "kind": "InferenceService",
         "metadata": {"name": target.name, "namespace": target.namespace, "annotations": annotations},
-        "spec": spec,
+        "spec": {"predictor": predictor},
     }
 
 
+def candidate(target: Target, word: str, policy: ServingPolicy, version: Version) -> dict[str, Any]:
+    """Returns the InferenceService in which a version is tried beside the target's, in Standard mode.
+
+    It has one pod, no way in from outside the cluster, and logs no payloads: what is sent to it is no live traffic.
+    """
+    alone = replace(policy, min_replicas=1, max_replicas=1, logger=None)
+    body = service(candidate_of(target), STANDARD, word, alone, version)
+    body["metadata"]["labels"] = {VISIBILITY_LABEL: "cluster-local"}
+    return body
+
+
 def _predictor(policy: ServingPolicy, version: Version) -> dict[str, Any]:
-    # The container's name is KServe's own default; the schema of a canary's predictor asks for it.
-    model: dict[str, Any] = {"name": CONTAINER, "modelFormat": {"name": "tensorflow"}, "protocolVersion": "v1"}
+    # With a slash at its end: KServe lists buckets by prefix, and `…/1` would bring `…/10` and `…/11` along.
+    folder = f"{version.uri}/"
+    model: dict[str, Any] = {
+        "modelFormat": {"name": "tensorflow"},
+        "protocolVersion": "v1",
+        "storageUri": folder + version.inside,
+    }
     if policy.runtime:
         model["runtime"] = policy.runtime
     if policy.resources:
         model["resources"] = policy.resources
     predictor: dict[str, Any] = {
         "model": model,
-        "storageUris": [{"uri": version.uri, "mountPath": f"{MODELS_PATH}/{version.number}"}],
         "annotations": {
             VERSION_ANNOTATION: str(version.number),
             URI_ANNOTATION: version.uri,
@@ -125,8 +165,17 @@ def _scaling(policy: ServingPolicy) -> dict[str, Any]:
 
 def mode_of(found: dict[str, Any]) -> str:
     """Returns a service's mode, or an empty string if it does not say."""
-    said = found.get("status", {}).get("deploymentMode") or annotations_of(found).get(MODE_ANNOTATION, "")
-    return LEGACY_MODES.get(said, said)
+    return mode_of_word(word_of(found))
+
+
+def mode_of_word(word: str) -> str:
+    """Returns the mode that a word of KServe's stands for, in any of its releases."""
+    return next((mode for mode, older in OLDER_WORDS.items() if word == older), word)
+
+
+def word_of(found: dict[str, Any]) -> str:
+    """Returns what a service calls its mode: KServe refuses a service that comes to call it otherwise."""
+    return str(found.get("status", {}).get("deploymentMode") or annotations_of(found).get(MODE_ANNOTATION, ""))
 
 
 def annotations_of(found: dict[str, Any]) -> dict[str, str]:
@@ -135,25 +184,21 @@ def annotations_of(found: dict[str, Any]) -> dict[str, str]:
 
 
 def specified(found: dict[str, Any]) -> Version | None:
-    """Returns the version in the service's own predictor, or None if it is none of ours."""
-    return _version(found.get("spec", {}).get("predictor", {}))
-
-
-def canary(found: dict[str, Any]) -> Version | None:
-    """Returns the version of a Standard-mode canary, or None."""
-    entries = found.get("spec", {}).get("canary") or [{}]
-    return _version(entries[0].get("predictor", {}))
-
-
-def _version(predictor: dict[str, Any]) -> Version | None:
+    """Returns the version in the service's predictor, or None if it is none of ours."""
+    predictor = found.get("spec", {}).get("predictor", {})
     said = predictor.get("annotations") or {}
-    uris = predictor.get("storageUris") or [{}]
-    number = said.get(VERSION_ANNOTATION, "")
-    if not number.isdigit() or said.get(URI_ANNOTATION) != uris[0].get("uri"):
+    number, uri = said.get(VERSION_ANNOTATION, ""), said.get(URI_ANNOTATION, "")
+    storage = (predictor.get("model") or {}).get("storageUri") or _earlier_storage(predictor)
+    if not number.isdigit() or not uri or not storage.startswith(f"{uri}/"):
         return None
-    return Version(
-        int(number), said[URI_ANNOTATION], said.get(FINGERPRINT_ANNOTATION, ""), said.get(RUN_ANNOTATION, "")
-    )
+    inside = storage.removeprefix(f"{uri}/")
+    return Version(int(number), uri, said.get(FINGERPRINT_ANNOTATION, ""), said.get(RUN_ANNOTATION, ""), inside)
+
+
+def _earlier_storage(predictor: dict[str, Any]) -> str:
+    """Returns the folder of a version that an earlier Mainspring put into a list of URIs; empty if there is none."""
+    uris = predictor.get("storageUris") or [{}]
+    return f"{uris[0]['uri']}/" if uris[0].get("uri") else ""
 
 
 def condition(found: dict[str, Any], kind: str) -> tuple[str, str]:

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import objects
-from mainspring.components.deployment.kserve.api import Api
+from mainspring.components.deployment.kserve import names, objects, settings
+from mainspring.components.deployment.kserve.api import UNDECLARED, Api, ApiError
+from mainspring.components.deployment.kserve.objects import KNATIVE, STANDARD, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.targets import Target
 
-CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/inferenceservices.serving.kserve.io"
 GROUP = "serving.kserve.io"
 RIGHTS = {
-    (GROUP, "inferenceservices"): ("get", "create", "patch"),
+    (GROUP, "inferenceservices"): ("get", "create", "patch", "delete"),
     ("", "configmaps"): ("get", "create", "update"),
     ("apps", "deployments"): ("get",),
 }
@@ -27,8 +27,6 @@ USEFUL = {("", "pods"): ("list",), ("", "events"): ("list",), ("", "pods/log"): 
 PROXY = {("", "services/proxy"): ("get", "create")}
 """What asking a canary through the Kubernetes API takes."""
 
-LONGEST_NAME = 63 - len("-v99999-predictor")
-
 
 @dataclass(frozen=True)
 class Cluster:
@@ -36,13 +34,15 @@ class Cluster:
 
     mode: str
     """`objects.KNATIVE` or `objects.STANDARD`."""
-    splits_traffic: bool
-    """Whether a share between 0 and 100 really is a share of the traffic."""
+    word: str
+    """What this cluster's KServe, or the service that is there, calls the mode."""
     service: dict[str, Any] | None
     """The InferenceService, if it exists."""
 
 
-def check(api: Api, target: Target, policy: ServingPolicy, percents: tuple[float, ...], proxied: bool) -> Cluster:
+def check(
+    api: Api, target: Target, policy: ServingPolicy, percents: tuple[float, ...], proxied: bool, version: Version
+) -> Cluster:
     """Looks at everything a rollout needs.
 
     Args:
@@ -51,16 +51,16 @@ def check(api: Api, target: Target, policy: ServingPolicy, percents: tuple[float
         policy: The serving policy.
         percents: The rollout's steps.
         proxied: Whether canaries are asked through the Kubernetes API.
+        version: What is to be served; one that is not published yet stands for itself.
 
     Raises:
-        UserError: Something is missing; the message says what, and prints the Role that would grant it.
+        UserError: Something is missing, or the cluster would refuse what is to be applied; the message says what. Where
+            a right is missing, the Role that would grant it is printed.
     """
     title = f"kserve://{target.namespace}/{target.name}"
-    if len(target.name) > LONGEST_NAME:
-        raise UserError(f"target {title}: the name has more than {LONGEST_NAME} letters, too many for its Services")
     groups = {group["name"] for group in (api.get("/apis") or {}).get("groups", [])}
     if GROUP not in groups:
-        raise UserError(f"{title}: this cluster has no KServe ({GROUP} is not served); install KServe 0.20 or newer")
+        raise UserError(f"{title}: this cluster has no KServe ({GROUP} is not served); install KServe 0.15 or newer")
     _check_namespace(api, target)
     _check_rights(api, target, {**RIGHTS, **(PROXY if proxied else {})})
     found = api.get(objects.path(target))
@@ -69,25 +69,64 @@ def check(api: Api, target: Target, policy: ServingPolicy, percents: tuple[float
             f"{title}: this InferenceService was not deployed by Mainspring; choose another name, or delete it first"
         )
     mode = _mode(api, found, policy, groups)
-    fields = _fields(api)
-    if fields is not None and "storageUris" not in fields:
-        raise UserError(f"{title}: this cluster's KServe knows no storageUris; install KServe 0.20 or newer")
-    if fields is not None and mode == objects.STANDARD and "canary" not in fields:
-        raise UserError(f"{title}: this cluster's KServe has no canaries in Standard mode; install 0.20 or newer")
-    if mode == objects.STANDARD and policy.min_replicas == 0:
+    names.check(api, target, mode)
+    _check_steps(mode, policy, percents)
+    check_layout(policy, version)
+    _check_runtime(api, target, policy)
+    _check_account(api, target, policy)
+    word = (objects.word_of(found) if found else "") or _word(api, target, mode, policy, version)
+    _rehearse(api, target, mode, word, policy, version)
+    return Cluster(mode, word, found)
+
+
+def _check_steps(mode: str, policy: ServingPolicy, percents: tuple[float, ...]) -> None:
+    if mode == STANDARD and policy.min_replicas == 0:
         raise UserError("serving_policy: min_replicas 0: only Knative scales to zero; this service is in Standard mode")
-    splits = mode == objects.KNATIVE or "gateway.networking.k8s.io" in groups
     between = [percent for percent in percents if 0 < percent < 100]
-    if between and not splits:
+    if between and mode == STANDARD:
         raise UserError(
-            f"rollout step {between[0]:g}: this cluster has no Gateway API, without which Standard mode does not split "
-            "traffic; use rollout=0,100"
+            f"rollout step {between[0]:g}: no release of KServe moves a share of the traffic in Standard mode, even "
+            "where its status says so; write rollout=0,100: the version is judged on held-out rows, then it gets all"
         )
     if any(percent != int(percent) for percent in percents):
         raise UserError("rollout: KServe takes whole percentages only")
-    _check_runtime(api, target, policy)
-    _check_account(api, target, policy)
-    return Cluster(mode, splits, found)
+
+
+def _word(api: Api, target: Target, mode: str, policy: ServingPolicy, version: Version) -> str:
+    """Returns what this cluster's KServe calls a mode: it has other words since the release that has `storageUris`."""
+    body = objects.service(target, mode, mode, policy, version)
+    model = body["spec"]["predictor"]["model"]
+    body["spec"]["predictor"]["storageUris"] = [{"uri": model.pop("storageUri"), "mountPath": "/mnt/models"}]
+    try:
+        api.rehearse(objects.path(target), body)
+    except ApiError as error:
+        if UNDECLARED in str(error) and "storageUris" in str(error):
+            return objects.OLDER_WORDS[mode]
+        if not error.refuses:
+            raise
+    return mode
+
+
+def _rehearse(api: Api, target: Target, mode: str, word: str, policy: ServingPolicy, version: Version) -> None:
+    """Asks the cluster whether it would take what a rollout applies; nothing is kept.
+
+    Raises:
+        UserError: The schema, a webhook, a quota or a right refuses it.
+    """
+    share = 0 if mode == KNATIVE else None
+    asked = [(target, objects.service(target, mode, word, policy, version, share))]
+    if mode == STANDARD:
+        asked.append((objects.candidate_of(target), objects.candidate(target, word, policy, version)))
+    for which, body in asked:
+        try:
+            api.rehearse(objects.path(which), body)
+        except ApiError as error:
+            if error.refuses:
+                raise UserError(
+                    f"kserve://{target.namespace}/{target.name}: this cluster would refuse the InferenceService "
+                    f"{which.name}, so nothing was published: {error}"
+                ) from error
+            raise
 
 
 def _check_namespace(api: Api, target: Target) -> None:
@@ -137,18 +176,24 @@ def _mode(api: Api, found: dict[str, Any] | None, policy: ServingPolicy, groups:
         raise UserError(f"serving_policy: mode {policy.mode}: the service is in {existing} mode and stays so")
     if existing or policy.mode != "auto":
         return existing or policy.mode
-    return objects.KNATIVE if "serving.knative.dev" in groups else objects.STANDARD
+    default = objects.mode_of_word(str(settings.read(api, "deploy").get("defaultDeploymentMode") or ""))
+    if default in (KNATIVE, STANDARD):
+        return default
+    return KNATIVE if "serving.knative.dev" in groups else STANDARD
 
 
-def _fields(api: Api) -> set[str] | None:
-    """Returns the fields of `spec` and of its predictor that the CRD knows; None where it may not be read."""
-    try:
-        crd = api.get(CRD)
-        versions = {version["name"]: version for version in (crd or {})["spec"]["versions"]}
-        spec = versions["v1beta1"]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
-        return {*spec, *spec["predictor"]["properties"]}
-    except (UserError, KeyError, TypeError):
-        return None
+def check_layout(policy: ServingPolicy, version: Version) -> None:
+    """Checks that the runtime takes a version as it was published.
+
+    Raises:
+        UserError: It was published before versions had a folder for TensorFlow Serving, and that would serve it.
+    """
+    if not policy.runtime and not version.inside:
+        raise UserError(
+            f"{version.uri}: was published before versions had a folder for TensorFlow Serving, which takes nothing "
+            "but integer folders; name a runtime that takes it (serving_policy: runtime: mainspring), or publish the "
+            "model anew"
+        )
 
 
 def _check_runtime(api: Api, target: Target, policy: ServingPolicy) -> None:

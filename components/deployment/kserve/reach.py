@@ -13,7 +13,7 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import judgement
-from mainspring.components.deployment.kserve import objects
+from mainspring.components.deployment.kserve import cancelling, objects
 from mainspring.components.deployment.kserve.api import Api, ApiError
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.replay import Replay
@@ -33,6 +33,8 @@ class Address:
 
     url: str
     """`http://host[:port]` of its own, or the path of the API's proxy."""
+    model: str
+    """The model's name in the protocol's paths: that of the InferenceService."""
     host: str = ""
     """The host name to ask a gateway for."""
 
@@ -42,20 +44,27 @@ def proxied(policy: ServingPolicy) -> bool:
     return policy.reach == "api" or (policy.reach == "auto" and "KUBERNETES_SERVICE_HOST" not in os.environ)
 
 
+def standard(target: Target, policy: ServingPolicy) -> Address:
+    """Returns where a service in Standard mode answers: by its own name, whatever serves it."""
+    name = objects.predictor_name(target)
+    if proxied(policy):
+        return Address(f"/api/v1/namespaces/{target.namespace}/services/{name}:80/proxy", target.name)
+    local = f"{name}.{target.namespace}.svc.cluster.local"
+    if policy.reach.startswith("http"):
+        return Address(policy.reach, target.name, local)
+    return Address(f"http://{local}", target.name)
+
+
 def address(
     target: Target, mode: str, policy: ServingPolicy, version: objects.Version, found: dict[str, Any]
 ) -> Address:
-    """Returns where a version answers by itself, whatever its share of the traffic.
+    """Returns where a version answers by itself; in Knative mode whatever its share of the traffic.
 
     Raises:
         UserError: It has no such address.
     """
     if mode == objects.STANDARD:
-        name = f"{target.name}-{version.predictor}-predictor"
-        if proxied(policy):
-            return Address(f"/api/v1/namespaces/{target.namespace}/services/{name}:80/proxy")
-        local = f"{name}.{target.namespace}.svc.cluster.local"
-        return Address(policy.reach, local) if policy.reach.startswith("http") else Address(f"http://{local}")
+        return standard(target, policy)
     ready = objects.component(found).get("latestReadyRevision")
     shares = objects.component(found).get("traffic") or []
     tag = "latest" if _is_newest(found, version) else "prev"
@@ -64,8 +73,8 @@ def address(
     if not url or not ready:
         raise UserError(f"kserve://{target.namespace}/{target.name}: Knative gives version {version.number} no address")
     if policy.reach.startswith("http"):
-        return Address(policy.reach, urllib.parse.urlsplit(url).netloc)
-    return Address(url)
+        return Address(policy.reach, target.name, urllib.parse.urlsplit(url).netloc)
+    return Address(url, target.name)
 
 
 def _is_newest(found: dict[str, Any], version: objects.Version) -> bool:
@@ -73,27 +82,28 @@ def _is_newest(found: dict[str, Any], version: objects.Version) -> bool:
     return specified is not None and specified.uri == version.uri
 
 
-def parity(api: Api, target: Target, place: Address, replay: Replay) -> list[str]:
+def parity(api: Api, place: Address, replay: Replay) -> list[str]:
     """Returns what is wrong with the predictions that are served for held-out rows; waits until there are any."""
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            served = predict(api, target, place, replay.rows)
+            served = predict(api, place, replay.rows)
             return judgement.of_parity(replay, served)
         except UserError as error:
+            cancelling.check(place.model)
             if time.monotonic() > deadline:
                 return [f"the held-out rows are not predicted: {error}"]
             time.sleep(1.0)
 
 
-def latency(api: Api, target: Target, canary: Address, champion: Address, replay: Replay) -> list[str]:
+def latency(api: Api, canary: Address, champion: Address, replay: Replay) -> list[str]:
     """Returns what is wrong with the canary's latency on single rows, beside the champion's at the same moment."""
     took: dict[Address, list[float]] = {canary: [], champion: []}
     for pair in range(PAIRS):
         for place in (champion, canary):
             began = time.perf_counter()
             try:
-                predict(api, target, place, [replay.rows[pair % len(replay.rows)]])
+                predict(api, place, [replay.rows[pair % len(replay.rows)]])
             except UserError as error:
                 if place == canary:
                     return [f"a held-out row is not predicted: {error}"]
@@ -104,13 +114,13 @@ def latency(api: Api, target: Target, canary: Address, champion: Address, replay
     return judgement.of_latency(statistics.median(took[canary]), statistics.median(took[champion]), "a held-out row")
 
 
-def predict(api: Api, target: Target, place: Address, rows: list[Any]) -> list[Any]:
+def predict(api: Api, place: Address, rows: list[Any]) -> list[Any]:
     """Returns the predictions for rows, by the V1 protocol.
 
     Raises:
         UserError: There are none, with what the server says.
     """
-    route, body = f"/v1/models/{target.name}:predict", {"instances": rows}
+    route, body = f"/v1/models/{place.model}:predict", {"instances": rows}
     if place.url.startswith("/"):
         try:
             content = api.call("POST", place.url + route, body)

@@ -9,10 +9,10 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import replay
+from mainspring.components.deployment.kserve import cancelling, candidates, objects, prometheus, reach
 from mainspring.components.deployment.kserve import lead as leading
-from mainspring.components.deployment.kserve import objects, prometheus, reach
 from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
-from mainspring.components.deployment.kserve.objects import KNATIVE, Version
+from mainspring.components.deployment.kserve.objects import STANDARD, Version
 from mainspring.components.deployment.kserve.record import Overtaken
 from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
@@ -30,6 +30,8 @@ def settle(lead: Lead, coming: str) -> None:
     """
     found = lead.found()
     known = lead.record
+    if lead.cluster.mode == STANDARD:
+        candidates.remove(lead)  # Whoever made it is gone, and its version is judged anew.
     if found is None:
         if known.champion or known.candidate:
             lead.note(champion=None, candidate=None, restoring=False)
@@ -49,12 +51,10 @@ def settle(lead: Lead, coming: str) -> None:
             take_back(lead)
     elif specified and specified != known.champion:
         lead.note(champion=specified, history=_appended(lead, specified))
-    if objects.canary(found) and not known.candidate and lead.record.champion:
-        lead.apply(lead.record.champion)  # A canary that nobody wrote down.
 
 
 def first(lead: Lead, version: Version) -> None:
-    """Brings a service's first version up.
+    """Brings a service's first version up; where it does not come up, there is no service, as before.
 
     Raises:
         UserError: It does not come up, or does not predict as evaluation did.
@@ -64,15 +64,24 @@ def first(lead: Lead, version: Version) -> None:
     try:
         lead.apply(version)
         found = lead.wait(version, leading.has_all(lead, version))
-        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), held_out)
+        reasons = reach.parity(lead.api, _address(lead, version, found), held_out)
         if reasons:
             raise RolloutFailed(f"{lead.title}: version {version.number} is up but unfit: {'; '.join(reasons)}")
     except Overtaken:
         raise
     except UserError:
-        lead.release()
+        _leave_nothing(lead)
         raise
     _finish(lead, version)
+
+
+def _leave_nothing(lead: Lead) -> None:
+    """Removes a service that this run made and that never served; one that cannot be told is the next run's."""
+    with contextlib.suppress(UserError):
+        if lead.cluster.service is None:
+            lead.api.delete(objects.path(lead.target))
+            lead.note(candidate=None)
+    lead.release()
 
 
 def follow(lead: Lead, version: Version, plan: Plan) -> None:
@@ -85,21 +94,17 @@ def follow(lead: Lead, version: Version, plan: Plan) -> None:
     champion = lead.record.champion
     assert champion is not None
     held_out = _replay_of(lead, version)
-    percents = sorted({0, *(int(percent) for percent in plan.percents)})
-    if lead.record.candidate != version:
-        lead.note(candidate=version, before=lead.newest(), percent=0)
     try:
-        for percent in percents[:-1]:
-            lead.note(percent=percent)
-            lead.apply(champion, version, percent)
-            found = lead.wait(version, leading.has_share(lead, champion, version, percent))
-            reasons = _judge(lead, champion, version, held_out, percent, plan.seconds, found)
-            if reasons:
-                raise RolloutFailed(_taken_back(lead, version, f"at {percent} % of the traffic", reasons))
+        if lead.record.candidate != version:
+            lead.note(candidate=version, before=lead.newest(), percent=0)
+        if lead.cluster.mode == STANDARD:
+            _try_beside(lead, champion, version, held_out)
+        else:
+            _try_by_shares(lead, champion, version, held_out, plan)
         lead.note(percent=100)
         lead.apply(version)
         found = lead.wait(version, leading.has_all(lead, version))
-        reasons = reach.parity(lead.api, lead.target, _address(lead, version, found), held_out)
+        reasons = reach.parity(lead.api, _address(lead, version, found), held_out)
         if reasons:
             raise RolloutFailed(_taken_back(lead, version, "with all traffic", reasons))
     except Overtaken:
@@ -122,6 +127,31 @@ def follow(lead: Lead, version: Version, plan: Plan) -> None:
     _finish(lead, version)
 
 
+def _try_beside(lead: Lead, champion: Version, version: Version, held_out: Replay) -> None:
+    """Judges a version without traffic in a service of its own, which is gone afterwards."""
+    lead.note(percent=0)
+    candidates.start(lead, version)
+    mine = reach.standard(objects.candidate_of(lead.target), lead.policy)
+    theirs = reach.standard(lead.target, lead.policy)
+    reasons = reach.parity(lead.api, mine, held_out)
+    reasons = reasons or reach.latency(lead.api, mine, theirs, held_out)
+    _say_verdict(lead, version, 0, held_out, reasons)
+    if reasons:
+        raise RolloutFailed(_taken_back(lead, version, "at 0 % of the traffic", reasons))
+    candidates.remove(lead)
+
+
+def _try_by_shares(lead: Lead, champion: Version, version: Version, held_out: Replay, plan: Plan) -> None:
+    """Judges a version at each of a plan's shares of the traffic before the last, the first being none."""
+    for percent in sorted({0, *(int(percent) for percent in plan.percents)})[:-1]:
+        lead.note(percent=percent)
+        lead.apply(version, percent)
+        found = lead.wait(version, leading.has_share(lead, percent))
+        reasons = _judge(lead, champion, version, held_out, percent, plan.seconds, found)
+        if reasons:
+            raise RolloutFailed(_taken_back(lead, version, f"at {percent} % of the traffic", reasons))
+
+
 def take_back(lead: Lead) -> None:
     """Gives the champion everything, and waits until it has it.
 
@@ -130,10 +160,12 @@ def take_back(lead: Lead) -> None:
     """
     champion, candidate = lead.record.champion, lead.record.candidate
     assert champion is not None
-    if lead.cluster.mode == KNATIVE:
+    if lead.cluster.mode == STANDARD:
+        candidates.remove(lead)
+    else:
         if candidate and not lead.record.restoring:
-            _restore(lead, champion, candidate)
-        lead.apply(champion, champion, 0)
+            _restore(lead, candidate)
+        lead.apply(champion, 0)
         lead.wait(champion, _is_newest_ready(lead))
     lead.apply(champion)
     lead.wait(champion, leading.has_all(lead, champion))
@@ -141,8 +173,8 @@ def take_back(lead: Lead) -> None:
     print(f"{lead.title}: version {champion.number} has all traffic again", flush=True)
 
 
-def _restore(lead: Lead, champion: Version, candidate: Version) -> None:
-    lead.apply(champion, candidate, 0)
+def _restore(lead: Lead, candidate: Version) -> None:
+    lead.apply(candidate, 0)
 
     def gone(found: dict[str, Any]) -> str:
         status = objects.component(found)
@@ -184,29 +216,31 @@ def _judge(
     found: dict[str, Any],
 ) -> list[str]:
     canary = _address(lead, version, found)
-    reasons = reach.parity(lead.api, lead.target, canary, held_out)
-    reasons = reasons or reach.latency(lead.api, lead.target, canary, _address(lead, champion, found), held_out)
+    reasons = reach.parity(lead.api, canary, held_out)
+    reasons = reasons or reach.latency(lead.api, canary, _address(lead, champion, found), held_out)
     deadline = time.monotonic() + (seconds if percent else 0.0)
     while not reasons and time.monotonic() < deadline:
         time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
-        problem = leading.has_share(lead, champion, version, percent)(lead.found() or {})
+        cancelling.check(lead.title)
+        problem = leading.has_share(lead, percent)(lead.found() or {})
         reasons = [problem] if problem else []
     if percent and not reasons and lead.policy.prometheus:
         reasons = _live(lead, champion, version, found)
+    _say_verdict(lead, version, percent, held_out, reasons)
+    return reasons
+
+
+def _say_verdict(lead: Lead, version: Version, percent: int, held_out: Replay, reasons: list[str]) -> None:
     verdict = "unfit" if reasons else "fit to go on"
     print(f"{lead.title}: version {version.number} at {percent} %: {len(held_out.rows)} rows: {verdict}", flush=True)
-    return reasons
 
 
 def _live(lead: Lead, champion: Version, version: Version, found: dict[str, Any]) -> list[str]:
     """Judges live requests by Prometheus; what it cannot tell is no reason to go on."""
 
     def naming(each: Version) -> Callable[[str], str]:
-        predictor = f"{lead.target.name}-{each.predictor}-predictor"
-        if lead.cluster.mode == KNATIVE:
-            status = objects.component(found)
-            which = "latestReadyRevision" if objects.specified(found) == each else "latestRolledoutRevision"
-            predictor = str(status.get(which))
+        which = "latestReadyRevision" if objects.specified(found) == each else "latestRolledoutRevision"
+        predictor = str(objects.component(found).get(which))
         return lambda query: query.replace("{predictor}", predictor).replace("{namespace}", lead.target.namespace)
 
     return prometheus.judge(lead.policy, naming(version), naming(champion))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.kserve import api as kubernetes
-from mainspring.components.deployment.kserve import credentials, objects, preflight, reach, record, rollouts
+from mainspring.components.deployment.kserve import cancelling, credentials, objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve import lead as leading
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy, restored
@@ -27,7 +27,9 @@ def check(target: Target, policy: ServingPolicy, plan: Plan, root: str) -> None:
             f"models_root {root!r}: a cluster cannot read this machine's folders; give gs://bucket/folder or s3://…"
         )
     api = kubernetes.connect()
-    cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy))
+    # No version is published yet: the number only stands for one.
+    coming = Version(1, buckets.join(root, target.name, "1"), "")
+    cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy), coming)
     credentials.check(api, target, policy, root, cluster.service)
 
 
@@ -40,20 +42,21 @@ def deploy(target: Target, version: Version, policy: ServingPolicy, plan: Plan) 
         UserError: It cannot be served, or did not pass a step.
     """
     api = kubernetes.connect()
-    cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy))
+    cluster = preflight.check(api, target, policy, plan.percents, reach.proxied(policy), version)
     lead = leading.take(api, target, policy, cluster, version.uri, plan.seconds)
-    lead.note(policy=asdict(policy))
-    rollouts.settle(lead, version.uri)
-    champion = lead.record.champion
-    if champion is None:
-        rollouts.first(lead, version)
-    elif champion.uri == version.uri and not lead.record.candidate:
-        print(f"{lead.title} serves version {version.number} already", flush=True)
-        lead.apply(champion)  # The policy may have changed.
-        lead.note(before="")
-        lead.wait(champion, leading.has_all(lead, champion))
-    else:
-        rollouts.follow(lead, version, plan)
+    with cancelling.heard():
+        lead.note(policy=asdict(policy))
+        rollouts.settle(lead, version.uri)
+        champion = lead.record.champion
+        if champion is None:
+            rollouts.first(lead, version)
+        elif champion.uri == version.uri and not lead.record.candidate:
+            print(f"{lead.title} serves version {version.number} already", flush=True)
+            lead.apply(champion)  # The policy may have changed.
+            lead.note(before="")
+            lead.wait(champion, leading.has_all(lead, champion))
+        else:
+            rollouts.follow(lead, version, plan)
     return _url(lead)
 
 
@@ -76,8 +79,11 @@ def rollback(
         UserError: There is no such version, or it cannot be served. Whatever was served still is.
     """
     api = kubernetes.connect()
-    policy = policy or restored(record.read(api, target).record.policy)
-    cluster = preflight.check(api, target, policy, (0.0, 100.0), reach.proxied(policy))
+    known = record.read(api, target).record
+    policy = policy or restored(known.policy)
+    # Which version comes back is known once the record is ours; any will do to ask what the cluster takes.
+    any_version = known.champion or Version(1, f"gs://models/{target.name}/1", "")
+    cluster = preflight.check(api, target, policy, (0.0, 100.0), reach.proxied(policy), any_version)
     lead = leading.take(api, target, policy, cluster, "")
     left = lead.record
     rollouts.settle(lead, "")
@@ -94,13 +100,15 @@ def rollback(
     manifest = models_root.version(chosen.uri)
     if manifest is None:
         raise UserError(f"{lead.title}: version {chosen.version} is gone from {chosen.uri}; name another one with --to")
-    version = Version(chosen.version, chosen.uri, manifest.model_fingerprint, manifest.run)
+    version = objects.version(manifest, chosen.uri)
+    preflight.check_layout(policy, version)
     withdrawn = takeovers.passed_over(lead.record.history, before, chosen, reason or "no reason was given")
     # Before the switch: were we killed after it, an unchanged run would deploy the withdrawn version again.
     lead.note(withdrawn=withdrawn)
     try:
         if current.uri != version.uri:
-            rollouts.follow(lead, version, Plan((0.0, 100.0), 0.0))
+            with cancelling.heard():
+                rollouts.follow(lead, version, Plan((0.0, 100.0), 0.0))
     except UserError:
         lead.note(withdrawn=before)
         raise

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import buckets, manifests, storage
+from mainspring.components.common import buckets, manifests, published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.local import endpoint_state, loopback, processes
 from mainspring.components.deployment.local.endpoint_state import Server
@@ -50,7 +50,7 @@ def start(name: str, version: int, uri: str) -> tuple[Probationer, Server]:
     order = {
         "name": name,
         "version": version,
-        "path": str(copy_of(name, version, uri)),
+        "path": str(published.saved_model(copy_of(name, version, uri))),
         "report": str(report_of(name, version)),
         "log": str(log),
     }
@@ -95,7 +95,7 @@ def check_prediction(name: str, server: Server) -> None:
     Raises:
         UserError: It gives none, or one that is no number.
     """
-    sample = copy_of(name, server.version, server.uri) / manifests.REQUEST_FILE
+    sample = published.saved_model(copy_of(name, server.version, server.uri)) / manifests.REQUEST_FILE
     request = storage.read_json(sample) if sample.is_file() else {"instances": [_zeros(name, server)]}
     answer = loopback.call(server.port, "POST", f"/v1/models/{name}:predict", request, seconds=60.0)
     try:

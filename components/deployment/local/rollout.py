@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import manifests, published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import judgement
 from mainspring.components.deployment.local import endpoint_state, loopback, model_servers, processes, routing
@@ -124,7 +124,7 @@ def _predict(name: str, server: Server, rows: list[Any]) -> loopback.Answer:
 
 def _own_predictions(name: str, server: Server) -> Replay:
     """Asks the model itself, in a process of its own with no server between: rows with gaps, which no data may have."""
-    path = model_servers.copy_of(name, server.version, server.uri)
+    path = published.saved_model(model_servers.copy_of(name, server.version, server.uri))
     folder = endpoint_state.folder_of(name)
     answer, log = folder / "own-predictions.json", folder / "own-predictions.log"
     answer.unlink(missing_ok=True)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
-from mainspring.components.common import buckets, manifests, storage
+from mainspring.components.common import buckets, manifests, published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest, VersionManifest
 from mainspring.components.deployment.versions import models_root, signatures
@@ -20,6 +22,10 @@ from mainspring.components.deployment.versions import models_root, signatures
 STATISTICS = "statistics"
 EVALUATION = "evaluation"
 LOCK = ".lock"
+BESIDE = (manifests.MODEL_MANIFEST, manifests.SCHEMA_FILE, manifests.REQUEST_FILE)
+"""Of a model's files, those that lie in the version's own folder."""
+NOT_SERVED = (manifests.MODEL_MANIFEST, manifests.SCHEMA_FILE)
+"""Of these, those that no model server reads."""
 
 MOST_PUBLISHERS = 20
 """Numbers that are tried in a bucket before a publisher gives up: so many others at the same moment are a mistake."""
@@ -36,13 +42,15 @@ def publish(
     replaces: int = 0,
     run: str = "",
 ) -> VersionManifest:
-    """Publishes a model as `<root>/<name>/<next integer>/`; two publishers at once get two versions.
+    """Publishes a model as `<root>/<name>/<next integer>/`, its SavedModel as `model/<that integer>/` within.
+
+    Two publishers at once get two versions.
 
     Args:
         model: A SavedModel's folder, with its manifest.
         statistics: The folder of the statistics of its data.
         evaluation: The folder of its evaluation.
-        root: Models root. TensorFlow Serving takes `<root>/<name>` as base path.
+        root: Models root. TensorFlow Serving takes `<root>/<name>/<version>/model` as base path.
         name: The model's name.
         baseline: URI of the version whose data these examples were validated against.
         replaces: The version that is served now; 0 if none is.
@@ -93,11 +101,31 @@ def _in_folder(root: Path, draft: VersionManifest, parts: dict[str, Path], model
             return known
         number = max(models_root.numbers(root, draft.name), default=0) + 1
         with storage.publishing_directory(folder / str(number)) as aside:
-            for name, part in parts.items():
-                _copy(part, aside / name)
+            for name, path in _placed(parts, number).items():
+                _copy(path, aside / name)
             version = replace(draft, version=number, files=checksums(aside))
             manifests.write(version, aside / manifests.VERSION_MANIFEST)
         return version
+
+
+def _placed(parts: dict[str, Path], number: int) -> dict[str, Path]:
+    """Returns the files of a version: each one's source by its name in the version's folder.
+
+    The SavedModel has a folder of its own (`published.MODEL_FOLDER`). What people and other components read beside it
+    is in the version's folder; of that, the sample request also goes with the SavedModel, which is warmed up with it.
+    """
+    within = Path(published.MODEL_FOLDER, str(number))
+    placed = {}
+    for part, folder in parts.items():
+        if not folder.is_dir():
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(folder))
+        for path in sorted(file for file in folder.rglob("*") if file.is_file()):
+            name = path.relative_to(folder)
+            if part or name.as_posix() in BESIDE:
+                placed[(Path(part) / name).as_posix()] = path
+            if not part and name.as_posix() not in NOT_SERVED:
+                placed[(within / name).as_posix()] = path
+    return placed
 
 
 def _rebaselined(evaluation: Path) -> str:
@@ -109,14 +137,7 @@ def _rebaselined(evaluation: Path) -> str:
 
 def _in_bucket(root: str, draft: VersionManifest, parts: dict[str, Path]) -> VersionManifest:
     """Publishes without a lock: who creates the model's manifest owns the number, and the version's comes last."""
-    sources = {
-        (Path(name) / path.relative_to(part)).as_posix(): path
-        for name, part in parts.items()
-        for path in sorted(part.rglob("*"))
-        if path.is_file()
-    }
-    files = {name: _checksum(path) for name, path in sources.items()}
-    claim = sources.pop(manifests.MODEL_MANIFEST)
+    claim = parts[""] / manifests.MODEL_MANIFEST
     number = max(models_root.numbers(root, draft.name), default=0) + 1
     for attempt in range(number, number + MOST_PUBLISHERS):
         uri = models_root.version_uri(root, draft.name, attempt)
@@ -124,9 +145,12 @@ def _in_bucket(root: str, draft: VersionManifest, parts: dict[str, Path]) -> Ver
             buckets.upload(claim, buckets.join(uri, manifests.MODEL_MANIFEST))
         except buckets.AlreadyExists:
             continue  # Another publisher, at the same moment.
-        buckets.upload_all({path: buckets.join(uri, name) for name, path in sources.items()})
+        placed = _placed(parts, attempt)
+        files = {name: _checksum(path) for name, path in placed.items()}
+        beside = {buckets.join(uri, name): path for name, path in placed.items() if path != claim}
+        buckets.upload_all(beside)
         version = replace(draft, version=attempt, files=files)
-        _refuse_incomplete(uri, {**sources, manifests.MODEL_MANIFEST: claim})
+        _refuse_incomplete(uri, placed)
         _complete(buckets.join(uri, manifests.VERSION_MANIFEST), version)
         return version
     raise UserError(
@@ -181,13 +205,8 @@ def _checksum(path: Path) -> str:
 
 
 def _copy(source: Path, target: Path) -> None:
-    # Not `shutil.copytree`, which wraps a full disk's error into one that nobody recognises.
-    target.mkdir(exist_ok=True)
-    for path in source.iterdir():
-        if path.is_dir():
-            _copy(path, target / path.name)
-        else:
-            shutil.copyfile(path, target / path.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from mainspring.components.common import published
 from mainspring.components.evaluation.metrics.noise import Interval
 from mainspring.components.evaluation.policy.policy import BATCH_LATENCY, MODEL_SIZE, ROW_LATENCY
 from mainspring.components.evaluation.scoring import scoring
@@ -32,6 +33,7 @@ Z_95 = 1.96
 
 def size_in_megabytes(folder: Path) -> float:
     """Returns the size of the exported graph, variables and assets."""
+    folder = published.saved_model(folder)
     parts = [folder / "saved_model.pb", folder / "variables", folder / "assets"]
     files = [file for part in parts for file in ([part] if part.is_file() else part.rglob("*")) if file.is_file()]
     return sum(file.stat().st_size for file in files) / MEGABYTE

@@ -13,7 +13,7 @@ import pyarrow as pa
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mainspring.components.common import signature_names
+from mainspring.components.common import published, signature_names
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import (
     BINARY,
@@ -95,13 +95,13 @@ class ScoredRows:
 
 
 def load(folder: Path, manifest: ModelManifest) -> LoadedModel:
-    """Loads the SavedModel in `folder`.
+    """Loads the SavedModel of a model's folder or of a published version.
 
     Raises:
         UserError: It cannot be loaded, or its signature is not what the manifest says.
     """
     try:
-        saved_model = tf.saved_model.load(str(folder))
+        saved_model = tf.saved_model.load(str(published.saved_model(folder)))
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"{folder}: cannot be loaded as a SavedModel: {str(error)[:300]}") from error
     if SIGNATURE not in saved_model.signatures:

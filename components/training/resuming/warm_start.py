@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mainspring.components.common import buckets, storage
+from mainspring.components.common import buckets, published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.features.columns import Feature
 from mainspring.components.training.features.labels import LabelSpec
@@ -83,8 +83,8 @@ def read_champion(uri: str) -> Champion | None:
     Raises:
         UserError: There is no model, or it cannot be read.
     """
-    folder = buckets.local_copy(uri)
-    if not (folder / "saved_model.pb").is_file():
+    folder = published.saved_model(buckets.local_copy(uri))
+    if not (folder / published.SAVED_MODEL).is_file():
         raise UserError(f"parent_uri: {uri} holds no model to start from; give a version's folder, or no warm_start")
     if not (folder / FILE).is_file():
         return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from traffic import PREDICTIONS, Traffic, prediction
 
+from mainspring.components.common import published
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.local import endpoint_state
@@ -53,7 +54,7 @@ def test_a_rollback_serves_the_version_before_without_a_failed_request_and_it_la
         deploy_model(str(saved_models / "b"), *judged("b"), TARGET)
 
     # A version that cannot be loaded any more leaves what is served, and what is withdrawn, as they are.
-    graph = Path(second.version_uri) / "saved_model.pb"
+    graph = published.saved_model(Path(second.version_uri)) / "saved_model.pb"
     shutil.move(graph, graph.with_suffix(".aside"))
     graph.write_bytes(b"no graph")
     with pytest.raises(UserError, match="cannot be loaded"):

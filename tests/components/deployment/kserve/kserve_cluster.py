@@ -9,7 +9,7 @@ import pytest
 import yaml
 from kube_stand_in import TOKEN, Cluster
 
-from mainspring.components.deployment import targets
+from mainspring.components.deployment import judgement, targets
 from mainspring.components.deployment.kserve import (
     api,
     lead,
@@ -25,7 +25,11 @@ from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan
 
 WHERE = targets.parse("kserve://team/flights")
-STEPS = Plan((0.0, 10.0, 50.0, 100.0), 0.05)
+STEPS = {"Knative": Plan((0.0, 10.0, 50.0, 100.0), 0.05), "Standard": Plan((0.0, 100.0), 0.05)}
+"""By mode: Standard splits no traffic."""
+
+ROLLOUTS = {"mode": ""}
+"""The mode of the cluster that a test deploys to."""
 
 
 QUICK = (
@@ -37,11 +41,13 @@ QUICK = (
     (rollouts, "CREATE_SECONDS", 3.0),
     (prometheus, "PAUSE_SECONDS", 0.02),
     (api, "LONGEST_PAUSE", 0.05),
+    (api, "CONFLICT_SECONDS", 0.01),
     (api, "PATIENCE_SECONDS", 3.0),
     (lead, "LOCK_SECONDS", 1.0),
     (record, "CONFLICT_SECONDS", 0.01),
+    (judgement, "SLOWER_SECONDS", 0.3),
 )
-"""What takes minutes on a cluster."""
+"""What takes minutes on a cluster; and a busy machine is no slow model."""
 
 
 @pytest.fixture(params=["Standard", "Knative"])
@@ -53,6 +59,7 @@ def mode(request) -> str:
 def cluster(mode, tmp_path, monkeypatch):
     for module, name, value in QUICK:
         monkeypatch.setattr(module, name, value)
+    ROLLOUTS["mode"] = mode
     with Cluster(mode).running() as running:
         (tmp_path / "token").write_text(TOKEN)
         config = {
@@ -85,7 +92,7 @@ def version(tmp_path):
             "baseline": "",
             "replaces": 0,
             "created": "",
-            "files": {},
+            "files": {f"model/{number}/saved_model.pb": f"sha256:{number}"},
         }
         (folder / "version.json").write_text(json.dumps(manifest))
         return Version(number, str(folder), f"sha256:{number}")
@@ -93,9 +100,9 @@ def version(tmp_path):
     return make
 
 
-def deploy(version: Version, plan: Plan = STEPS, **changes: object) -> str:
+def deploy(version: Version, plan: Plan | None = None, **changes: object) -> str:
     settings = policy.ServingPolicy(**{"reach": "api", "runtime": "", "ready_seconds": 3.0, **changes})
-    return target.deploy(WHERE, version, settings, plan)
+    return target.deploy(WHERE, version, settings, plan or STEPS[ROLLOUTS["mode"]])
 
 
 def only(version: Version) -> dict[str, int]:

@@ -1,9 +1,10 @@
 """The Kubernetes API over HTTP, with KServe's controller behind it: what cannot exist here, and no more.
 
-Objects have resource versions, generations and field managers; every one is checked against the published schemas.
-The controller follows KServe 0.20's source (`predictor.go`, `ksvc_reconciler.go`, `inference_service_status.go`): named
-predictors and `spec.canary` in Standard mode, revisions and `canaryTrafficPercent` in Knative's. A version's server is
-real where a test gives `start`, else a line of arithmetic in this process.
+Objects have resource versions, generations and field managers; every one is checked against the published schemas. It
+refuses what the real schemas and webhooks of KServe 0.15, 0.16 and 0.20 were seen to refuse (`refusals`). The
+controller does what theirs was seen to do: a Deployment that is changed in place in Standard mode, revisions and
+`canaryTrafficPercent` in Knative's. A version's server is real where a test gives `start`, else a line of arithmetic in
+this process.
 """
 
 from __future__ import annotations
@@ -28,6 +29,9 @@ sys.path.insert(0, str(Path(__file__).parents[3]))
 import schemas
 
 TOKEN = "good"
+SERVICES = "/apis/serving.kserve.io/v1beta1/namespaces/team/inferenceservices"
+UNKNOWN = {"0.15": {"name", "storageUris"}, "0.16": {"name"}, "0.20": set()}
+"""Fields of a predictor that the schema of a KServe release has not."""
 
 
 class Fault:
@@ -40,14 +44,21 @@ class Fault:
 
 class Cluster:
     def __init__(self, mode: str, start: Any = None) -> None:
-        self.mode, self.start = mode, start
+        self.mode, self.start, self.release = mode, start, "0.20"
         self.lock = threading.RLock()
         self.groups = {"serving.kserve.io", "apps", "authorization.k8s.io", "gateway.networking.k8s.io"}
         self.groups |= {"serving.knative.dev"} if mode == "Knative" else set()
         self.namespaces, self.denied = {"team"}, set()
-        self.objects: dict[str, dict[str, Any]] = {}
+        keys = {"s3AccessKeyIDName": "AWS_ACCESS_KEY_ID", "s3SecretAccessKeyName": "AWS_SECRET_ACCESS_KEY"}
+        settings = {"data": {"credentials": json.dumps({"s3": keys})}}
+        self.objects: dict[str, dict[str, Any]] = {
+            "/api/v1/namespaces/kserve/configmaps/inferenceservice-config": settings
+        }
+        self.denial = ""
+        """What a webhook of the team's own says to every InferenceService."""
         self.people: dict[str, dict[str, Any]] = {}
         self.runtimes = [{"name": "tensorflow", "autoSelect": True}]
+        self.runtimes_named = {"kserve-tensorflow-serving"}
         self.faults: list[Fault] = []
         self.applied: list[dict[str, Any]] = []
         self.seen: list[dict[str, int]] = []
@@ -59,6 +70,8 @@ class Cluster:
         self.servers: dict[str, Any] = {}
         self.born: dict[str, float] = {}
         self.revisions: list[tuple[str, str]] = []
+        self.running_in: dict[str, str] = {}
+        """Standard mode: the version that a service's pods serve, by the service's name."""
         self.knative = {"template": "", "ready": "", "rolled": "", "previous": ""}
         self.stopping = threading.Event()
 
@@ -73,34 +86,38 @@ class Cluster:
             return 201, {"status": {"allowed": (asked["verb"], name) not in self.denied}}
         if "clusterservingruntimes" in path:
             spec = {"supportedModelFormats": self.runtimes}
-            return 200, {"items": [{"metadata": {"name": "kserve-tensorflow-serving"}, "spec": spec}]}
+            return 200, {"items": [{"metadata": {"name": name}, "spec": spec} for name in sorted(self.runtimes_named)]}
         if path.endswith("/servingruntimes"):
             return 200, {"items": []}
         if match := re.fullmatch(r"/api/v1/namespaces/([^/]+)", path):
             return (200, {}) if match[1] in self.namespaces else (404, "namespace not found")
-        if match := re.search(r"/services/([^/]+):80/proxy/v1/models/[^/]+:predict$", path):
-            return self.predict(self.uri_of_service(match[1]), body)
+        if match := re.search(r"/services/([^/]+):80/proxy/v1/models/([^/]+):predict$", path):
+            if match[1] != f"{match[2]}-predictor":
+                return 404, f"no model {match[2]} there"
+            return self.predict(self.running_in.get(match[2], ""), body)
         if match := re.search(r"^/revisions/([^/]+)/v1/models/[^/]+:predict$", path):
             return self.predict(dict(self.revisions).get(match[1], ""), body)
         if path.endswith("/events"):
-            return 200, {"items": self.events}
+            for event in self.events:
+                event["count"] += event["repeats"]
+            return 200, {"items": copy.deepcopy(self.events)}
         if path.endswith("/pods"):
             return 200, {"items": self.pods()}
         if path.endswith("/log"):
             return 200, self.logs.get(query.get("container", ""), "")
         if path.endswith("/inferenceservices") or path.endswith("/configmaps"):
             return self.write(f"{path}/{body['metadata']['name']}", body, new=True)
-        if path.startswith("/apis/apiextensions"):
-            return 403, "customresourcedefinitions is forbidden"
         if method in ("PUT", "PATCH"):
-            return self.write(path, body)
+            return self.write(path, body, rehearsal=query.get("dryRun") == "All")
+        if method == "DELETE":
+            return (200, {}) if self.objects.pop(path, None) else (404, "not found")
         if "/secrets/" in path and ("get", "secrets") in self.denied:
             return 403, "secrets is forbidden"
         if path not in self.objects:
             return 404, "not found"
         return 200, copy.deepcopy(self.objects[path])
 
-    def write(self, path: str, body: dict[str, Any], new: bool = False) -> tuple[int, Any]:
+    def write(self, path: str, body: dict[str, Any], new: bool = False, rehearsal: bool = False) -> tuple[int, Any]:
         before = self.objects.get(path)
         wanted = body["metadata"].get("resourceVersion")
         if new and before:
@@ -110,8 +127,12 @@ class Cluster:
         ours = copy.deepcopy(body)
         if body["kind"] == "InferenceService":
             merged = merge(self.people.get(path, {}), ours)
-            if problems := schemas.validate(merged) + canary_problems(merged):
+            if refused := refusals(merged, before, self.release) or (self.denial and (403, self.denial)):
+                return refused
+            if problems := schemas.validate(merged):
                 return 422, "; ".join(problems)
+            if rehearsal:
+                return 200, merged
             self.applied.append(ours)
         else:
             merged = ours
@@ -123,6 +144,12 @@ class Cluster:
         merged["status"] = (before or {}).get("status", {})
         self.objects[path] = merged
         return 200, copy.deepcopy(merged)
+
+    def warn(self, name: str, reason: str, message: str, repeats: bool = True) -> None:
+        """Makes an event about an object, counted up while what it says goes on."""
+        metadata = {"uid": str(len(self.events))}
+        about = {"metadata": metadata, "involvedObject": {"name": name}, "count": 1, "repeats": int(repeats)}
+        self.events.append({**about, "reason": reason, "message": message})
 
     # --- model servers
 
@@ -150,14 +177,14 @@ class Cluster:
             return bool(self.servers[uri]())
         return time.monotonic() - self.born[uri] >= self.ready_seconds
 
-    def uri_of_service(self, name: str) -> str:
-        return self.deployed().get(name.removeprefix("flights-").removesuffix("-predictor"), "")
-
     def pods(self) -> list[dict[str, Any]]:
         waiting = {"reason": "CrashLoopBackOff", "message": "back-off"}
         state = {"name": "kserve-container", "state": {"waiting": waiting}, "lastState": {}}
         return [
-            {"metadata": {"name": f"flights-{number}"}, "status": {"containerStatuses": [state]}}
+            {
+                "metadata": {"name": f"flights-{number}", "annotations": {"mainspring/version-uri": uri}},
+                "status": {"containerStatuses": [state]},
+            }
             for number, uri in enumerate({*self.deployed().values()})
             if uri in self.broken
         ]
@@ -165,55 +192,46 @@ class Cluster:
     # --- the controller
 
     def service(self) -> dict[str, Any] | None:
-        return self.objects.get("/apis/serving.kserve.io/v1beta1/namespaces/team/inferenceservices/flights")
+        return self.objects.get(f"{SERVICES}/flights")
+
+    def services(self) -> dict[str, dict[str, Any]]:
+        return {path.rpartition("/")[2]: found for path, found in self.objects.items() if path.startswith(SERVICES)}
 
     def deployed(self) -> dict[str, str]:
-        found = self.service()
-        if not found:
-            return {}
         if self.mode == "Knative":
             return dict(self.revisions)
-        predictors = [found["spec"]["predictor"], *(each["predictor"] for each in found["spec"].get("canary", []))]
-        return {each["name"]: each["storageUris"][0]["uri"] for each in predictors}
+        return {name: uri_of(found["spec"]["predictor"]) for name, found in self.services().items()}
 
     def reconcile(self) -> None:
-        found = self.service()
-        if not found:
-            return
-        status = found["status"]
-        status["deploymentMode"] = self.mode
-        status["url"] = "http://flights.team.example.com"
-        (self.standard if self.mode == "Standard" else self.revise)(found, status)
-        self.version += 1
-        found["metadata"]["resourceVersion"] = str(self.version)
+        for name, found in self.services().items():
+            status = found["status"]
+            status["deploymentMode"] = found["metadata"]["annotations"]["serving.kserve.io/deploymentMode"]
+            status["url"] = f"http://{name}.team.example.com"
+            (self.standard if self.mode == "Standard" else self.revise)(found, status)
+            self.version += 1
+            found["metadata"]["resourceVersion"] = str(self.version)
+        for name in {*self.running_in} - {*self.services()}:
+            self.running_in.pop(name)
+            self.objects.pop(deployment(name), None)
 
     def standard(self, found: dict[str, Any], status: dict[str, Any]) -> None:
-        deployed, canaries = self.deployed(), found["spec"].get("canary", [])
-        for path in [path for path in self.objects if "/deployments/" in path]:
-            del self.objects[path]
-        for name, uri in deployed.items():
-            path = f"/apis/apps/v1/namespaces/team/deployments/flights-{name}-predictor"
-            up = int(self.is_up(uri))
-            seen = {"availableReplicas": up, "observedGeneration": 1}
-            self.objects[path] = {"metadata": {"generation": 1}, "status": seen}
-        stable = found["spec"]["predictor"]["name"]
-        status["canaryStatuses"] = [
-            {
-                "name": each["predictor"]["name"],
-                "ready": self.is_up(deployed[each["predictor"]["name"]]),
-                "trafficPercent": each["trafficPercent"],
-            }
-            for each in canaries
-        ]
-        weights = {each["name"]: each["trafficPercent"] for each in status["canaryStatuses"] if each["ready"]}
-        weights = {stable: 100 - sum(weights.values()), **weights}
-        refs = [{"name": f"flights-{name}-predictor", "weight": weight} for name, weight in weights.items()]
-        route = "/apis/gateway.networking.k8s.io/v1/namespaces/team/httproutes/flights-predictor"
-        if self.is_up(deployed[stable]) or route not in self.objects:
-            self.objects[route] = {"spec": {"rules": [{"backendRefs": refs}]}}
-        ready = self.is_up(deployed[stable])
-        status["conditions"] = [{"type": "Ready", "status": "True" if ready else "False", "reason": "Pods"}]
-        self.note({deployed[name]: weight for name, weight in weights.items()})
+        """A rolling update: the pods of the version before serve until those of the new one are ready."""
+        name, predictor = found["metadata"]["name"], found["spec"]["predictor"]
+        uri = uri_of(predictor)
+        up = self.is_up(uri)
+        if up:
+            self.running_in[name] = uri
+        others = int(name in self.running_in and self.running_in[name] != uri)
+        counts = {"replicas": 1 + others, "updatedReplicas": 1, "availableReplicas": int(up) + others}
+        self.objects[deployment(name)] = {
+            "metadata": {"generation": 1},
+            "spec": {"replicas": 1, "template": {"metadata": {"annotations": predictor["annotations"]}}},
+            "status": {**counts, "observedGeneration": 1},
+        }
+        ready = "True" if up else "False"
+        status["conditions"] = [{"type": "Ready", "status": ready, "reason": "MinimumReplicasUnavailable"}]
+        if name == "flights" and name in self.running_in:
+            self.note({self.running_in[name]: 100})
 
     def revise(self, found: dict[str, Any], status: dict[str, Any]) -> None:
         predictor = found["spec"]["predictor"]
@@ -224,7 +242,7 @@ class Cluster:
         if template != state["template"]:
             state["template"] = template
             name = f"flights-predictor-{len(self.revisions) + 1:05}"
-            self.revisions.append((name, predictor["storageUris"][0]["uri"]))
+            self.revisions.append((name, uri_of(predictor)))
         uris = dict(self.revisions)
         newest = self.revisions[-1][0]
         if self.is_up(uris[newest]):
@@ -241,6 +259,9 @@ class Cluster:
                 shares.append({**before, "url": f"{address}/{rolled}"})
             if split == 100 and rolled != ready:
                 state["previous"], state["rolled"] = rolled, ready
+            elif split < 100 and rolled == ready == newest and state["previous"]:
+                # A revision that had everything and is to have less: KServe goes back to the one before.
+                state["rolled"] = state["previous"]
         status["components"] = {
             "predictor": {
                 "latestCreatedRevision": newest,
@@ -277,7 +298,7 @@ class Cluster:
             def answer(self) -> None:
                 answer(cluster, self)
 
-            do_GET = do_POST = do_PUT = do_PATCH = answer
+            do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = answer
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -361,16 +382,29 @@ def merge(people: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def canary_problems(service: dict[str, Any]) -> list[str]:
-    """What KServe's webhook refuses (`validateCanarySpecs`) and no schema can say."""
-    canaries = service["spec"].get("canary", [])
-    stable = service["spec"]["predictor"]
-    mode = service["metadata"].get("annotations", {}).get("serving.kserve.io/deploymentMode")
-    names = [each["predictor"].get("name") for each in canaries]
-    problems = ["canary is only supported in Standard deployment mode"] if canaries and mode != "Standard" else []
-    problems += ["canary predictor.name is missing or taken"] if None in names or stable.get("name") in names else []
-    limits = ("maxReplicas", "scaleTarget", "scaleMetric", "autoScaling")
-    problems += [f"canary must not set {key}" for each in canaries for key in limits if key in each["predictor"]]
-    least = stable.get("minReplicas", 1)
-    problems += ["canary minReplicas too large" for each in canaries if each["predictor"].get("minReplicas", 0) > least]
-    return problems
+def deployment(service: str) -> str:
+    return f"/apis/apps/v1/namespaces/team/deployments/{service}-predictor"
+
+
+def uri_of(predictor: dict[str, Any]) -> str:
+    return predictor["annotations"]["mainspring/version-uri"]
+
+
+def refusals(service: dict[str, Any], before: dict[str, Any] | None, release: str) -> tuple[int, str] | None:
+    """What real API servers answered for KServe's own schemas and webhooks (`tests/cluster/test_admission.py`)."""
+    predictor, name = service["spec"]["predictor"], service["metadata"]["name"]
+    for field in sorted(UNKNOWN[release] & {*predictor}):
+        kind = f"(team/{name}; serving.kserve.io/v1beta1, Kind=InferenceService)"
+        return 500, f"failed to create typed patch object {kind}: .spec.predictor.{field}: field not declared in schema"
+    denied = 'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request'
+    if not re.fullmatch("[a-z]([-a-z0-9]*[a-z0-9])?", name):
+        return 403, f'{denied}: the InferenceService "{name}" is invalid: a InferenceService name must consist of lower'
+    if release != "0.15" and predictor["model"].get("name"):
+        return 403, f"{denied}: the 'name' field is not allowed in standard predictor"
+    word = service["metadata"].get("annotations", {}).get("serving.kserve.io/deploymentMode", "")
+    if release == "0.15" and word != "RawDeployment" and "deploymentStrategy" in predictor:
+        return 403, f"{denied}: customizing deploymentStrategy is only supported for raw deployment mode"
+    was = ((before or {}).get("status") or {}).get("deploymentMode", "")
+    if was and word and was != word:
+        return 403, f"{denied}: update rejected: deploymentMode cannot be changed from '{was}' to '{word}'"
+    return None

@@ -24,7 +24,7 @@ def test_a_version_gets_its_traffic_step_by_step(cluster, version):
     assert is_serving(cluster, version(1))
     deploy(version(2))
     shares = [share.get(version(2).uri, 0) for share in cluster.seen]
-    assert shares == [0, 10, 50, 100]
+    assert shares == {"Knative": [0, 10, 50, 100], "Standard": [0, 100]}[cluster.mode]
     assert is_serving(cluster, version(2))
     assert target.needed(WHERE) == {version(1).uri, version(2).uri}
 
@@ -47,6 +47,7 @@ def test_a_version_that_predicts_otherwise_than_evaluation_is_taken_back_and_wit
     assert (gone.version, gone.uri) == (2, version(2).uri)
 
 
+@pytest.mark.parametrize("mode", ["Knative"], indirect=True)
 def test_a_version_that_turns_bad_under_traffic_is_taken_back(cluster, version, monkeypatch):
     deploy(version(1))
     judge = rollouts._judge
@@ -65,7 +66,7 @@ def test_a_version_that_turns_bad_under_traffic_is_taken_back(cluster, version, 
 
 def test_a_slower_version_is_taken_back(cluster, version):
     deploy(version(1))
-    cluster.slow[version(2).uri] = 0.3
+    cluster.slow[version(2).uri] = 1.0
     with pytest.raises(RolloutFailed, match="a held-out row takes"):
         deploy(version(2))
     assert is_serving(cluster, version(1))
@@ -87,9 +88,10 @@ def test_a_version_that_does_not_start_is_one_line_with_its_log_and_the_champion
 def test_a_full_quota_is_said_with_its_event(cluster, version):
     deploy(version(1))
     cluster.ready_seconds = 60.0
-    name = "flights-v2-predictor-abc" if cluster.mode == "Standard" else "flights-predictor-00002"
+    name = "flights-candidate-predictor-abc" if cluster.mode == "Standard" else "flights-predictor-00002"
     message = 'pods "x" is forbidden: exceeded quota: team, requested: cpu=1'
-    cluster.events.append({"reason": "FailedCreate", "message": message, "involvedObject": {"name": name}})
+    cluster.warn(name, "FailedCreate", message)
+    cluster.warn(name, "FailedCreate", "violates PodSecurity: an earlier version's", repeats=False)
     cluster.born[version(1).uri] = -100.0
     with pytest.raises(UserError, match="exceeded quota: team"):
         deploy(version(2))
@@ -127,13 +129,14 @@ def test_what_people_set_stays(cluster, version):
     assert found["metadata"]["annotations"]["team/owner"] == "ann"
     assert found["spec"]["predictor"]["maxReplicas"] == 7
     assert found["spec"]["predictor"]["minReplicas"] == 2
-    assert all("maxReplicas" not in body["spec"]["predictor"] for body in cluster.applied)
+    own = [body for body in cluster.applied if body["metadata"]["name"] == "flights"]
+    assert all("maxReplicas" not in body["spec"]["predictor"] for body in own)
 
 
 def test_the_service_says_which_version_and_where_its_files_are(cluster, version):
     deploy(version(1), logger=policy.Logger("http://logs"))
     predictor = cluster.service()["spec"]["predictor"]
-    assert predictor["storageUris"] == [{"uri": version(1).uri, "mountPath": "/mnt/models/1"}]
+    assert predictor["model"]["storageUri"] == f"{version(1).uri}/model/", "with a slash, or …/10 would come along"
     assert predictor["annotations"]["mainspring/model-fingerprint"] == "sha256:1"
     assert predictor["logger"] == {"url": "http://logs", "mode": "all"}
 
@@ -210,7 +213,7 @@ def test_real_model_servers_are_rolled_out_and_a_moody_one_is_taken_back(cluster
 
 def test_a_service_of_somebody_else_is_not_touched(cluster, version):
     path = objects.path(WHERE)
-    cluster.objects[path] = {"metadata": {"resourceVersion": "1"}, "spec": {"predictor": {"name": "x"}}, "status": {}}
+    cluster.objects[path] = {"metadata": {"resourceVersion": "1"}, "spec": {"predictor": {}}, "status": {}}
     cluster.reconcile = lambda: None
     with pytest.raises(UserError, match="was not deployed by Mainspring"):
         deploy(version(1))

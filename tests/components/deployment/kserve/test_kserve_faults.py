@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from kserve_cluster import WHERE, deploy, is_serving, only
+from kserve_cluster import STEPS, WHERE, deploy, is_serving, only
 from kube_stand_in import Cluster, Fault
 
 from mainspring.components.common.errors import UserError
@@ -62,7 +62,7 @@ RECORD = "/api/v1/namespaces/team/configmaps/mainspring-flights"
 
 def is_write(named: str) -> bool:
     """Whether a call changes something: between two of those, a run has nothing that could be lost."""
-    return bool(re.match(r"(PATCH|PUT|POST) .*/(inferenceservices|configmaps)", named))
+    return bool(re.match(r"(PATCH|PUT|POST|DELETE) .*/(inferenceservices|configmaps)", named))
 
 
 class EverySecond:
@@ -90,7 +90,7 @@ class Apart:
     """Runs orders in a process that is killed once the cluster has done a write and before it is told."""
 
     def __init__(self, cluster: Cluster, kubeconfig: Path) -> None:
-        self.cluster, self.pid, self.started = cluster, 0, threading.Event()
+        self.cluster, self.pid, self.started, self.signal = cluster, 0, threading.Event(), signal.SIGKILL
         command = [sys.executable, str(Path(__file__).with_name("run_apart.py")), str(kubeconfig)]
         path = os.pathsep.join(sys.path)
         self.runner = subprocess.Popen(
@@ -110,10 +110,11 @@ class Apart:
         def killing(method, path, query, body):
             nonlocal done
             answer = handle(method, path, query, body)
-            done += is_write(f"{method} {path}")
-            if done == writes and is_write(f"{method} {path}"):
+            is_done = is_write(f"{method} {path}") and "dryRun" not in query
+            done += is_done
+            if done == writes and is_done:
                 assert self.started.wait()
-                os.kill(self.pid, signal.SIGKILL)
+                os.kill(self.pid, self.signal)
             return answer
 
         self.cluster.handle = killing
@@ -144,7 +145,7 @@ def lease_runs_out(cluster):
 
 
 def test_a_run_killed_after_any_write_is_put_right_by_the_next(cluster, version, apart):
-    plan, number, writes, blessed = (0.0, 50.0, 100.0), 1, 0, {version(1).uri}
+    plan, number, writes, blessed = STEPS[cluster.mode].percents, 1, 0, {version(1).uri}
     deploy(version(1))
     while True:
         writes, number = writes + 1, number + 1
@@ -173,7 +174,7 @@ def test_a_version_that_failed_never_serves_whenever_its_run_is_killed(cluster, 
         writes += 1
         unfit = version(writes + 1)
         cluster.shift[unfit.uri] = 1.0
-        status = apart.deploy(unfit, (0.0, 50.0, 100.0), writes)
+        status = apart.deploy(unfit, STEPS[cluster.mode].percents, writes)
         if status == 1:
             break
         assert status == -signal.SIGKILL
@@ -208,6 +209,33 @@ def test_a_rollback_killed_after_any_write_is_put_right_by_the_next_and_goes_no_
     assert is_serving(cluster, second)
     assert all(sum(share.values()) == 100 for share in cluster.seen[began:])
     assert all(set(share) <= {second.uri, third.uri} for share in cluster.seen[began:]), "never neither, nor the first"
+
+
+def test_a_run_that_is_cancelled_after_any_write_takes_its_version_back_and_leaves_nothing(cluster, version, apart):
+    """SIGTERM, as Kubernetes sends it; what a run says is its last line."""
+    deploy(version(1))
+    apart.signal, writes = signal.SIGTERM, 0
+    while True:
+        writes += 1
+        coming = version(writes + 1)
+        if apart.deploy(coming, STEPS[cluster.mode].percents, writes) == 0:
+            break
+        settled = recorded(cluster)
+        assert settled["candidate"] is None or settled["until"] == 0.0, "the next run need not wait"
+        assert set(cluster.services()) == {"flights"}
+        assert target.champion(WHERE)[0] in (1, coming.number)
+        deploy(version(1))
+    assert writes > 5, "every write was tried"
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_a_first_version_that_does_not_come_up_leaves_no_service(cluster, version):
+    cluster.broken.add(version(1).uri)
+    with pytest.raises(UserError, match="does not start"):
+        deploy(version(1))
+    assert cluster.services() == {}
+    deploy(version(2))
+    assert is_serving(cluster, version(2))
 
 
 def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import yaml
 from kserve_cluster import WHERE, deploy, is_serving
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import credentials, policy, target
+from mainspring.components.deployment import targets
+from mainspring.components.deployment.kserve import objects, policy, target
 from mainspring.components.deployment.rollouts import Plan
 
 
@@ -40,12 +42,9 @@ def test_what_a_cluster_lacks_is_said_before_anything_is_done(cluster, version, 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
 def test_steps_are_refused_where_nothing_would_split_the_traffic(cluster, version):
-    cluster.groups.discard("gateway.networking.k8s.io")
-    with pytest.raises(UserError, match="use rollout=0,100"):
-        deploy(version(1))
-    deploy(version(1), Plan((0.0, 100.0), 0.0))
-    deploy(version(2), Plan((0.0, 100.0), 0.0))
-    assert is_serving(cluster, version(2))
+    with pytest.raises(UserError, match=r"rollout step 10: no release of KServe moves a share .*; write rollout=0,100"):
+        deploy(version(1), Plan((0.0, 10.0, 100.0), 0.0))
+    assert cluster.applied == []
 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
@@ -82,8 +81,69 @@ def test_a_serving_policy_that_cannot_be_is_refused(text, says):
         policy.parse(text)
 
 
+@pytest.mark.parametrize("release", ["0.15", "0.16", "0.20"])
+def test_a_service_is_made_in_the_words_of_this_clusters_kserve(cluster, version, release):
+    cluster.release = release
+    deploy(version(1))
+    word = objects.OLDER_WORDS[cluster.mode] if release == "0.15" else cluster.mode
+    assert cluster.service()["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == word
+    cluster.release = "0.20"  # The cluster is updated; a service keeps the word by which it was made.
+    deploy(version(2))
+    assert cluster.service()["metadata"]["annotations"]["serving.kserve.io/deploymentMode"] == word
+    assert is_serving(cluster, version(2))
+
+
+def test_what_a_webhook_would_refuse_is_said_at_once_and_nothing_is_applied(cluster, version):
+    denied = 'admission webhook "policy.example.com" denied the request: images must come from our registry'
+    cluster.denial = denied
+    with pytest.raises(UserError, match=r"this cluster would refuse .*, so nothing was published: .*403: admission"):
+        deploy(version(1))
+    assert cluster.applied == []
+    assert [path for path in cluster.objects if "mainspring-flights" in path] == [], "nor written down"
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+@pytest.mark.parametrize(
+    ("where", "says"),
+    [
+        ("team/2024-flights", "begin with a letter"),
+        (f"{'p' * 40}/{'m' * 12}", "of 73 letters, and 63 is the most; make the name or the namespace 10 shorter"),
+        (f"team/{'m' * 46}", "of 71 letters"),
+    ],
+)
+def test_a_name_of_which_kserve_could_not_make_its_own_is_refused_before_anything_is_published(cluster, where, says):
+    cluster.namespaces.add("p" * 40)
+    with pytest.raises(UserError, match=says):
+        target.check(
+            targets.parse(f"kserve://{where}"), policy.ServingPolicy(reach="api"), Plan((100.0,), 0.0), "gs://models"
+        )
+    assert cluster.applied == []
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_a_host_name_counts_by_the_clusters_own_template(cluster):
+    where = targets.parse(f"kserve://{'p' * 40}/{'m' * 12}")
+    cluster.namespaces.add("p" * 40)
+    apart = {"domainTemplate": "{{ .Name }}.{{ .Namespace }}.{{ .IngressDomain }}", "ingressDomain": "example.com"}
+    cluster.objects[CONFIGURATION] = {"data": {"ingress": json.dumps(apart)}}
+    target.check(where, policy.ServingPolicy(reach="api"), Plan((100.0,), 0.0), "gs://models")
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_a_version_of_the_earlier_layout_takes_a_runtime_that_can_read_it(cluster, version):
+    earlier = replace(version(1), inside="")
+    with pytest.raises(UserError, match=r"was published before .*runtime: mainspring"):
+        deploy(earlier)
+    assert cluster.applied == []
+    cluster.runtimes_named.add("mainspring")
+    deploy(earlier, runtime="mainspring")
+    assert cluster.service()["spec"]["predictor"]["model"]["storageUri"] == f"{earlier.uri}/"
+    assert target.champion(WHERE) == (1, earlier.uri)
+
+
 NAMESPACE = "/api/v1/namespaces/team"
-S3 = {"awsAccessKeyID": "aQ==", "awsSecretAccessKey": "a2V5"}
+CONFIGURATION = "/api/v1/namespaces/kserve/configmaps/inferenceservice-config"
+S3 = {"AWS_ACCESS_KEY_ID": "aQ==", "AWS_SECRET_ACCESS_KEY": "a2V5"}
 GOOGLE = {"gcloud-application-credentials.json": "e30="}
 
 
@@ -127,7 +187,7 @@ def test_an_account_that_can_read_the_models_passes_in_silence(cluster, root, ac
             {},
             "'reader' names secret 'minio', which is not in namespace team: .*make it",
         ),
-        ("s3://models", naming("minio"), {"minio": {"awsSecretAccessKey": "a2V5"}}, "and no awsAccessKeyID"),
+        ("s3://models", naming("minio"), {"minio": {"AWS_SECRET_ACCESS_KEY": "a2V5"}}, "and no AWS_ACCESS_KEY_ID"),
         ("gs://models", naming("key"), {}, "with gcloud-application-credentials.json"),
     ],
 )
@@ -141,7 +201,7 @@ def test_a_secret_with_which_no_pod_would_start_is_refused(cluster, root, accoun
 @pytest.mark.parametrize(
     ("root", "account", "secrets", "says"),
     [
-        ("s3://models", naming(), {}, "has no secret with awsAccessKeyID and awsSecretAccessKey .*it has none"),
+        ("s3://models", naming(), {}, "has no secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY .*it has none"),
         ("s3://models", naming("key"), {"key": GOOGLE}, r"among its secrets \(key\)"),
         ("gs://models", naming("minio"), {"minio": S3}, "no annotation iam.gke.io/gcp-service-account"),
     ],
@@ -165,11 +225,23 @@ def test_secrets_that_may_not_be_read_are_said_and_no_reason_to_stop(cluster, ca
 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_without_kserves_settings_no_secrets_keys_are_called_wrong(cluster, capsys):
+    del cluster.objects[CONFIGURATION]
+    for keys in (S3, {"awsAccessKeyID": "aQ==", "awsSecretAccessKey": "a2V5"}, {"AWS_ACCESS_KEY_ID": "aQ=="}):
+        preflight(cluster, "s3://models", naming("minio"), {"minio": keys})
+    assert capsys.readouterr().out == ""
+    with pytest.raises(UserError, match="'gone', which is not in namespace team"):
+        preflight(cluster, "s3://models", naming("gone"))
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
 def test_the_secret_that_an_annotation_names_goes_before_those_of_the_account(cluster, capsys):
     named = {"annotations": {"serving.kserve.io/storageSecretName": "mine"}}
     with pytest.raises(UserError, match="storageSecretName names secret 'mine', which is not in namespace team"):
         preflight(cluster, "s3://models", naming("minio"), {"minio": S3}, **named)
-    with pytest.raises(UserError, match="'mine' of namespace team, which has no awsAccessKeyID and awsSecretAccessKey"):
+    with pytest.raises(
+        UserError, match="'mine' of namespace team, which has no AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    ):
         preflight(cluster, "s3://models", naming("minio"), {"minio": S3, "mine": GOOGLE}, **named)
     preflight(cluster, "s3://models", naming(), {"mine": S3}, **named)
     assert capsys.readouterr().out == ""
@@ -178,7 +250,7 @@ def test_the_secret_that_an_annotation_names_goes_before_those_of_the_account(cl
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
 def test_names_that_an_administrator_chose_are_the_ones_that_count(cluster, capsys):
     chosen = {"s3": {"s3AccessKeyIDName": "id", "s3SecretAccessKeyName": "key"}, "storageSecretNameAnnotation": "x/y"}
-    cluster.objects[credentials.CONFIGURATION] = {"data": {"credentials": json.dumps(chosen)}}
+    cluster.objects[CONFIGURATION] = {"data": {"credentials": json.dumps(chosen)}}
     preflight(cluster, "s3://models", naming("minio"), {"minio": {"id": "eA==", "key": "eA=="}})
     assert capsys.readouterr().out == ""
     with pytest.raises(UserError, match="annotation x/y names secret 'gone'"):

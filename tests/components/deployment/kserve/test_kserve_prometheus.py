@@ -20,6 +20,12 @@ QUERIES = {
 
 
 @pytest.fixture
+def mode() -> str:
+    """Only there does a version that is tried get live requests."""
+    return "Knative"
+
+
+@pytest.fixture
 def prometheus(cluster):
     """Beside the cluster; both versions do well until a test says otherwise."""
     with prometheus_api.running() as running:

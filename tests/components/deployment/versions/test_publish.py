@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mainspring.components.common import storage
+from mainspring.components.common import published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.versions import models_root, publish
 
@@ -33,8 +35,12 @@ def test_versions_are_consecutive_integers_that_hold_model_statistics_and_evalua
         "sha256:examples-b",
     )
     folder = models / "flights" / "2"
-    for file in ("saved_model.pb", "variables/variables.index", "statistics/train/FeatureStats.pb", "manifest.json"):
+    for file in ("statistics/train/FeatureStats.pb", "manifest.json"):
         assert (folder / file).is_file()
+    assert [path.name for path in (folder / "model").iterdir()] == ["2"], "what KServe is given: this, and nothing else"
+    for file in ("saved_model.pb", "variables/variables.index"):
+        assert (folder / "model" / "2" / file).is_file()
+    assert published.saved_model(folder) == folder / "model" / "2"
     assert json.loads((folder / "evaluation/evaluation.json").read_text())["blessed"] is True
     assert [version.version for version in models_root.versions(models, "flights")] == [2, 1]
     assert models_root.models(models) == ["flights"]
@@ -57,10 +63,19 @@ def test_the_newest_model_is_not_published_again_but_an_older_one_is(models, fak
 
 
 def test_tensorflow_serving_finds_only_integer_folders_that_are_whole(models, fake_model, judged):
-    put(models, fake_model(), judged)
-    folders = [path for path in (models / "flights").iterdir() if path.is_dir()]
+    version = put(models, fake_model(), judged)
+    within = models / "flights" / "1" / published.folder_of_model(version)
+    folders = [path for path in within.iterdir() if path.is_dir()]
     assert [path.name for path in folders] == ["1"]
     assert (folders[0] / "saved_model.pb").is_file()
+
+
+def test_a_version_of_the_earlier_layout_is_read_as_it_is(models, fake_model, judged):
+    version = put(models, fake_model(), judged)
+    assert published.folder_of_model(version) == "model"
+    earlier = shutil.copytree(fake_model(), models / "flights" / "2")
+    assert published.saved_model(earlier) == earlier
+    assert published.folder_of_model(replace(version, files=publish.checksums(earlier))) == ""
 
 
 @pytest.mark.parametrize("file", ["saved_model.pb", "variables/variables.index", "manifest.json"])
