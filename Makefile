@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test test-all images test-images sbom audit bench lint compile lock clean
+.PHONY: help setup run demo test test-all images test-images test-cluster sbom audit bench lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -63,6 +63,9 @@ images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BU
 
 test-images: setup ## Run the whole pipeline in the built images, with Docker or Podman, and compare with the process engine
 	@$(BIN)/python -m pytest tests/containers
+
+test-cluster: setup ## Deploy to real KServe releases on a control plane built from Go modules (KSERVE="0.16 0.20" for some; needs Go, etcd, root)
+	@$(BIN)/python -m pytest tests/cluster --kserve "$(KSERVE)"
 
 sbom: $(BIN)/.ready ## Write the built images' bills of materials (CycloneDX) and licences into dist/sbom
 	@$(BIN)/mainspring images sbom $(IMAGES) --builder "$(BUILDER)"

@@ -61,12 +61,12 @@ def _suite(name: str, extra: list[str]) -> Suite:
     if name in AUTHORING:
         return Suite(name, [sys.executable, "-c", RUN_PYTEST, str(TESTS), *AUTHORING[name], *extra], dict(os.environ))
     env = environments.environment(name)
-    command = [str(env.python), "-c", RUN_PYTEST, f"{_tools(env)}:{TESTS}", "-p", "no:cacheprovider"]
+    command = [str(env.python), "-c", RUN_PYTEST, f"{tools(env)}:{TESTS}", "-p", "no:cacheprovider"]
     command += [f"--rootdir={TESTS.parent}", f"--config-file={TESTS.parent / 'pyproject.toml'}"]
     return Suite(name, [*command, str(TESTS / "components" / name), *extra], environments.task_variables())
 
 
-def _tools(env: environments.Environment) -> Path:
+def tools(env: environments.Environment) -> Path:
     """Returns the folder of test tools for the environment's Python, installed if need be."""
     version = (env.path / "pyvenv.cfg").read_text(encoding="utf-8")
     digest = hashlib.sha256(f"{version}{REQUIREMENTS.read_text(encoding='utf-8')}".encode()).hexdigest()[:12]
