@@ -100,7 +100,7 @@ class _Takers:
         """Returns the kind of the elements of a component's input; None if nobody says."""
         if component.WhichOneof("implementation") != "dag":
             return self._declared(component.executor_label).get(name, UNKNOWN).element
-        for task in component.dag.tasks.values():
+        for _, task in sorted(component.dag.tasks.items()):
             for inner, given in task.inputs.parameters.items():
                 if given.component_input_parameter == name and not given.parameter_expression_selector:
                     found = self.of(self._spec.components[task.component_ref.name], inner)
@@ -112,7 +112,7 @@ class _Takers:
         """Returns how the component that takes a parameter describes it; empty if none does."""
         if component.WhichOneof("implementation") != "dag":
             return str(component.input_definitions.parameters[name].description)
-        for task in component.dag.tasks.values():
+        for _, task in sorted(component.dag.tasks.items()):
             for inner, given in task.inputs.parameters.items():
                 taker = self._spec.components[task.component_ref.name]
                 if given.component_input_parameter == name and (found := self.description(taker, inner)):
