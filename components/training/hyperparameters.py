@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mainspring.components.common import strict_json
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BOOLEANS, TASKS
 from mainspring.components.training.spelling import suggestion
@@ -19,7 +20,8 @@ MAX_CROSSES = 64
 MAX_BATCH = 1 << 20
 MAX_EPOCHS = 10_000
 MAX_SEED = 2**31 - 1
-MAX_WEIGHT = 1e6
+MIN_WEIGHT, MAX_WEIGHT = 1e-6, 1e6
+"""Of a class: a smaller one vanishes beside the others in float32, and its rows with it."""
 MAX_NUMBER = 1e300
 """Integers beyond that are more than a float can hold."""
 BALANCED = "balanced"
@@ -91,7 +93,7 @@ def as_mapping(given: str | Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(given, str):
         return dict(given)
     try:
-        content = json.loads(given) if given.strip() else {}
+        content = strict_json.loads(given, "hyperparameters") if given.strip() else {}
     except ValueError as error:
         raise UserError(f"hyperparameters: not JSON: {error}; give an object, such as {_EXAMPLE}") from error
     if not isinstance(content, dict):
@@ -167,15 +169,17 @@ def _widths(name: str, value: Any) -> tuple[int, ...]:
 def _class_weights(name: str, value: Any) -> str | dict[str, float]:
     if isinstance(value, str) and value.strip().startswith("{"):
         try:
-            value = json.loads(value)
+            value = strict_json.loads(value, name)
         except ValueError as error:
             raise UserError(f"{name}: not JSON: {error}") from error
     if value in ("", BALANCED):
         return str(value)
-    if not isinstance(value, Mapping) or not all(0 < _as_float(weight) <= MAX_WEIGHT for weight in value.values()):
+    if not isinstance(value, Mapping) or not all(
+        MIN_WEIGHT <= _as_float(weight) <= MAX_WEIGHT for weight in value.values()
+    ):
         raise UserError(
-            f"{name}: {value!r} is neither {BALANCED} nor a JSON object of weights above 0 by class, "
-            'such as {"yes": 5}'
+            f"{name}: {value!r} is neither {BALANCED} nor a JSON object of weights from {MIN_WEIGHT:g} to "
+            f'{MAX_WEIGHT:,.0f} by class, such as {{"yes": 5}}'
         )
     return {str(key): float(weight) for key, weight in value.items()}
 

@@ -18,6 +18,7 @@ from mainspring.components.training.choosing.choice import Jobs, fit_kind
 from mainspring.components.training.choosing.fitting_trees import TreeJob
 from mainspring.components.training.choosing.network_fitting import NetworkJob
 from mainspring.components.training.features.columns import NUMERIC
+from mainspring.components.training.hardware import lost_workers
 from mainspring.components.training.hardware.devices import choose_hardware, make_deterministic
 from mainspring.components.training.model.team_module import load_module
 from mainspring.components.training.publishing.published_model import Fitted, Origin, Tried, publish
@@ -100,7 +101,8 @@ def train_model(
     checked = hyper.checked(hyperparameters, **settings)
     task = hyper.checked_task(task)
     hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
-    hardware = choose_hardware(accelerator, precision)
+    with lost_workers.as_one_line():
+        hardware = choose_hardware(accelerator, precision)
     kind = kinds.checked_kind(model_kind, module, hardware.workers)
     if deterministic:
         make_deterministic()
@@ -127,7 +129,8 @@ def train_model(
             checkpoint_seconds=float(checkpoint_seconds),
             made_from={"deterministic": deterministic},
         )
-        fitted, tried = fit_kind(kind, Jobs(network, TreeJob(opened, task, checked, held_to)))
+        with lost_workers.as_one_line():
+            fitted, tried = fit_kind(kind, Jobs(network, TreeJob(opened, task, checked, held_to)))
         fitted_at = time.perf_counter()
         if not hardware.is_chief:
             return ""

@@ -99,6 +99,7 @@ def publishable(job: NetworkJob, prepared: Prepared, found: NetworkTrained) -> F
         "Device": job.hardware.description,
         "Precision": job.hardware.precision,
         "Rows a second while fitting": f"{prepared.train_rows * len(trained.epochs) / found.seconds:,.0f}",
+        "Columns": "; ".join(prepared.notes) or "as they are",
         "Warm start": prepared.champion.uri if prepared.champion else "no",
     }
     print(f"the model is that of epoch {trained.kept.number} of {len(trained.epochs)}", flush=True)

@@ -13,6 +13,8 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, BOOLEANS, MULTICLASS, REGRESSION
 
 MAX_CLASSES = 1000
+RESOLUTION = 1e-3
+"""A regression is served in float32 where its step is at most this share of the label's deviation, else in float64."""
 MAX_INTEGER_CLASSES = 20
 """An integer label with more values than this is a quantity, unless the task is given."""
 
@@ -28,6 +30,16 @@ class LabelSpec:
     mean: float = 0.0
     """Of a regression's label; the model learns (label - mean) / deviation."""
     deviation: float = 1.0
+
+    @property
+    def needs_doubles(self) -> bool:
+        """Whether float32 loses a regression's values: far from zero against their spread, very large or small."""
+        if self.classes:
+            return False
+        largest = abs(self.mean) + self.deviation
+        if largest * 10 > np.finfo(np.float32).max or self.deviation < 1e-30:
+            return True
+        return bool(np.spacing(np.float32(largest)) > RESOLUTION * self.deviation)
 
     @property
     def units(self) -> int:
@@ -98,6 +110,11 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str, is_bool
             raise UserError(f"task: {name!r} is text, which regression cannot predict; choose a classification task")
         if not np.isfinite(values.deviation):
             raise UserError(f"label: {name!r} has values too large to compute with; look for absurd ones")
+        if not values.deviation > 0:
+            raise UserError(
+                f"label: {name!r} has {len(distinct):,} values that differ by too little for doubles; "
+                "subtract a constant, or scale it, in the query"
+            )
         return LabelSpec(name, task, (), values.mean, values.deviation)
     if len(distinct) > MAX_CLASSES:
         raise UserError(f"label: {name!r} has more values than {MAX_CLASSES:,} classes; is it a quantity?")

@@ -22,6 +22,8 @@ MISSING = 0
 UNSEEN = 1
 """The id of a category that the vocabulary does not hold."""
 RESERVED = 2
+ONLY = 1
+"""The id of every value of a feature that is constant in train."""
 
 MAX_DEVIATIONS = 10.0
 """Standardised values are cut off here, so that one absurd value cannot dominate."""
@@ -61,6 +63,12 @@ class Statistics:
     """Per quantity, the float32 borders between its bins."""
     vocabularies: tuple[tuple[str, ...], ...]
     """Per categorical feature."""
+    unusable: tuple[bool, ...] = ()
+    """Per quantity, whether its values say nothing: they never vary, or too little for float32. Empty: none."""
+    may_be_missing: tuple[bool, ...] = ()
+    """Per quantity, whether train has rows with and rows without a value. Empty: all."""
+    constant: tuple[bool, ...] = ()
+    """Per feature, in the encoder's order, whether all of train is one value or none. Empty: none."""
 
     @property
     def names(self) -> list[str]:
@@ -154,12 +162,20 @@ class Encoder(tf.Module):
             bins = tf.transpose(tf.searchsorted(self._edges, tf.transpose(filled), side="right"))
             columns.insert(0, tf.where(finite, bins + 1, MISSING))
         ids = tf.concat(columns, axis=1)
+        if any(statistics.constant):
+            # What training never saw vary has weights that it never touched: it must not move an answer.
+            ids = tf.where(np.array(statistics.constant), ONLY, ids)
         standardised = tf.clip_by_value(
             (filled - statistics.mean) / statistics.deviation, -MAX_DEVIATIONS, MAX_DEVIATIONS
         )
+        if any(statistics.unusable):
+            standardised = tf.where(np.array(statistics.unusable), np.float32(0), standardised)
+        missing = tf.cast(~finite, tf.float32)
+        if not all(statistics.may_be_missing):
+            missing *= np.array(statistics.may_be_missing, np.float32)
         return {
             "ids": tf.concat([ids, self._cross_ids(ids, numbers)], axis=1) if self.crosses else ids,
-            "numbers": tf.concat([standardised, tf.cast(~finite, tf.float32)], axis=1),
+            "numbers": tf.concat([standardised, missing], axis=1),
         }
 
     def _cross_ids(self, ids: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
@@ -169,6 +185,8 @@ class Encoder(tf.Module):
         the next one.
         """
         inside = (numbers >= self.statistics.lowest) & (numbers <= self.statistics.highest)
+        if any(self.statistics.unusable):
+            inside |= np.array(self.statistics.unusable)
         quantities = len(self.statistics.numeric)
         ids = tf.concat([tf.where(inside, ids[:, :quantities], MISSING), ids[:, quantities:]], axis=1)
         factors = len(max((cross.columns for cross in self.crosses), key=len))

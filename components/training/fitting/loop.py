@@ -121,7 +121,16 @@ def fit(model: keras.Model, fitting: Fitting) -> list[Epoch]:
         optimizer = _optimizer(fitting.settings, schedule)
         optimizer.build(model.trainable_variables)
     log = EventLog(fitting.logs)
-    watch = Watch(model, fitting.evaluation, fitting.label, schedule.epochs, schedule.patience, log, fitting.told)
+    watch = Watch(
+        model,
+        fitting.evaluation,
+        fitting.label,
+        schedule.epochs,
+        schedule.patience,
+        log,
+        fitting.told,
+        fitting.class_weights,
+    )
     run = _Run(model, optimizer, fitting, schedule, watch)
     with fitting.interruption.awaited():
         run.resume()

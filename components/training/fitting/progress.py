@@ -39,6 +39,7 @@ class Watch:
         patience: int,
         log: EventLog,
         told: Callable[[Epoch], bool] = lambda epoch: False,
+        class_weights: Sequence[float] | None = None,
     ) -> None:
         """Watches one training.
 
@@ -50,7 +51,9 @@ class Watch:
             patience: Epochs without a better eval loss before training stops.
             log: Gets the figures of each epoch.
             told: Is called after each epoch; training stops where it returns True.
+            class_weights: Per class, of the loss that is trained: epochs are chosen by the same.
         """
+        self._class_weights = class_weights
         self._model, self._evaluation, self._label, self._log, self._told = model, evaluation, label, log, told
         self._epochs, self._patience = epochs, patience
         self._predict = predictor(model)
@@ -105,7 +108,8 @@ class Watch:
             rows: Rows trained on in this epoch by this try.
         """
         trained = time.perf_counter() - self._epoch_started
-        eval_loss, metric = loss_and_metric(self._predict(self._evaluation), self._evaluation.targets, self._label)
+        outputs, targets = self._predict(self._evaluation), self._evaluation.targets
+        eval_loss, metric = loss_and_metric(outputs, targets, self._label, self._class_weights)
         number = len(self.history) + 1
         if not math.isfinite(eval_loss):
             raise UserError(

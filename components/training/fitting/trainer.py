@@ -11,6 +11,7 @@ from typing import Any
 
 import keras
 
+from mainspring.components.common.errors import UserError
 from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.event_log import EventLog
 from mainspring.components.training.fitting.loop import Fitting, fit
@@ -92,7 +93,7 @@ def train(job: Job) -> Trained:
 def _epoch_of(model: keras.Model, job: Job, context: ModelContext, history: list[Epoch]) -> Epoch:
     """Returns the epoch whose weights a module's own model has; one more is judged where it is none of those seen."""
     rows = job.prepared.evaluation
-    loss, _ = loss_and_metric(predictor(model)(rows), rows.targets, job.prepared.label)
+    loss, _ = loss_and_metric(predictor(model)(rows), rows.targets, job.prepared.label, _class_weights(job))
     seen = [epoch for epoch in history if math.isclose(epoch.eval_loss, loss, rel_tol=1e-6)]
     if not seen:
         print("train returned a model that no epoch has judged; it is judged now", flush=True)
@@ -123,6 +124,7 @@ def _context(job: Job, history: list[Epoch]) -> ModelContext:
         datasets=Datasets(
             train=partial(feed.train_batches, prepared.train, seed=job.settings.seed),
             evaluation=partial(feed.eval_batches, prepared.evaluation),
+            distributed=partial(_distributed, job),
             train_rows=prepared.train.rows,
             eval_rows=prepared.evaluation.rows,
         ),
@@ -133,16 +135,38 @@ def _context(job: Job, history: list[Epoch]) -> ModelContext:
     )
 
 
+def _distributed(job: Job, batch_size: int, epochs: int, start: int = 0) -> Any:
+    """Returns train's batches over all replicas: what `Datasets.distributed` promises."""
+    blocks, hardware = job.prepared.train, job.hardware
+    batch_size = min(batch_size, min(blocks.sizes) // hardware.local_replicas)
+    if not batch_size:
+        raise UserError(
+            f"examples: train has {blocks.rows * hardware.workers:,} rows for "
+            f"{hardware.strategy.num_replicas_in_sync} devices; train on fewer"
+        )
+    batches = feed.train_batches(blocks, batch_size, epochs, job.settings.seed, start)
+    if hardware.is_plain:
+        return batches
+    # A replica without a batch of its own would give no number for a loss.
+    left = feed.batches_per_epoch(blocks, batch_size) * epochs - start
+    whole = batches.take(left // hardware.local_replicas * hardware.local_replicas)
+    return hardware.strategy.distribute_datasets_from_function(lambda context: whole)
+
+
+def _class_weights(job: Job) -> list[float] | None:
+    prepared = job.prepared
+    return checked_class_weights(job.settings.class_weights, prepared.label.classes, prepared.class_rows)
+
+
 def _fitting(job: Job) -> Fitting:
     prepared = job.prepared
-    weights = checked_class_weights(job.settings.class_weights, prepared.label.classes, prepared.class_rows)
     return Fitting(
         train=prepared.train,
         evaluation=prepared.evaluation,
         label=prepared.label,
         settings=job.settings,
         hardware=job.hardware,
-        class_weights=weights,
+        class_weights=_class_weights(job),
         checkpoints=job.checkpoints,
         checkpoint_seconds=job.checkpoint_seconds,
         interruption=job.interruption,
@@ -165,7 +189,9 @@ class _EpochByEpoch:
         if self._watch is None:
             log = EventLog(job.folders.logs if job.hardware.is_chief else None)
             epochs = job.settings.max_epochs or 1
-            self._watch = Watch(model, prepared.evaluation, prepared.label, epochs, UNBOUNDED, log, job.told)
+            self._watch = Watch(
+                model, prepared.evaluation, prepared.label, epochs, UNBOUNDED, log, job.told, _class_weights(job)
+            )
         elif model is not self._judged:
             self._watch.now_watches(model)
         self._judged = model

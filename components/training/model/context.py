@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -35,6 +36,9 @@ class Datasets:
     ({`ids`, `numbers`}, targets [rows, 1]); this worker's rows where there are many. `start` leaves batches out."""
     evaluation: Callable[..., tf.data.Dataset]
     """Called with `batch_size`: one pass, in order."""
+    distributed: Callable[..., Any]
+    """Called as `train`: a batch for each replica at a time, for `strategy.run`; whole steps only, smaller where there
+    are few rows. Where one device trains, it is `train`."""
     train_rows: int
     eval_rows: int
 

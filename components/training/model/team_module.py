@@ -20,6 +20,7 @@ import numpy as np
 
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
+from mainspring.components.training.hardware import lost_workers
 from mainspring.components.training.model.context import ModelContext
 from mainspring.components.training.resuming.interruption import Interrupted
 
@@ -59,7 +60,8 @@ class Module:
     def _model(self, name: str, function: Callable[[Any], Any] | None, context: ModelContext) -> keras.Model:
         assert function is not None
         try:
-            model = function(context)
+            with lost_workers.as_one_line():
+                model = function(context)
         except (UserError, Interrupted):
             raise
         except (Exception, SystemExit) as error:  # An exit would look like a step that has done its work.

@@ -29,7 +29,7 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
     `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing). Its inputs have
     the features' own names; in the saved function a name that TensorFlow does not take is escaped (`signature_names`).
     `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
-    classes, `label`.
+    classes, `label`. A regression's value is float64 where float32 would lose what was learned of the label.
 
     Raises:
         OSError: The disk is full.
@@ -132,7 +132,7 @@ def _network_outputs(rows: dict[str, tf.Tensor], model: keras.Model, encoder: En
 
 
 def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
-    """Returns the served tensors for a model's outputs: float32, whatever precision the outputs have."""
+    """Returns the served tensors for a model's outputs: float32, or float64 where the label needs it."""
     if label.task == BINARY:
         positive = tf.cast(tf.sigmoid(outputs[:, 0]), tf.float32)
         number = tf.cast(positive >= 0.5, tf.int32)
@@ -140,4 +140,6 @@ def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
     if label.task == MULTICLASS:
         likely = tf.gather(tf.constant(label.classes), tf.argmax(outputs, axis=1))
         return {"prediction": tf.cast(tf.nn.softmax(outputs), tf.float32), "label": likely}
+    if label.needs_doubles:
+        return {"prediction": tf.cast(outputs[:, 0], tf.float64) * label.deviation + label.mean}
     return {"prediction": tf.cast(outputs[:, 0] * label.deviation + label.mean, tf.float32)}

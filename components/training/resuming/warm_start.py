@@ -68,6 +68,7 @@ def write_preprocessing(model: keras.Model, encoder: Encoder, label: LabelSpec, 
         **{name: getattr(statistics, name).tolist() for name in _ARRAYS},
         "edges": [edges.tolist() for edges in statistics.edges],
         "vocabularies": statistics.vocabularies,
+        **{name: list(getattr(statistics, name)) for name in _FLAGS},
         "crosses": [asdict(cross) for cross in encoder.crosses],
         "known": base64.b64encode(np.packbits(encoder.known).tobytes()).decode(),
         "label": asdict(label),
@@ -105,6 +106,8 @@ def read_champion(uri: str) -> Champion | None:
 
 
 _ARRAYS = ("mean", "deviation", "lowest", "highest")
+_FLAGS = ("unusable", "may_be_missing", "constant")
+"""Older models have none of them."""
 
 
 def _statistics(content: dict[str, Any]) -> Statistics:
@@ -114,6 +117,7 @@ def _statistics(content: dict[str, Any]) -> Statistics:
         **{name: np.array(content[name], np.float32) for name in _ARRAYS},
         edges=tuple(np.array(edges, np.float32) for edges in content["edges"]),
         vocabularies=tuple(tuple(words) for words in content["vocabularies"]),
+        **{name: tuple(map(bool, content.get(name, ()))) for name in _FLAGS},
     )
 
 

@@ -48,12 +48,13 @@ def train_batches(blocks: Blocks, batch_size: int, epochs: int, seed: int, start
 
     Args:
         blocks: The encoded rows.
-        batch_size: Rows per batch.
+        batch_size: Rows per batch; all of a block where it has fewer.
         epochs: Passes over the rows.
         seed: Of the order of the rows.
         start: How many batches to leave out, counted from the first epoch's first.
     """
     layout, places = blocks.layout, len(blocks.sizes)
+    batch_size = min(batch_size, min(blocks.sizes))
     per_block = batches_per_block(blocks, batch_size)
     resident = None if blocks.resident is None else tf.constant(blocks.resident)
     files = tf.constant(blocks.files or ("",))

@@ -88,6 +88,8 @@ class Prepared:
     """Of those, how many each class has."""
     sample_row: pa.Table
     """One row of eval."""
+    notes: tuple[str, ...]
+    """What of the columns cannot be learned as it is, and what to do."""
     champion: Champion | None
     """Whose preprocessing it is and whose weights to start from; None for a cold start."""
 
@@ -141,6 +143,7 @@ def prepare(
         f"{len(examples.features)} features",
         flush=True,
     )
+    notes = tuple(train.resolution.notes())
     sample = _table(examples, train.sample)
     raw = raw_columns(sample, examples.features)
     is_resident = rows <= most
@@ -151,6 +154,11 @@ def prepare(
         encoder, label = champion.encoder, champion.label
     else:
         encoder = _learned_encoder(examples, train, sample, raw, label, settings, is_resident)
+        notes = tuple(surveying.notes(train, encoder.statistics))
+    if label.needs_doubles:
+        notes += (f"{label.name}: float32 would lose what is learned of it, so predictions are served as float64",)
+    for note in notes:
+        print(note, flush=True)
     encode, layout = encoding(encoder), _layout(encoder, label)
 
     def packed(table: pa.Table) -> np.ndarray:
@@ -171,7 +179,9 @@ def prepare(
     judged = Split(inputs, targets(evaluation[label.name], label))
     class_rows = tuple(train.labels.rows[value] for value in sorted(train.labels.rows)) if label.classes else ()
     sample_row = evaluation.slice(0, 1)
-    return Prepared(examples, label, encoder, blocks, judged, train.labelled_rows, class_rows, sample_row, champion)
+    return Prepared(
+        examples, label, encoder, blocks, judged, train.labelled_rows, class_rows, sample_row, notes, champion
+    )
 
 
 def _learned_encoder(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mainspring.components.common import strict_json
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.spelling import suggestion
@@ -62,7 +63,7 @@ def read_space(text: str) -> tuple[Dimension, ...]:
         UserError: It is no such object, a name is no hyperparameter, or a value would be out of its range.
     """
     try:
-        content = json.loads(text.strip() or DEFAULT_SPACE)
+        content = strict_json.loads(text.strip() or DEFAULT_SPACE, "space")
     except ValueError as error:
         raise UserError(f"space: not JSON: {error}") from error
     if not isinstance(content, dict) or not content:
