@@ -17,6 +17,7 @@ from mainspring.components.training.choosing.network_fitting import NetworkJob
 from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.progress import predictor
 from mainspring.components.training.fitting.scores import loss_and_metric
+from mainspring.components.training.hyperparameters import checked_class_weights
 from mainspring.components.training.publishing.published_model import Fitted, Tried, of_network
 from mainspring.components.training.rows.preparing import Prepared, judging_rows, prepare
 from mainspring.components.training.trees.table_rows import read_eval, read_train
@@ -91,7 +92,8 @@ def _tried_trees(compared: Jobs, jobs: Jobs) -> Candidate:
     train = read_train(job.examples, job.task, seed)
     held_out, _ = read_eval(job.examples, train.label, seed)
     grown = fitting_trees.best_grown(job, train, held_out)
-    loss, metric = loss_and_metric(grown.outputs(held_out.columns), held_out.targets, train.label)
+    weights = job.weights(train.label, train.class_rows)
+    loss, metric = loss_and_metric(grown.outputs(held_out.columns), held_out.targets, train.label, weights)
     tried = Tried(TREES, loss, metric, time.perf_counter() - started, held_out.rows)
 
     def final() -> Fitted:
@@ -128,7 +130,8 @@ def _tried_network(compared: Jobs, prepared: Prepared, jobs: Jobs) -> Candidate:
 def _judged_on_eval(job: NetworkJob, prepared: Prepared, model: keras.Model, kept: Epoch) -> tuple[Prepared, Epoch]:
     """Returns what the network was trained on with eval in the place of the held-out rows, and its figures there."""
     evaluation, sample_row = judging_rows(job.examples, prepared.encoder, prepared.label, job.settings.seed)
-    loss, metric = loss_and_metric(predictor(model)(evaluation), evaluation.targets, prepared.label)
+    weights = checked_class_weights(job.settings.class_weights, prepared.label.classes, prepared.class_rows)
+    loss, metric = loss_and_metric(predictor(model)(evaluation), evaluation.targets, prepared.label, weights)
     judged = replace(prepared, examples=job.examples, evaluation=evaluation, sample_row=sample_row)
     return judged, replace(kept, eval_loss=loss, metric=metric)
 

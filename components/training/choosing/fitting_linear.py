@@ -42,8 +42,8 @@ def fit_linear(prepared: Prepared, settings: Hyperparameters) -> tuple[keras.Mod
     penalty = _chosen_penalty(design, rows.targets, sample_weights, label, settings.seed)
     model = _model(_fitted(design, rows.targets, sample_weights, label, penalty), encoder, label)
     predict = predictor(model)
-    loss, _ = loss_and_metric(predict(rows), rows.targets, label)
-    judged_loss, metric = loss_and_metric(predict(prepared.evaluation), prepared.evaluation.targets, label)
+    loss, _ = loss_and_metric(predict(rows), rows.targets, label, weights)
+    judged_loss, metric = loss_and_metric(predict(prepared.evaluation), prepared.evaluation.targets, label, weights)
     return model, Epoch(1, loss, judged_loss, metric, float("nan"))
 
 

@@ -97,7 +97,8 @@ def publishable(job: TreeJob, train: TrainRows, grown: Grown) -> Fitted:
     started = time.perf_counter()
     evaluation, sample = read_eval(job.examples, train.label, job.settings.seed)
     graph = TreeGraph(grown.codes, grown.forest())
-    loss, metric = loss_and_metric(graph_outputs(graph, evaluation), evaluation.targets, train.label)
+    weights = job.weights(train.label, train.class_rows)
+    loss, metric = loss_and_metric(graph_outputs(graph, evaluation), evaluation.targets, train.label, weights)
     rounds = _rounds(grown)
     kept = Epoch(grown.rounds, rounds[grown.rounds - 1].loss, loss, metric, time.perf_counter() - started)
     codes = grown.codes

@@ -111,13 +111,20 @@ _FLAGS = ("unusable", "may_be_missing", "constant")
 
 
 def _statistics(content: dict[str, Any]) -> Statistics:
+    mean, deviation, lowest, highest = (np.array(content[name], np.float32) for name in _ARRAYS)
+    unusable, may_be_missing, constant = (tuple(map(bool, content.get(name, ()))) for name in _FLAGS)
     return Statistics(
         numeric=tuple(Feature(**feature) for feature in content["numeric"]),
         categorical=tuple(Feature(**feature) for feature in content["categorical"]),
-        **{name: np.array(content[name], np.float32) for name in _ARRAYS},
+        mean=mean,
+        deviation=deviation,
+        lowest=lowest,
+        highest=highest,
         edges=tuple(np.array(edges, np.float32) for edges in content["edges"]),
         vocabularies=tuple(tuple(words) for words in content["vocabularies"]),
-        **{name: tuple(map(bool, content.get(name, ()))) for name in _FLAGS},
+        unusable=unusable,
+        may_be_missing=may_be_missing,
+        constant=constant,
     )
 
 
