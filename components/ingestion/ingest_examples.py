@@ -18,7 +18,7 @@ import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import column_types, parquet_tables, rows, text_tables
+from mainspring.components.ingestion import column_types, parquet_tables, repeatable, rows, text_tables
 from mainspring.components.ingestion.given_types import Reading, read_types, refuse_unknown
 from mainspring.components.ingestion.portions import Portion, Said
 from mainspring.components.ingestion.selecting import in_words, select_spans
@@ -190,7 +190,8 @@ def _write_examples(
             )
         ]
         refuse_unknown(options.reading.types, [name for portion in [*every, *tables] for name in portion.columns])
-        connection = rows.connect([file for portion in [*every, *tables] for file in portion.files], Path(scratch))
+        files = [file for portion in [*every, *tables] for file in portion.files]
+        connection = rows.connect(files, Path(scratch), repeatable.needs_one_thread(options.query))
         for table in tables:
             rows.add_table(connection, table, table.name)
         with contextlib.closing(connection):

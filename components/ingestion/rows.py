@@ -30,12 +30,14 @@ MEMORY = "1GB"
 """What DuckDB may hold; a query that sorts or groups more goes through the disk."""
 
 
-def connect(readable: Sequence[Path], scratch: Path) -> duckdb.DuckDBPyConnection:
+def connect(readable: Sequence[Path], scratch: Path, one_thread: bool = False) -> duckdb.DuckDBPyConnection:
     """Returns an in-memory database that can read the given files, write under `scratch`, and reach nothing else.
 
     The user's SQL runs in it: it must not read other files, write, install extensions or change these settings.
     """
     connection = connect_freely(scratch)
+    if one_thread:
+        connection.execute("SET threads = 1")
     files = ", ".join(literal(name) for path in readable for name in {str(path): 0, exactly(path): 0})
     connection.execute(f"SET allowed_paths = [{files}]")
     connection.execute(f"SET allowed_directories = [{literal(str(scratch))}]")

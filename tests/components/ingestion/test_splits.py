@@ -90,3 +90,17 @@ def test_a_second_source_is_joined_by_the_query_and_named_in_the_manifest(days: 
 def test_a_malformed_table_is_refused(days: str, tmp_path: Path, item: str) -> None:
     with pytest.raises(UserError, match="is not understood"):
         ingest_examples(days, str(tmp_path / "ex"), tables=[item])
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("SELECT *, random() AS r FROM source", "random() gives other values"),
+        ("SELECT *, now() AS t FROM source", "now is another time"),
+        ("SELECT * FROM source USING SAMPLE 20%", "a sample without a seed"),
+    ],
+)
+def test_queries_that_give_other_rows_each_time_are_refused(days: str, tmp_path: Path, query: str, says: str) -> None:
+    with pytest.raises(UserError) as caught:
+        ingest_examples(days, str(tmp_path / "ex"), spans="all", query=query)
+    assert says in str(caught.value)
