@@ -44,6 +44,7 @@ def continuous_training(
     timestamp: str = "",
     max_age_days: float = 0.0,
     exclude: list[str] = [],  # noqa: B006
+    accept: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
     model: str = "network",
@@ -66,6 +67,9 @@ def continuous_training(
     In a recurring run over spans by date, give `scheduled_time` as `due`: the run's own due time. `span=latest` then
     means the last period that had ended by that time, so that a run that starts late, is
     caught up or is repeated reads what it was meant to read. A backfill gives `span` instead, a run for each.
+
+    `accept` names columns that are meant to be otherwise from now on (added, dropped, renamed, of new values or another
+    type): the schema learns them anew in this run. A refusal of the data prints it ready to paste.
     """
     found = resolve_spans(
         source=source,
@@ -111,6 +115,7 @@ def continuous_training(
             exclude=exclude,
             timestamp=timestamp,
             max_age_days=max_age_days,
+            accept=accept,
         ).set_display_name("Validate examples")
 
         confirmed = confirm_verdict(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, Template
@@ -16,6 +16,12 @@ SERIES_CLASSES = ("s1", "s2", "s3", "s4")
 
 LETTER = 7
 """Pixels that a letter of a chart's texts takes at most, nearly."""
+
+ROOM = 1e-12
+"""An axis spans this share of its numbers at least."""
+
+SMALLEST = 1e-290
+"""An axis spans this at least: powers of ten below are no doubles."""
 
 CONTROL_PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n\r"} | {127: 0x2421}
 """What HTML allows in no page, as Unicode draws it: names and values of the data may hold anything."""
@@ -112,6 +118,7 @@ def line_chart(
     y_label: str = "",
     diagonal: bool = False,
     from_zero: bool = False,
+    x_text: Callable[[float], str] | None = None,
 ) -> Markup:
     """Returns lines through (x, y) points, with axes.
 
@@ -123,6 +130,7 @@ def line_chart(
         y_label: Beside the y axis.
         diagonal: Whether to draw y = x, as ROC and calibration curves want it.
         from_zero: Whether the y axis begins at zero, as shares want it.
+        x_text: How a number of the x axis is written, such as a date; None: as numbers are.
     """
     clean = {
         name: [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)] for name, points in series.items()
@@ -138,8 +146,9 @@ def line_chart(
     left, right, top, bottom = max(56, LETTER * longest + 26), 12, 10, 36
 
     def place(x: float, y: float) -> str:
-        across = left + (x - x_low) / (x_high - x_low) * (width - left - right)
-        down = top + (y_high - y) / (y_high - y_low) * (height - top - bottom)
+        # By halves: the distance of the largest doubles is no double.
+        across = left + (x / 2 - x_low / 2) / (x_high / 2 - x_low / 2) * (width - left - right)
+        down = top + (y_high / 2 - y / 2) / (y_high / 2 - y_low / 2) * (height - top - bottom)
         return f"{across:.1f},{down:.1f}"
 
     lines = [
@@ -162,7 +171,7 @@ def line_chart(
             right=width - right,
             top=top,
             base=height - bottom,
-            x_ticks=[(place(x, y_low).split(",")[0], number_text(x)) for x in _ticks(x_low, x_high, whole)],
+            x_ticks=[(place(x, y_low).split(",")[0], (x_text or number_text)(x)) for x in _ticks(x_low, x_high, whole)],
             y_ticks=[(place(x_low, y).split(",")[1], number_text(y)) for y in heights],
             x_label=x_label,
             y_label=y_label,
@@ -198,15 +207,19 @@ def _legend(names: list[str]) -> list[tuple[str, str]]:
 
 def _range(values: list[float]) -> tuple[float, float]:
     low, high = min(values), max(values)
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    room = max(0.5, ROOM * max(abs(low), abs(high)))
+    # Numbers that doubles can hardly tell apart, and those next to zero, have no scale of their own.
+    return (low, high) if high - low > max(2 * room * ROOM, SMALLEST) else (low - room, high + room)
 
 
 def _ticks(low: float, high: float, whole: bool = False) -> list[float]:
+    if not math.isfinite(high - low):
+        return [low, 0.0, high]
     step = 10.0 ** math.floor(math.log10(high - low))
     step *= next((factor for factor in (0.1, 0.2, 0.5, 1) if (high - low) / (step * factor) <= 6), 2)
     if whole:  # Versions, epochs: there is nothing between them.
         step = max(1.0, math.ceil(step))
-    return [round(step * index, 10) for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return [float(f"{step * index:.12g}") for index in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 @cache

@@ -26,6 +26,7 @@ def validate_examples(
     serving_statistics_uri: str = "",
     slices: List[str] = [],  # noqa: B006
     beam_options: List[str] = [],  # noqa: B006
+    accept: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Validated", valid=bool, reasons=str, terms=str):  # type: ignore[valid-type]
     """Computes statistics per split, validates them against a schema and a baseline, and says whether to go on.
 
@@ -43,7 +44,7 @@ def validate_examples(
         policy: Severity by anomaly and feature, what is allowed until when and why, and limits, as YAML or the path of
             a .yaml file; empty: every anomaly but repeated rows is an error.
         key: Columns whose values together must not lie in train and in eval; empty: not checked.
-        exclude: Columns that training leaves out, and that may therefore give the label away.
+        exclude: Columns that training leaves out, and that therefore refuse nothing.
         timestamp: Column that says when a row is from (ISO 8601, a date such as 20261231, or an epoch).
         max_age_days: The newest row may be this old.
         serving_statistics_uri: TFDV's statistics of what was served (a FeatureStats.pb, or the folder that holds it):
@@ -51,6 +52,8 @@ def validate_examples(
         slices: Columns for each of whose values the statistics hold a dataset as well, named as TFDV names slices.
         beam_options: Apache Beam's pipeline options, such as `--runner=DataflowRunner`: statistics are computed there,
             by TFDV's Beam API. Empty: here, without Beam.
+        accept: Columns that are meant to be otherwise from now on (added, dropped, renamed, of new values or another
+            type): the schema learns them anew from these rows.
 
     Returns:
         valid: True only if every check was made and none failed.
@@ -78,6 +81,7 @@ def validate_examples(
         serving_statistics_uri=serving_statistics_uri,
         slices=slices,
         beam_options=beam_options,
+        accept=accept,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatistics
 from mainspring.components.common.errors import visible
 from mainspring.components.statistics import drift
 from mainspring.components.statistics.span_statistics import by_name
-from mainspring.components.validation import samples
+from mainspring.components.validation import cures, samples
 from mainspring.components.validation.confirm_verdict import Term
 from mainspring.components.validation.policy import anomaly_kinds
 from mainspring.components.validation.policy.policy import Decision, Policy
@@ -37,6 +37,13 @@ class Scope:
     statistics: DatasetFeatureStatisticsList
     files: Sequence[Path]
     """Where values are counted that a sentence names: all of a span's files, or those of the split."""
+    split: Sequence[Path] = ()
+    """The files that the statistics are of."""
+
+    @property
+    def measured(self) -> str:
+        """How sentences call the rows that the statistics are of, such as `train of span 8`."""
+        return f"train of {self.words}" if self.words not in ("train", "eval") else self.words
 
     @functools.cached_property
     def features(self) -> dict[str, Any]:
@@ -61,6 +68,25 @@ class Finding:
     """What the policy says about it."""
     rows: Sequence[samples.Sample] = ()
     """Some of the rows that show it."""
+    values: Sequence[str] = ()
+    """Values that it is about, for the picture."""
+    also: Sequence[str] = ()
+    """Columns that it is about, where they are several."""
+    instead: str | None = None
+    """Parameters that help where `accept` does not; empty if none does."""
+    rebaseline: bool = False
+    """Whether the champion cannot be measured on such rows."""
+    accept: str = ""
+    """Parameters of `continuous_training` with which the schema learns the column anew; empty if that is no help."""
+    policy: str = ""
+    """A line of the policy that allows it for a while; empty if nothing can."""
+    consequence: str = ""
+    """What follows from allowing it."""
+
+    @property
+    def reason(self) -> str:
+        """The sentence, the name that a policy knows it by, and what can be done."""
+        return f"{self.sentence} [{self.kind}: {cures.Cure(self.accept, self.policy)}]"
 
 
 @dataclass
@@ -78,10 +104,32 @@ class Judgement:
     """The day, in UTC, by which allowances expire."""
     terms: list[Term] = field(default_factory=list)
     """Until when what was found holds, where it does not hold for ever."""
+    exclude: Collection[str] = ()
+    """Columns that training leaves out: nothing about them refuses the examples but a row's age, where asked for."""
+    accept: Collection[str] = ()
+    """Columns that the schema has learnt anew in this run."""
+    learns: bool = True
+    """Whether the schema was there before the rows, so that it could learn a column anew."""
+    left_out: dict[str, str] = field(default_factory=dict)
+    """Columns that drift is not judged of, and why."""
 
     def reasons(self) -> list[str]:
-        """Returns the sentences of all errors, one for each column and kind."""
-        return [finding.sentence for finding in self.findings if finding.error]
+        """Returns what refuses the examples, a line for each column and kind, with what can be done about it."""
+        return [finding.reason for finding in self.findings if finding.error]
+
+    def all_accepted(self) -> str:
+        """Returns the parameters that accept all columns that can be accepted; empty for fewer than two."""
+        found = [one for one in self.findings if one.error and one.accept and one.instead is None]
+        names = list(dict.fromkeys(one.feature for one in found))
+        return cures.accepting(names, rebaseline=any(one.rebaseline for one in found)) if len(names) > 1 else ""
+
+    def decide(self, kind: str, feature: str, severity: str) -> Decision:
+        """Returns how severe an anomaly is, by the call's own words and by the policy."""
+        if feature in self.exclude and kind != anomaly_kinds.TOO_OLD:
+            return Decision(anomaly_kinds.IGNORE, "excluded from training (exclude)")
+        if feature in self.accept and kind in anomaly_kinds.JUDGED_BESIDE:
+            return Decision(anomaly_kinds.IGNORE, "accepted for this run (accept)")
+        return self.policy.decide(kind, feature, severity, self.today)
 
     def of_severity(self, severity: str) -> list[Finding]:
         """Returns the findings of a severity."""
@@ -92,15 +140,15 @@ class Judgement:
 
         A column's second finding of the same kind says nothing new, nor does a second one about the same rows.
         """
-        decisions = [self.policy.decide(one.kind, one.feature, one.severity, self.today) for one in findings]
-        decided = [_decided(finding, decision) for finding, decision in zip(findings, decisions, strict=True)]
+        decisions = [self.decide(one.kind, one.feature, one.severity) for one in findings]
+        decided = [_decided(one, decision, self) for one, decision in zip(findings, decisions, strict=True)]
         self.made[check] = self.made.get(check, True) and not any(finding.error for finding in decided)
-        known = {_identity(finding) for finding in self.findings}
+        known = {identity for finding in self.findings for identity in _identities(finding)}
         for finding, decision in zip(decided, decisions, strict=True):
-            if _identity(finding) not in known:
+            if not known.issuperset(_identities(finding)):
                 self.findings.append(finding)
                 self.terms += _terms(finding, decision)
-                known.add(_identity(finding))
+                known.update(_identities(finding))
         return decided
 
 
@@ -134,7 +182,7 @@ def cannot_judge(judgement: Judgement, check: str, reason: str) -> None:
 def add_tfdvs(judgement: Judgement, found: anomalies_pb2.Anomalies) -> None:
     """Adds TFDV's anomalies as they are, but no more severe than the policy finds them."""
     into = judgement.anomalies
-    errors = {finding.feature for finding in judgement.findings if finding.error}
+    errors = {name for finding in judgement.findings if finding.error for name in (finding.feature, *finding.also)}
     for key, info in found.anomaly_info.items():
         target = into.anomaly_info[key]
         target.path.CopyFrom(info.path)
@@ -154,12 +202,24 @@ def describe(info: anomalies_pb2.AnomalyInfo) -> None:
     info.short_description = info.reason[0].short_description if len(info.reason) == 1 else "Multiple errors"
 
 
-def _decided(finding: Finding, decision: Decision) -> Finding:
+def _decided(finding: Finding, decision: Decision, judgement: Judgement) -> Finding:
     error = decision.severity == anomaly_kinds.ERROR
     sentence = f"{finding.sentence} ({decision.note})" if error and decision.note else finding.sentence
     # Names and values of the data stand in sentences, and a sentence is a line of the verdict.
     sentence = visible(sentence)
-    return dataclasses.replace(finding, error=error, severity=decision.severity, note=decision.note, sentence=sentence)
+    cure = cures.of(finding.kind, finding.feature, judgement.today, rebaseline=finding.rebaseline)
+    if finding.instead is not None or not judgement.learns:
+        cure = dataclasses.replace(cure, accept=finding.instead or "")
+    return dataclasses.replace(
+        finding,
+        error=error,
+        severity=decision.severity,
+        note=decision.note,
+        sentence=sentence,
+        accept=cure.accept,
+        policy=cure.policy,
+        consequence=cure.consequence,
+    )
 
 
 def _terms(finding: Finding, decision: Decision) -> list[Term]:
@@ -169,5 +229,7 @@ def _terms(finding: Finding, decision: Decision) -> list[Term]:
     return [Term(end, f"{finding.sentence} (it was {decision.note}; that has expired)")]
 
 
-def _identity(finding: Finding) -> tuple[str, str, str]:
-    return finding.feature, finding.kind, finding.scope if finding.feature == DATASET else ""
+def _identities(finding: Finding) -> set[tuple[str, str, str]]:
+    if finding.also:
+        return {(name, finding.kind, "") for name in finding.also}
+    return {(finding.feature, finding.kind, finding.scope if finding.feature == DATASET else "")}

@@ -88,13 +88,14 @@ def measure(
     newest = manifest.spans[-1]
     of_newest = [path for path in cut if path.name == train[-1].name]
     number = {name: sum(piece.stop - piece.start for piece in pieces) for name, pieces in groups.items()}
-    scopes = [Scope("eval", "eval", number["eval"], found.whole["eval"], held_out)]
-    if alone:
-        words = "train" if newest == ALL else f"span {newest}"
-        scopes.insert(0, Scope("train", words, number["train"], found.whole["train"], of_newest))
+    scopes = [Scope("eval", "eval", number["eval"], found.whole["eval"], held_out, held_out)]
+    if alone and newest == ALL:
+        scopes.insert(0, Scope("train", "train", number["train"], found.whole["train"], train, train))
+    elif alone:
+        scopes.insert(0, Scope("train", f"span {newest}", number["train"], found.whole["train"], of_newest, train))
     else:
-        scopes.insert(0, Scope("train", "train", number["train"], found.whole["train"], train))
-        scopes.insert(0, Scope(NEWEST, f"span {newest}", number[NEWEST], found.whole[NEWEST], of_newest))
+        scopes.insert(0, Scope("train", "train", number["train"], found.whole["train"], train, train))
+        scopes.insert(0, Scope(NEWEST, f"span {newest}", number[NEWEST], found.whole[NEWEST], of_newest, train[-1:]))
     return Measured(scopes, found.parts, found.sliced, not alone, files)
 
 

@@ -93,7 +93,7 @@ def of_anomaly(
     if kind == anomaly_kinds.NON_FINITE:
         return where(files, feature, non_finite)
     if kind == "out_of_range" and expected is not None:
-        return where(files, feature, lambda values: _outside(values, expected))
+        return where(files, feature, lambda values: outside(values, expected))
     if kind in ("data_type", "new_column"):
         return where(files, feature, pc.is_valid)
     return []
@@ -116,19 +116,46 @@ def clipped(text: str) -> str:
     return text if len(text) <= CHARACTERS_SHOWN else f"{text[:CHARACTERS_SHOWN]}… ({len(text):,} characters)"
 
 
-def _outside(values: pa.Array, expected: schema_pb2.Feature) -> pa.Array:
+def bounds(expected: schema_pb2.Feature) -> tuple[float, float]:
+    """Returns the least and the greatest number that a feature of the schema may have; infinite where there is none.
+
+    A `float_domain` holds floats of 32 bits: 108.9 stands there as 108.900002. What was written is meant.
+    """
+    low, high = -math.inf, math.inf
+    if expected.HasField("int_domain"):
+        domain = expected.int_domain
+        low, high = domain.min if domain.HasField("min") else low, domain.max if domain.HasField("max") else high
+    if expected.HasField("float_domain"):
+        wide = expected.float_domain
+        low = float(str(np.float32(wide.min))) if wide.HasField("min") else low
+        high = float(str(np.float32(wide.max))) if wide.HasField("max") else high
+    return (0, 1) if expected.HasField("bool_domain") else (low, high)
+
+
+def outside(values: pa.Array, expected: schema_pb2.Feature) -> pa.Array:
+    """Returns which numbers are outside the range that the schema gives; all values of what is no number."""
     if not (pa.types.is_integer(values.type) or pa.types.is_floating(values.type)):
         return pc.is_valid(values)
-    low, high = -math.inf, math.inf
-    for name in ("int_domain", "float_domain"):
-        if expected.HasField(name):
-            bounds = getattr(expected, name)
-            low = bounds.min if bounds.HasField("min") else low
-            high = bounds.max if bounds.HasField("max") else high
-    if expected.HasField("bool_domain"):
-        low, high = 0, 1
-    numbers = pc.cast(values, pa.float64(), safe=False)
-    return pc.or_(pc.less(numbers, float(low)), pc.greater(numbers, float(high)))
+    low, high = bounds(expected)
+    found = pa.array(np.zeros(len(values), bool))
+    for compare, bound in ((pc.less, low), (pc.greater, high)):
+        if not math.isfinite(bound):
+            continue
+        whole = pa.types.is_integer(values.type) and isinstance(bound, int)
+        numbers = values if whole else pc.cast(values, pa.float64(), safe=False)
+        found = pc.or_(found, pc.fill_null(compare(numbers, pa.scalar(bound, numbers.type)), False))
+    return found
+
+
+def count(files: Sequence[Path], column: str, mask: Mask) -> int:
+    """Returns how many rows have a value of `column` that is meant by `mask`."""
+    total = 0
+    for path in files:
+        file, names = opened(path)
+        if column in names:
+            values = file.read(columns=[column])[column]
+            total += sum(pc.sum(pc.fill_null(mask(chunk), False)).as_py() or 0 for chunk in values.chunks)
+    return total
 
 
 def _shown(value: Any) -> Any:

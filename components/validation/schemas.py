@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from google.protobuf import text_format
@@ -18,6 +18,7 @@ from mainspring.components.common.manifests import SCHEMA_FILE
 from mainspring.components.statistics import drift
 from mainspring.components.statistics.drift import SERVING
 from mainspring.components.statistics.span_statistics import by_name, missing_share, value_counts
+from mainspring.components.validation import growing
 
 TRAINING = "TRAINING"
 
@@ -104,6 +105,8 @@ def infer(
     parts: Sequence[DatasetFeatureStatisticsList],
     label: str,
     several_spans: bool,
+    left_out: Mapping[str, str] | None = None,
+    judge: Collection[str] = (),
 ) -> UsedSchema:
     """Infers a schema from train and makes it hold for the next span as well.
 
@@ -116,17 +119,81 @@ def infer(
         parts: Statistics of train's spans, oldest first, or of pieces of the only one.
         label: The label's column: required in training, absent in serving.
         several_spans: Whether `parts` are spans.
+        left_out: Why columns that grow by nature are left out of drift, as `growing.at_first` returns it.
+        judge: Columns whose drift is judged all the same, because the policy says so.
     """
+    grows = {name: why for name, why in (left_out or {}).items() if name not in judge}
     schema = infer_schema(train)
     _forget_domains_of_constants(schema, train)
+    for feature in schema.feature:
+        if grows.get(feature.name) in (growing.DATE, growing.ID) and feature.domain:
+            _forget_domain(schema, feature)
     _calibrate_presence(schema, [train, *parts, evaluation])
     _calibrate_domains(schema, parts, evaluation, several_spans)
-    drift.calibrate(schema, train, parts)
+    restless = drift.calibrate(schema, train, parts, grows)
+    for feature in schema.feature:
+        if feature.name in restless and feature.name in judge:
+            drift.set_threshold(feature, drift.floor_of(feature))
+    growing.mark(schema, grows | {name: growing.RESTLESS for name in restless if name not in judge})
     schema.default_environment.extend([TRAINING, SERVING])
     for feature in schema.feature:
         if feature.name == label:
             feature.not_in_environment.append(SERVING)
     return UsedSchema(schema, "inferred", text_format.MessageToString(schema, as_utf8=True))
+
+
+def learnt_anew(used: UsedSchema, inferred: UsedSchema, accept: Collection[str]) -> UsedSchema:
+    """Returns the schema with these columns as the examples have them; those that are gone are left out.
+
+    Args:
+        used: The schema that was given or taken over.
+        inferred: From the examples.
+        accept: The columns.
+    """
+    schema = schema_pb2.Schema()
+    schema.CopyFrom(used.proto)
+    anew = {name: feature for name, feature in inferred.features.items() if name in accept}
+    kept = [anew.pop(one.name, None) or one for one in used.proto.feature if one.name not in accept or one.name in anew]
+    features = [*kept, *anew.values()]
+    of_anew = {one.domain for one in features if one.name in accept and one.domain}
+    needed = {one.domain for one in features if one.domain and one.name not in accept}
+    del schema.feature[:]
+    schema.feature.extend(features)
+    del schema.string_domain[:]
+    schema.string_domain.extend(one for one in used.proto.string_domain if one.name in needed)
+    for domain in inferred.proto.string_domain:
+        if domain.name in of_anew:
+            _add_domain(schema, domain, accept, taken=domain.name in needed)
+    return UsedSchema(schema, used.source, text_format.MessageToString(schema, as_utf8=True))
+
+
+def _add_domain(
+    schema: schema_pb2.Schema, domain: schema_pb2.StringDomain, accept: Collection[str], *, taken: bool
+) -> None:
+    name = f"{domain.name} (accepted)" if taken else domain.name
+    for feature in schema.feature:
+        if feature.name in accept and feature.domain == domain.name:
+            feature.domain = name
+    schema.string_domain.add(name=name, value=domain.value)
+
+
+def judging_drift(used: UsedSchema, leave_out: Mapping[str, str], judge: Collection[str]) -> UsedSchema:
+    """Returns the schema that drift is judged by: what is published of it stays as it is.
+
+    Args:
+        used: The schema.
+        leave_out: Columns whose drift and skew are not judged, and why.
+        judge: Columns whose drift is judged although the schema leaves them out.
+    """
+    schema = schema_pb2.Schema()
+    schema.CopyFrom(used.proto)
+    for feature in schema.feature:
+        if feature.name in leave_out:
+            feature.ClearField("drift_comparator")
+            feature.ClearField("skew_comparator")
+        elif feature.name in judge and not feature.HasField("drift_comparator"):
+            drift.set_threshold(feature, drift.floor_of(feature))
+    return UsedSchema(schema, used.source, used.text)
 
 
 def schema_file(folder: str) -> str:

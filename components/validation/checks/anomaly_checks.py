@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow.compute as pc
-from tensorflow_metadata.proto.v0 import anomalies_pb2
+from tensorflow_metadata.proto.v0 import anomalies_pb2, schema_pb2, statistics_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.statistics import comparing, drift, validating
 from mainspring.components.statistics.comparators import DRIFT, SKEW
-from mainspring.components.statistics.span_statistics import common, value_counts
-from mainspring.components.validation import samples, words
+from mainspring.components.statistics.span_statistics import common
+from mainspring.components.validation import cures, samples, words
+from mainspring.components.validation.checks import column_checks, presence
 from mainspring.components.validation.judgement import (
     DATASET,
     Finding,
@@ -26,6 +28,9 @@ from mainspring.components.validation.judgement import (
 )
 from mainspring.components.validation.policy import anomaly_kinds
 from mainspring.components.validation.schemas import UsedSchema
+
+CAUSES = (anomaly_kinds.DATA_TYPE, anomaly_kinds.LABEL_BALANCE, anomaly_kinds.NON_FINITE)
+"""Kinds that move a distribution by themselves."""
 
 
 def against_schema(
@@ -51,12 +56,19 @@ def against_schema(
         for reason in info.reason:
             finding = _finding(scope, schema, info, reason, drifts, before)
             is_shift = finding.kind == anomaly_kinds.DRIFT or finding.kind.startswith("comparator_")
-            (shifts if is_shift else others).append(finding)
-    judgement.add(f"schema: {scope.name}", others)
+            if finding.sentence:
+                (shifts if is_shift else others).append(finding)
+    judgement.add(f"schema: {scope.name}", presence.together(judgement, scope, others))
     if previous is not None:
-        judgement.add("drift", shifts)
+        judgement.add("drift", [one for one in shifts if not _follows(judgement, one.feature)])
         judgement.drifts = measured
     add_tfdvs(judgement, found)
+
+
+def _follows(judgement: Judgement, feature: str) -> bool:
+    """Whether a shift is only what another finding means: one cause is one finding."""
+    causes = [one for one in judgement.findings if one.feature == feature and one.kind in CAUSES]
+    return any(one.error or one.kind != anomaly_kinds.LABEL_BALANCE for one in causes)
 
 
 def against_serving(
@@ -114,18 +126,19 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
         feature = scope.features.get(label)
         if feature is None:
             sentence = f"{label}: not a column of the examples any more; it is the label"
-            findings.append(own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence))
+            one = own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence)
+            findings.append(dataclasses.replace(one, instead=""))
             continue
         missing = common(feature).num_missing
         if missing:
-            share = words.of_rows(missing, scope.rows)
             sentence = (
-                f"{label}: missing in {share} of {scope.words}; it is the label: "
+                f"{label}: missing in {words.of_rows(missing, scope.rows)} of {scope.measured}; it is the label: "
                 "leave out the rows without it in the query"
             )
             rows = samples.where(scope.files, label, pc.is_null)
-            findings.append(own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence, rows))
-        only = _only_value(feature)
+            one = own_finding(label, anomaly_kinds.PRESENCE, scope.name, sentence, rows)
+            findings.append(dataclasses.replace(one, instead=""))
+        only = column_checks.only_value(feature)
         if scope.name == "train" and only is not None:
             sentence = f"{label}: the same value ({only}) in every row of train; it is the label: nothing to learn"
             findings.append(own_finding(label, anomaly_kinds.LABEL_CONSTANT, scope.name, sentence))
@@ -133,15 +146,17 @@ def label_is_usable(judgement: Judgement, scopes: Sequence[Scope], label: str) -
 
 
 def columns_have_values(judgement: Judgement, scopes: Sequence[Scope], schema: UsedSchema) -> None:
-    """Refuses columns without any value in train, where the schema was inferred from it and cannot object."""
+    """Refuses columns without any value in train, where the schema was learnt from it and cannot object."""
     findings = []
     for scope in scopes:
-        if scope.name != "train" or schema.source != "inferred":
+        if scope.name != "train":
             continue
         for name, feature in scope.features.items():
-            if not common(feature).num_non_missing:
+            learnt = schema.source == "inferred" or name in judgement.accept
+            if learnt and not common(feature).num_non_missing:
                 sentence = f"{name}: missing in all rows of train; leave the column out in the query"
-                findings.append(own_finding(name, anomaly_kinds.PRESENCE, scope.name, sentence))
+                one = own_finding(name, anomaly_kinds.PRESENCE, scope.name, sentence)
+                findings.append(dataclasses.replace(one, instead=cures.excluding(name)))
     add_own(judgement, "columns", findings)
 
 
@@ -170,15 +185,34 @@ def _finding(
     expected = schema.features.get(feature)
     domain = words.domain(schema.proto, expected).value if expected is not None else ()
     rows = samples.of_anomaly(kind, feature, scope.files, expected, domain)
-    return Finding(feature, kind, scope.name, severity == anomaly_kinds.ERROR, sentence, severity, rows=rows)
+    values: list[str] = []
+    if kind == anomaly_kinds.UNKNOWN_VALUES and expected is not None:
+        values = words.unknown_values(feature, scope, schema, expected)
+    gone = feature not in scope.features
+    is_empty = kind == anomaly_kinds.PRESENCE and not gone and not common(scope.features[feature]).num_non_missing
+    rebaseline = gone or _text_and_number(kind, scope, feature, expected) or (bool(values) and _is_label(expected))
+    error = severity == anomaly_kinds.ERROR
+    return Finding(
+        feature,
+        kind,
+        scope.name,
+        error,
+        sentence,
+        severity,
+        rows=rows,
+        values=values,
+        rebaseline=rebaseline and feature != DATASET,
+        instead=cures.excluding(feature) if is_empty else None,
+    )
 
 
-def _only_value(feature: object) -> str | None:
-    counts = common(feature)
-    if not counts.num_non_missing:
-        return None
-    if feature.HasField("string_stats"):  # type: ignore[attr-defined]
-        values = value_counts(feature)
-        return samples.clipped(next(iter(values))) if len(values) == 1 else None
-    numbers = feature.num_stats  # type: ignore[attr-defined]
-    return f"{numbers.min:g}" if numbers.min == numbers.max else None
+def _is_label(expected: schema_pb2.Feature | None) -> bool:
+    return expected is not None and drift.SERVING in expected.not_in_environment
+
+
+def _text_and_number(kind: str, scope: Scope, feature: str, expected: schema_pb2.Feature | None) -> bool:
+    """Whether text became a number or a number text: a model takes the one or the other."""
+    if kind != anomaly_kinds.DATA_TYPE or expected is None or feature not in scope.features:
+        return False
+    is_text = scope.features[feature].type == statistics_pb2.FeatureNameStatistics.STRING
+    return is_text != (expected.type == schema_pb2.BYTES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +13,10 @@ import numpy as np
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.policy_text import suggestion
 from mainspring.components.statistics import span_statistics
 from mainspring.components.statistics.span_statistics import by_name, common, dataset, value_counts
-from mainspring.components.validation import samples, words
+from mainspring.components.validation import cures, samples, words
 from mainspring.components.validation.checks import association, freshness, row_identities
 from mainspring.components.validation.confirm_verdict import Term
 from mainspring.components.validation.judgement import DATASET, Judgement, Scope, add_own, cannot_judge, own_finding
@@ -41,14 +43,24 @@ class Asked:
     """Columns that training leaves out."""
     timestamp: str = ""
     max_age_days: float = 0.0
+    accept: Sequence[str] = ()
+    """Columns that the schema is to learn anew."""
 
-    def refuse_nonsense(self, columns: Sequence[str]) -> None:
+    def refuse_nonsense(self, columns: Sequence[str], features: Sequence[str]) -> None:
         """Checks the parameters.
+
+        Args:
+            columns: Of the examples.
+            features: Of the schema; empty if it is to be inferred.
 
         Raises:
             UserError: A column is unknown, or the age is negative or lacks the other parameter.
         """
         row_identities.refuse_unknown_key(self.key, columns)
+        for name in self.accept:
+            if name not in (*columns, *features):
+                known = list(dict.fromkeys([*columns, *features]))
+                raise UserError(f"accept={name!r} is no column of examples or schema{suggestion(name, known)}")
         if self.timestamp and self.timestamp not in columns:
             known = ", ".join(columns)
             raise UserError(f"timestamp={self.timestamp!r} is not a column of the examples; the columns are {known}")
@@ -64,7 +76,7 @@ def row_count(judgement: Judgement, newest: Scope, baseline: DatasetFeatureStati
     findings = []
     if newest.rows and not before / limit <= newest.rows <= before * limit:
         sentence = (
-            f"{newest.words}: {words.count(newest.rows, 'row')}, the baseline had {before:,}; "
+            f"{newest.measured}: {words.count(newest.rows, 'row')}, the baseline had {before:,}; "
             f"at most {limit:g} times more or fewer are allowed (max_row_factor)"
         )
         findings.append(own_finding(DATASET, anomaly_kinds.ROW_COUNT, newest.name, sentence))
@@ -85,17 +97,23 @@ def label_balance(judgement: Judgement, newest: Scope, baseline: DatasetFeatureS
         odds = [share / (1 - share) for share in shares]
         if max(odds) > limit * min(odds):
             here, there = (words.percent(found.get(value, 0.0)) for found in (now, before))
+            value_named = samples.clipped(value)
             sentence = (
-                f'{label}: "{samples.clipped(value)}" is the label in {here} of the rows of {newest.words}, in {there} '
+                f'{label}: "{value_named}" is the label in {here} of the rows of {newest.measured}, in {there} '
                 f"of the baseline's; its odds may differ by a factor of {limit:g} (max_label_odds_factor)"
             )
-            findings.append(own_finding(label, anomaly_kinds.LABEL_BALANCE, newest.name, sentence))
+            findings.append(
+                dataclasses.replace(
+                    own_finding(label, anomaly_kinds.LABEL_BALANCE, newest.name, sentence), values=(value,)
+                )
+            )
     add_own(judgement, "label balance", findings)
 
 
-def repeated_rows_and_keys(judgement: Judgement, files: Mapping[str, Sequence[Path]], key: Sequence[str]) -> None:
+def repeated_rows_and_keys(
+    judgement: Judgement, found: Mapping[str, Sequence[row_identities.Identities]], key: Sequence[str]
+) -> None:
     """Looks for rows that repeat, within a split or between them, and for keys that lie in train and in eval."""
-    found = {split: row_identities.read(paths, key) for split, paths in files.items()}
     everywhere = [*found["train"], *found["eval"]]
     count, numbers = row_identities.repeated([one.rows for one in everywhere])
     total, limit = sum(len(one.rows) for one in everywhere), judgement.policy.limits.max_duplicate_share
@@ -127,7 +145,8 @@ def gives_the_label_away(judgement: Judgement, train_files: Sequence[Path], aske
                 f"guessing {asked.label}, at most {words.percent(limit)} allowed (max_association); leave it out in "
                 "the query, or exclude it from training"
             )
-            findings.append(own_finding(feature, anomaly_kinds.GIVEAWAY, "train", sentence))
+            one = own_finding(feature, anomaly_kinds.GIVEAWAY, "train", sentence)
+            findings.append(dataclasses.replace(one, instead=cures.excluding(feature)))
     add_own(judgement, "label giveaways", findings)
 
 
@@ -165,7 +184,8 @@ def numbers_are_finite(judgement: Judgement, scopes: Sequence[Scope]) -> None:
             numbers = feature.num_stats
             undefined = int(max((histogram.num_nan for histogram in numbers.histograms), default=0))
             if undefined or not math.isfinite(numbers.min) or not math.isfinite(numbers.max):
-                amount = f"NaN in {words.count(undefined, 'row')}" if undefined else "infinite numbers"
+                there = samples.count(scope.files, name, samples.non_finite)
+                amount = f"{'NaN' if undefined else 'infinite numbers'} in {words.count(there, 'row')}"
                 sentence = f"{name}: {amount} of {scope.words}; make them NULL in the query if they mean missing"
                 rows = samples.where(scope.files, name, samples.non_finite)
                 findings.append(own_finding(name, anomaly_kinds.NON_FINITE, scope.name, sentence, rows))

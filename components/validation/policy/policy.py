@@ -73,6 +73,10 @@ class Policy:
     rules: tuple[Rule, ...] = ()
     allowances: tuple[Allowance, ...] = ()
     limits: Limits = field(default_factory=Limits)
+    judge: tuple[str, ...] = ()
+    """Columns whose drift is judged although they seem to grow by nature."""
+    leave_out: tuple[str, ...] = ()
+    """Columns whose drift and skew are not judged."""
 
     def decide(self, kind: str, feature: str, severity: str, today: datetime.date) -> Decision:
         """Returns how severe an anomaly is.

@@ -16,7 +16,8 @@ from mainspring.components.common.strict_yaml import shown
 from mainspring.components.validation.policy import anomaly_kinds
 from mainspring.components.validation.policy.policy import Allowance, Limits, Policy, Rule
 
-POLICY_KEYS = ("severity", "allow", "limits")
+POLICY_KEYS = ("severity", "allow", "limits", "drift")
+DRIFT_KEYS = ("judge", "leave_out")
 RULE_KEYS = ("anomaly", "feature", "severity")
 ALLOWANCE_KEYS = ("anomaly", "feature", "reason", "expires")
 LIMIT_KEYS = tuple(field.name for field in fields(Limits))
@@ -41,7 +42,8 @@ def parse(policy: str, columns: Iterable[str]) -> Policy:
             about = " ".join(filter(None, (rule.anomaly, rule.feature))) or "everything"
             raise UserError(f"policy: severity: two rules for {about}; keep one of them")
     allowances = [_allowance(item, known) for item in _mappings(content, "allow", ALLOWANCE_KEYS)]
-    return Policy(tuple(rules), tuple(allowances), _limits(content))
+    judge, leave_out = _drift(content, known)
+    return Policy(tuple(rules), tuple(allowances), _limits(content), judge, leave_out)
 
 
 def _load(text: str) -> dict[str, Any]:
@@ -116,6 +118,24 @@ def _feature(item: Mapping[str, Any], where: str, columns: list[str]) -> str:
     if name not in columns:
         raise UserError(f"policy: {where}: {shown(name)} is no column of examples or schema{suggestion(name, columns)}")
     return str(name)
+
+
+def _drift(content: Mapping[str, Any], columns: list[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    given = content.get("drift")
+    if given is None:
+        return (), ()
+    if not isinstance(given, dict):
+        raise UserError(f"policy: drift: expected a mapping with {', '.join(DRIFT_KEYS)}; found {shown(given)}")
+    refuse_unknown(given, DRIFT_KEYS, "policy: drift: unknown key")
+    found = []
+    for key in DRIFT_KEYS:
+        names = given.get(key) or []
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise UserError(f"policy: drift: {key}: expected a list of columns, found {shown(names)}")
+        found.append(tuple(_feature({"feature": name}, f"drift: {key}", columns) for name in names))
+    for name in set(found[0]) & set(found[1]):
+        raise UserError(f"policy: drift: {name!r} is to be judged and to be left out; keep one of them")
+    return found[0], found[1]
 
 
 def _limits(content: Mapping[str, Any]) -> Limits:
