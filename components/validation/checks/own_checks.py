@@ -59,8 +59,8 @@ class Asked:
         row_identities.refuse_unknown_key(self.key, columns)
         for name in self.accept:
             if name not in (*columns, *features):
-                known = list(dict.fromkeys([*columns, *features]))
-                raise UserError(f"accept={name!r} is no column of examples or schema{suggestion(name, known)}")
+                every = list(dict.fromkeys([*columns, *features]))
+                raise UserError(f"accept={name!r} is no column of examples or schema{suggestion(name, every)}")
         if self.timestamp and self.timestamp not in columns:
             known = ", ".join(columns)
             raise UserError(f"timestamp={self.timestamp!r} is not a column of the examples; the columns are {known}")

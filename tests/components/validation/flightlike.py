@@ -86,4 +86,5 @@ class Run:
             **parameters,
         )
         self.validation = json.loads((self.anomalies / "validation.json").read_text())
+        self.said = "\n".join(one["sentence"] for one in self.validation["findings"] if one["error"])
         self.page = (folder / "report.html").read_text()

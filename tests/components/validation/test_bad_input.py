@@ -87,7 +87,7 @@ def test_control_characters_in_names_and_values_break_no_line_and_steer_no_termi
     table = span(1).append_column(name, span(1)["carrier"])
     moved = table.set_column(6, name, pa.array([*odd, *span(1)["carrier"].to_pylist()[4:]]))
     run = against_its_own_baseline(tmp_path, table, moved)
-    assert run.reasons == (
+    assert run.said == (
         r"odd\nname\x1b[2J: 4 rows in span 2 have values that the schema does not know: "
         r'"\x1b[31mred", "a\nb", "nul\x00", "\u202eright to left"'
     )
@@ -104,5 +104,5 @@ def test_an_unknown_value_of_a_megabyte_is_named_by_its_beginning(tmp_path: Path
     carriers = ["x" * 1_000_000, *span(1)["carrier"].to_pylist()[1:]]
     run = against_its_own_baseline(tmp_path, span(1), changed(span(1), carrier=carriers))
     assert f'the schema does not know: "{"x" * 60}… (1,000,000 characters)"' in run.reasons
-    assert len(run.reasons) < 300
+    assert len(run.reasons) < 700
     assert len(run.page) < 100_000

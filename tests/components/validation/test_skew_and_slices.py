@@ -72,7 +72,7 @@ def test_a_skew_comparator_of_the_schema_goes_before_the_drifts(tmp_path: Path) 
 def test_skew_that_cannot_be_judged_is_a_refusal(tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "e", {"5": span(5)})
     run = Run(tmp_path / "r", examples, serving_statistics_uri=str(tmp_path / "none.pb"))
-    assert run.reasons.endswith("none.pb: no such file; skew cannot be judged")
+    assert run.said.endswith("none.pb: no such file; skew cannot be judged")
     (tmp_path / "s.pbtxt").write_text("".join(f'feature {{ name: "{name}" }}\n' for name in span(5).column_names))
     uri = str(served(tmp_path / "served", span(6)))
     run = Run(tmp_path / "2", examples, schema_uri=str(tmp_path / "s.pbtxt"), serving_statistics_uri=uri)

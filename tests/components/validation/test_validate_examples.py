@@ -75,7 +75,7 @@ def test_a_changed_unit_in_the_newest_span_is_refused(baseline: Path, tmp_path: 
 def test_an_unknown_value_is_refused_with_its_name_and_rows(baseline: Path, tmp_path: Path, spans: int) -> None:
     examples = write_examples(tmp_path / "examples", window(with_unknown_carrier(span(5), 3), spans))
     run = Run(tmp_path, examples, baseline_uri=str(baseline))
-    assert run.reasons == 'carrier: 3 rows in span 5 have values that the schema does not know: "ZZ"'
+    assert run.said == 'carrier: 3 rows in span 5 have values that the schema does not know: "ZZ"'
     assert not run.valid
 
 
@@ -83,22 +83,22 @@ def test_an_unknown_value_is_refused_with_its_name_and_rows(baseline: Path, tmp_
 def test_a_column_missing_in_the_newest_span_is_refused(baseline: Path, tmp_path: Path, spans: int) -> None:
     examples = write_examples(tmp_path / "examples", window(changed(span(5), distance=[None] * ROWS), spans))
     run = Run(tmp_path, examples, baseline_uri=str(baseline))
-    assert run.reasons == "distance: missing in all rows of span 5; the schema requires it"
+    assert run.said == "distance: missing in all rows of span 5; the schema requires it"
 
 
 def test_a_column_missing_in_the_newest_span_is_refused_without_a_baseline_too(tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", window(changed(span(5), distance=[None] * ROWS))))
-    assert run.reasons == "distance: missing in all rows of span 5; the schema requires it"
+    assert run.said == "distance: missing in all rows of span 5; the schema requires it"
 
 
 def test_a_column_that_is_gone_is_refused(baseline: Path, tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", {"5": span(5).drop(["distance"])}), baseline_uri=str(baseline))
-    assert run.reasons == "distance: not a column of the examples any more; the schema requires it"
+    assert run.said == "distance: not a column of the examples any more; the schema requires it"
 
 
 def test_a_label_that_is_gone_is_refused_not_a_mistake_of_the_call(baseline: Path, tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", {"5": span(5).drop(["late"])}), baseline_uri=str(baseline))
-    assert run.reasons == "late: not a column of the examples any more; it is the label"
+    assert run.said == "late: not a column of the examples any more; it is the label"
 
 
 def test_a_new_column_and_a_changed_type_are_refused_in_words(baseline: Path, tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_drift_that_cannot_be_judged_is_a_refusal(baseline: Path, tmp_path: Path
     run = Run(tmp_path, write_examples(tmp_path / "e", window(span(5))), baseline_uri=str(tmp_path / "old"))
     assert not run.valid
     assert run.reasons.startswith("baseline: ")
-    assert run.reasons.endswith("drift cannot be judged")
+    assert run.said.endswith("drift cannot be judged")
     assert {"check": "drift", "passed": False} in run.validation["checks"]
 
 
@@ -203,7 +203,7 @@ def test_a_label_that_no_column_has_names_close_ones(tmp_path: Path) -> None:
 
 def test_a_constant_label_is_refused(tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", {"1": changed(span(1), late=[1] * ROWS)}))
-    assert run.reasons == ("late: the same value (1) in every row of train; it is the label: nothing to learn")
+    assert run.said == ("late: the same value (1) in every row of train; it is the label: nothing to learn")
 
 
 def test_rows_without_a_label_are_refused(tmp_path: Path) -> None:
@@ -215,14 +215,14 @@ def test_rows_without_a_label_are_refused(tmp_path: Path) -> None:
 
 def test_an_empty_eval_is_refused(tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", {"1": span(1)}, eval_share=0))
-    assert run.reasons == "eval: no rows; it cannot be judged"
+    assert run.said == "eval: no rows; it cannot be judged"
     assert load_stats_binary(str(run.statistics / "eval" / "FeatureStats.pb")).datasets[0].num_examples == 0
 
 
 def test_a_missing_eval_folder_is_refused_too(tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "e", {"1": span(1)})
     (examples / "eval" / "1.parquet").unlink()
-    assert Run(tmp_path, examples).reasons == "eval: no rows; it cannot be judged"
+    assert Run(tmp_path, examples).said == "eval: no rows; it cannot be judged"
 
 
 def test_one_row_is_too_few(tmp_path: Path) -> None:
@@ -251,7 +251,7 @@ def test_train_without_any_row_is_a_mistake_that_is_named(tmp_path: Path) -> Non
 def test_a_column_without_any_value_is_refused(tmp_path: Path) -> None:
     table = span(1).append_column("empty", pa.nulls(ROWS, pa.string()))
     run = Run(tmp_path, write_examples(tmp_path / "e", {"1": table}))
-    assert run.reasons == "empty: missing in all rows of train; leave the column out in the query"
+    assert run.said == "empty: missing in all rows of train; leave the column out in the query"
 
 
 def test_odd_column_names_and_values_go_through(tmp_path: Path) -> None:

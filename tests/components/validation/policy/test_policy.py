@@ -103,14 +103,12 @@ def test_an_expired_allowance_allows_nothing_and_says_so(baseline: Path, tmp_pat
     (tmp_path / "p.yaml").write_text(f"allow:\n- feature: carrier\n  reason: ZZ is new\n  expires: {YESTERDAY}\n")
     run = judged(baseline, tmp_path, str(tmp_path / "p.yaml"))
     assert not run.valid
-    assert run.reasons.endswith(f'"ZZ" (it was allowed until {YESTERDAY} (ZZ is new); that has expired)')
+    assert run.said.endswith(f'"ZZ" (it was allowed until {YESTERDAY} (ZZ is new); that has expired)')
 
 
 def test_what_could_not_be_judged_cannot_be_ignored(tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "e", {"1": span(1)}, eval_share=0)
-    assert (
-        Run(tmp_path, examples, policy="severity: [{severity: ignore}]").reasons == "eval: no rows; it cannot be judged"
-    )
+    assert Run(tmp_path, examples, policy="severity: [{severity: ignore}]").said == "eval: no rows; it cannot be judged"
 
 
 def test_the_anomalies_proto_is_no_more_severe_than_the_policy(baseline: Path, tmp_path: Path) -> None:
