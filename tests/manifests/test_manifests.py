@@ -100,7 +100,8 @@ def test_no_role_has_a_wildcard_and_no_secret_is_readable_but_the_named_ones(ove
         if "secrets" in rule["resources"]:
             assert rule["resourceNames"]
             assert rule["verbs"] == ["get"]
-        assert "delete" not in rule["verbs"] or rule["resources"] in (["trainjobs"], ["experiments"])
+        made_by_runner = (["trainjobs"], ["experiments"], ["inferenceservices"])
+        assert "delete" not in rule["verbs"] or rule["resources"] in made_by_runner
 
 
 def test_the_runner_may_do_what_a_rollout_asks_for_before_it_begins() -> None:
