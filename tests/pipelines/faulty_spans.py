@@ -13,6 +13,7 @@ def data_gate(
     timestamp: str = "",
     max_age_days: float = 0.0,
     eval_fraction: float = 0.2,
+    types: dict[str, str] = {},  # noqa: B006
 ):
     found = resolve_spans(source=source)
     found.set_caching_options(False)
@@ -22,6 +23,7 @@ def data_gate(
         source_fingerprint=found.outputs["fingerprint"],
         query=query,
         eval_fraction=eval_fraction,
+        types=types,
     )
     validated = validate_examples(
         examples=ingested.outputs["examples"],

@@ -74,9 +74,9 @@ def one_row(folder: Path) -> None:
 FAULTS = {
     "truncated": (truncated, [], "span-1.parquet: cannot be read"),
     "truncated gzip": (truncated_gzip, [], "is truncated or no gzip file"),
-    "wrong encoding": (latin, [], "span-1.csv: cannot be read"),
-    "a number turns to words": (words_among_numbers, [], "far"),
-    "mixed types": (mixed_types, [], "column distance is int64 in file"),
+    "wrong encoding": (latin, [], "span-1.csv: line 2, column carrier is not in UTF-8"),
+    "a number turns to words": (words_among_numbers, ['types={"distance": "integer"}'], "far"),
+    "mixed types": (mixed_types, ['types={"distance": "integer"}'], "column distance"),
     "two columns of one name": (twice_named, [], "has both a column late and a column late"),
     "a record that claims to be endless": (endless_record, [], "record 1 is truncated or corrupt"),
     "infinity": (added("'inf'::DOUBLE AS ratio"), [], "column ratio holds infinity in span"),
