@@ -94,7 +94,8 @@ def test_the_endpoint_predicts_what_the_model_predicts(loop: Loop, first: dict[s
     request = tmp_path / "request.json"
     request.write_text(json.dumps({"instances": rows}))
     python = environments.environment("training").python
-    command = [str(python), "-c", OWN_PREDICTIONS, str(published), str(request)]
+    [model] = published.rglob("saved_model.pb")
+    command = [str(python), "-c", OWN_PREDICTIONS, str(model.parent), str(request)]
     own = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
     assert loop.ask(request) == pytest.approx(own, abs=1e-6)
     assert len(set(own)) > 1
