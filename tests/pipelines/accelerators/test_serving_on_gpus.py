@@ -18,14 +18,17 @@ RUNTIME = "{runtime: tensorflow-gpu, min_replicas: 2}"
 @pytest.mark.parametrize(
     ("name", "label", "count", "memory"), [("l4", "nvidia-l4", "1", "40G"), ("l4-x4", "nvidia-l4", "4", "163G")]
 )
-def test_a_predictor_and_its_canary_run_on_the_profiles_gpus(mode, name, label, count, memory):
+def test_a_predictor_and_its_candidate_run_on_the_profiles_gpus(mode, name, label, count, memory):
     parsed = policy.parse(accelerators.serving_policy(name, RUNTIME, spot=True))
-    one, two = (objects.Version(number, f"gs://models/flights/{number}", "sha256:x", "run") for number in (1, 2))
-    service = objects.service(targets.parse("kserve://team/flights"), mode, parsed, one, two, 10)
-    assert validate(service) == []
-    canaries = [each["predictor"] for each in service["spec"].get("canary", [])]
-    assert len(canaries) == (mode == objects.STANDARD)
-    for predictor in (service["spec"]["predictor"], *canaries):
+    version, target = (
+        objects.Version(2, "gs://models/flights/2", "sha256:x", "run"),
+        targets.parse("kserve://team/flights"),
+    )
+    service = objects.service(target, mode, mode, parsed, version)
+    services = [service, objects.candidate(target, mode, parsed, version)] if mode == objects.STANDARD else [service]
+    for each in services:
+        assert validate(each) == []
+        predictor = each["spec"]["predictor"]
         assert predictor["nodeSelector"][GPU] == label
         assert predictor["nodeSelector"]["cloud.google.com/gke-spot"] == "true"
         assert "nvidia.com/gpu" in [toleration["key"] for toleration in predictor["tolerations"]]
