@@ -42,6 +42,7 @@ def continuous_monitoring(
     timestamp: str = "",
     max_age_days: float = 0.0,
     exclude: list[str] = [],  # noqa: B006
+    accept: list[str] = [],  # noqa: B006
     task: str = "auto",
     max_epochs: int = 0,
     module: str = "",
@@ -54,6 +55,7 @@ def continuous_monitoring(
     on_broken_champion: str = "refuse",
     models_root: str = "",
     rollout: str = "100",
+    allow_older: bool = False,
     serving_policy: str = "",
     model_registry: str = "",
     on_refusal: str = "fail",
@@ -104,6 +106,7 @@ def continuous_monitoring(
             timestamp=timestamp,
             max_age_days=max_age_days,
             exclude=exclude,
+            accept=accept,
             task=task,
             max_epochs=max_epochs,
             module=module,
@@ -116,6 +119,7 @@ def continuous_monitoring(
             on_broken_champion=on_broken_champion,
             models_root=models_root,
             rollout=rollout,
+            allow_older=allow_older,
             serving_policy=serving_policy,
             model_registry=model_registry,
             on_refusal=on_refusal,

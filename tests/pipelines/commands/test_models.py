@@ -35,7 +35,7 @@ def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """An empty bucket; its server comes with the components' test tools and is not in the authoring environment."""
     environments.ensure(["deployment"], print)
     env = environments.environment("deployment")
-    paths = f"{run_in_environments._tools(env)}:{run_in_environments.TESTS}"
+    paths = f"{run_in_environments.tools(env)}:{run_in_environments.TESTS}"
     command = [str(env.python), "-c", SERVE, paths]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdin is not None
