@@ -13,7 +13,8 @@ from mainspring.components.common.manifests import RANKING, ExamplesManifest, Mo
 from mainspring.components.evaluation import replay
 from mainspring.components.evaluation.gates import behaviour, costs, gates, unfit_rows
 from mainspring.components.evaluation.gates.gates import CHALLENGER, CHAMPION, LINEAR, Evidence, Judgement, Measured
-from mainspring.components.evaluation.metrics import measuring, noise, ranking_queries
+from mainspring.components.evaluation.metrics import importance, measuring, noise, ranking_queries
+from mainspring.components.evaluation.metrics.importance import Importance
 from mainspring.components.evaluation.metrics.noise import Interval, IntervalsOf
 from mainspring.components.evaluation.model_manifest import misfit, read_manifest
 from mainspring.components.evaluation.policy.metric_catalogue import MAIN_METRIC
@@ -59,6 +60,9 @@ class Evaluation:
     """Why the champion was left out, where that was asked for."""
     notes: list[str] = field(default_factory=list)
     """What else there is to know: buckets that cannot be made, metrics that slices have no value of."""
+
+    importances: Sequence[Importance] = ()
+    """What each feature is worth to each model."""
 
     @property
     def blessed(self) -> bool:
@@ -124,7 +128,7 @@ def evaluate(
     try:
         own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
         judged = _judge(reasons, scored, usable, manifest, policy, own)
-        return replace(judged, rebaselined=rebaselined, replay=own.replay)
+        return replace(judged, rebaselined=rebaselined, replay=own.replay, importances=own.importances)
     except measuring.MetricFailure as failure:
         return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
 
@@ -137,6 +141,7 @@ class _OfModels:
     cost_intervals: Mapping[str, Interval]
     behaviour: list[Judgement]
     replay: Mapping[str, Any]
+    importances: Sequence[Importance]
 
 
 def _judge_models(
@@ -152,7 +157,8 @@ def _judge_models(
     timed = {gate.metric for gate in policy.gates} & {ROW_LATENCY, BATCH_LATENCY}
     found, intervals = costs.measure(folders, measured, sample, timed)
     judged = behaviour.judge(policy.behaviour, models[CHALLENGER], sample)
-    return _OfModels(found, intervals, judged, replay.of(models[CHALLENGER], sample))
+    matters = importance.importances(folder, measured)
+    return _OfModels(found, intervals, judged, replay.of(models[CHALLENGER], sample), matters)
 
 
 def _judge(

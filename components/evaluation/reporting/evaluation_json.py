@@ -10,7 +10,7 @@ from typing import Any
 from mainspring.components.common.manifests import BINARY, ModelManifest
 from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates.gates import CHALLENGER, CHAMPION, Measured
-from mainspring.components.evaluation.metrics import curves
+from mainspring.components.evaluation.metrics import curves, importance
 
 
 def as_json(evaluation: Evaluation) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "skipped_slices": evaluation.skipped_slices,
         "notes": evaluation.notes,
         "worst_slices": _worst(evaluation),
+        "importance": importance.as_json(evaluation.importances),
         "costs": {role: dict(values) for role, values in evaluation.costs.items()},
         "rebaselined": evaluation.rebaselined or None,
         "gates": [finite(asdict(judgement)) for judgement in evaluation.judgements],

@@ -8,6 +8,7 @@ from typing import Any
 from mainspring.components.common import report
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
 from mainspring.components.evaluation.evaluation import Evaluation
+from mainspring.components.evaluation.metrics import importance
 from mainspring.components.evaluation.slices.slices import described
 
 UNKNOWN = "not known to this run: a person has to say it"
@@ -33,7 +34,10 @@ def card(evaluation: Evaluation, manifest: ModelManifest, examples: ExamplesMani
             "input_format": ", ".join(f"{name} ({kind})" for name, kind in manifest.features.items()),
             "output_format": f"probabilities of {', '.join(manifest.classes)}" if manifest.classes else "a number",
         },
-        "quantitative_analysis": {"performance_metrics": _performance(evaluation)},
+        "quantitative_analysis": {
+            "performance_metrics": _performance(evaluation),
+            "feature_importance": importance.as_json(evaluation.importances),
+        },
     }
 
 
@@ -43,6 +47,12 @@ def page(content: dict[str, Any]) -> str:
     metrics = content["quantitative_analysis"]["performance_metrics"]
     unknown = ["owners", "licenses", "references", "citations", "users", "use_cases", "limitations", "tradeoffs"]
     rows = [[each["type"], each["slice"], each["value"], _interval(each)] for each in metrics]
+    found = content["quantitative_analysis"]["feature_importance"]
+    matters = [
+        [one["feature"], f"{one['challenger']['value']:.4g}", f"{one['challenger']['noise']:.2g}"]
+        for one in found
+        if "challenger" in one
+    ]
     return report.page(
         "Model card",
         None,
@@ -59,6 +69,7 @@ def page(content: dict[str, Any]) -> str:
                 ),
             ),
             ("Quantitative analysis", report.table(["Metric", "Slice", "Value", "95 % interval"], rows)),
+            ("Features that matter", report.table(["Feature", "Loss rises by", "Noise"], matters)),
             (
                 "Considerations",
                 report.key_values({**dict.fromkeys(unknown, UNKNOWN), "ethical_considerations": UNKNOWN}),

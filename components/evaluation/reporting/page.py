@@ -14,6 +14,7 @@ from mainspring.components.common.manifests import BINARY, MULTILABEL, REGRESSIO
 from mainspring.components.evaluation.evaluation import Evaluation
 from mainspring.components.evaluation.gates.gates import CHALLENGER, CHAMPION, LINEAR, Judgement, Measured
 from mainspring.components.evaluation.metrics import accumulators, curves
+from mainspring.components.evaluation.metrics.importance import Importance
 from mainspring.components.evaluation.policy.metric_catalogue import MAIN_METRIC, result_name
 from mainspring.components.evaluation.reporting import slice_picture, versions_picture
 from mainspring.components.evaluation.reporting.history import PastVersion
@@ -66,6 +67,8 @@ def page(
         sections.append(("Worst slices", _worst(evaluation, evaluation.worst, manifest)))
     if evaluation.scored is not None and evaluation.overall:
         sections += _curves(evaluation.scored, evaluation.overall, manifest)
+    if evaluation.importances:
+        sections.append(("Features that matter", _importances(evaluation.importances)))
     if evaluation.costs:
         sections.append(("Size and latency", _costs(evaluation.costs)))
     if score:
@@ -73,6 +76,21 @@ def page(
     sections.append(("What was compared", _provenance(evaluation, manifest, champion_uri)))
     sentence = "Blessed: every gate passed." if evaluation.blessed else "Not blessed."
     return report.page("Evaluation", (evaluation.blessed, sentence), sections)
+
+
+def _importances(found: Sequence[Importance]) -> Markup:
+    roles = list(dict.fromkeys(role for one in found for role in one.values))
+    rows: list[list[report.Cell]] = [
+        [
+            one.feature,
+            *(f"{one.values[role]:.4g} ± {one.noise[role]:.2g}" if role in one.values else "" for role in roles),
+        ]
+        for one in found
+    ]
+    told = (
+        "How much the loss of a row of eval rises when the feature's values are dealt out anew, and the noise of that."
+    )
+    return Markup("<p>{}</p>{}").format(told, report.table(["feature", *roles], rows))
 
 
 def _score(score: Mapping[str, Any]) -> Markup:
