@@ -1,7 +1,7 @@
 """Which features matter: how much worse a model does on eval rows when one feature's values are dealt out anew.
 
-Source: Breiman, "Random Forests" (2001), section 10, for any model: permutation importance. What is said to be noise is
-the standard deviation over the shuffles; a feature whose value is within twice its noise of zero may as well not matter.
+Source: Breiman, "Random Forests" (2001), section 10, for any model: permutation importance. Its noise is the standard
+deviation over the shuffles; a feature whose value is within twice its noise of zero may as well not matter.
 """
 
 from __future__ import annotations
