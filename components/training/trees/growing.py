@@ -28,7 +28,8 @@ from mainspring.components.training.trees.table_rows import TableRows
 ROUNDS = 250
 PATIENCE = 15
 """Rounds without a better held-out loss before boosting stops."""
-ROWS_FOR_THREADS = 50_000
+ROWS_FOR_THREADS = 500_000
+"""Smaller tables are grown by one thread: on a busy machine threads that wait for each other take far longer."""
 MOST_TREES = 3_000
 """With many classes, fewer rounds: each round grows a tree per class."""
 
@@ -125,7 +126,6 @@ def grow(
             "y_val": _learnable_targets(judged.targets, label),
             "sample_weight_val": _weights(judged.targets, class_weights),
         }
-    # Threads that wait for each other after every split cost a small table more than they give.
     with threadpool_limits(1 if train.rows < ROWS_FOR_THREADS else None, user_api="openmp"):
         learner.fit(_learnable(codes, coded), _learnable_targets(train.targets, label), **given)
     held = -np.asarray(learner.validation_score_) if held_out is not None else np.zeros(0)
