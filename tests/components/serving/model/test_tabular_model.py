@@ -52,8 +52,8 @@ def test_a_row_without_a_usable_prediction_gets_no_class_by_any_protocol(tmp_pat
         "predictions": [{"prediction": [None, None, None], "label": None}]
     }
     for binary, labels in ((False, ["near", None, None]), (True, ["near", "", ""])):
-        request = InferRequest("it", [InferInput("distance", [3], "FP32", distances)])
-        request.use_binary_outputs = binary
+        asked = {"binary_data_output": binary}
+        request = InferRequest("it", [InferInput("distance", [3], "FP32", distances)], parameters=asked)
         rest, length = asyncio.run(model.predict(request)).to_rest()
         if not binary:
             assert json.loads(orjson.dumps(rest))["outputs"][1]["data"] == labels
