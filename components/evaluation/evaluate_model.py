@@ -1,7 +1,7 @@
 """The judge of the loop: is the challenger good enough, and no worse than the champion on the same rows?
 
-TensorFlow and TFMA are imported inside functions: an evaluation that stands (`gates.standing_verdict`) needs neither. An engine
-that has time to spare while an earlier stage works calls `preload`.
+TensorFlow and TFMA are imported inside functions: an evaluation that stands (`gates.standing_verdict`) needs neither.
+An engine that has time to spare while an earlier stage works calls `preload`.
 """
 
 from __future__ import annotations
