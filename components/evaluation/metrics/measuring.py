@@ -12,10 +12,10 @@ import numpy as np
 from tensorflow_model_analysis.metrics import binary_confusion_matrices, metric_specs, metric_types
 from tensorflow_model_analysis.proto import config_pb2
 
-from mainspring.components.common.class_counts import undefined_because
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
 from mainspring.components.evaluation.metrics import accumulators, areas, row_values
+from mainspring.components.evaluation.metrics.class_counts import undefined_because
 from mainspring.components.evaluation.policy.metric_catalogue import METRICS, NDCG_PLACES, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy.policy import Metric, Policy
 from mainspring.components.evaluation.scoring.rows import Labels, Predictions

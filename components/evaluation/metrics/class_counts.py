@@ -1,4 +1,4 @@
-"""When the order of rows says something of two classes: one rule, for evaluation and for monitoring."""
+"""When the order of rows says something of two classes: one rule for every metric, gate and slice."""
 
 from __future__ import annotations
 
