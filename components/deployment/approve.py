@@ -9,10 +9,11 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import NamedTuple
 
-from mainspring.components.common import buckets, manifests, storage, strict_yaml
+from mainspring.components.common import buckets, manifests, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ModelManifest
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import read_text
 from mainspring.components.deployment import approvals, targets
 from mainspring.components.deployment.approvals import Request
 from mainspring.components.deployment.deploy_model import EVALUATION_FILE, refuse_unless_blessed

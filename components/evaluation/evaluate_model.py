@@ -17,7 +17,7 @@ from mainspring.components.common.buckets import local_copy
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.components.common.manifests import ExamplesManifest, ModelManifest
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written.policy_text import read_text
 from mainspring.components.evaluation import deferred_imports
 from mainspring.components.evaluation.gates import standing_verdict
 from mainspring.components.evaluation.model_manifest import read_manifest

@@ -18,11 +18,12 @@ import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import column_types, parquet_tables, repeatable, rows, text_tables
-from mainspring.components.ingestion.given_types import Reading, read_types, refuse_unknown
+from mainspring.components.ingestion import parquet_tables, repeatable, rows, text_tables
+from mainspring.components.ingestion.columns import column_types
+from mainspring.components.ingestion.columns.given_types import Reading, read_types, refuse_unknown
 from mainspring.components.ingestion.portions import Portion, Said
-from mainspring.components.ingestion.selecting import in_words, select_spans
-from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.found import Span, find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.selecting import in_words, select_spans
 from mainspring.components.ingestion.splitting import (
     EVAL,
     TRAIN,

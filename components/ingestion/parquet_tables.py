@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import (
+from mainspring.components.ingestion.columns.column_types import (
     DOUBLES,
     INTEGERS,
     MOMENTS,
@@ -23,10 +23,8 @@ from mainspring.components.ingestion.column_types import (
     quoted,
     refuse_alike,
 )
-from mainspring.components.ingestion.given_types import Reading
-from mainspring.components.ingestion.portions import Portion, Said, first_line
-from mainspring.components.ingestion.sources.file import exactly
-from mainspring.components.ingestion.text_values import (
+from mainspring.components.ingestion.columns.given_types import Reading
+from mainspring.components.ingestion.columns.text_values import (
     BOOLEAN,
     DATE,
     DOUBLE,
@@ -39,6 +37,8 @@ from mainspring.components.ingestion.text_values import (
     Value,
     asked_cast,
 )
+from mainspring.components.ingestion.portions import Portion, Said, first_line
+from mainspring.components.ingestion.sources.file import exactly
 
 NESTED, WIDE_WHOLE = "nested", "wide"
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.due_time import due_time
-from mainspring.components.ingestion.selecting import LATEST, in_words, select_spans, span_of_schedule, without
-from mainspring.components.ingestion.spans import find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.due_time import due_time
+from mainspring.components.ingestion.spans.found import find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.selecting import LATEST, in_words, select_spans, span_of_schedule, without
 
 FAIL, SKIP = "fail", "skip"
 

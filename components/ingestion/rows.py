@@ -11,14 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import (
-    FAILED,
-    TYPES,
-    literal,
-    quoted,
-    refuse_alike,
-    typed,
-)
+from mainspring.components.ingestion.columns.column_types import FAILED, TYPES, literal, quoted, refuse_alike, typed
 from mainspring.components.ingestion.portions import Portion, first_line
 from mainspring.components.ingestion.sources.file import exactly
 from mainspring.components.ingestion.splitting import ROW_GROUP

@@ -11,11 +11,9 @@ from typing import Any
 import duckdb
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import FAILED, literal, quoted, refuse_alike
-from mainspring.components.ingestion.formats import csv_table, faults, json_lines
-from mainspring.components.ingestion.given_types import Reading
-from mainspring.components.ingestion.portions import Portion, Said, first_line
-from mainspring.components.ingestion.text_values import (
+from mainspring.components.ingestion.columns.column_types import FAILED, literal, quoted, refuse_alike
+from mainspring.components.ingestion.columns.given_types import Reading
+from mainspring.components.ingestion.columns.text_values import (
     EMPTY,
     TEXT,
     Evidence,
@@ -26,6 +24,8 @@ from mainspring.components.ingestion.text_values import (
     looks_like_day_first,
     looks_like_decimal_comma,
 )
+from mainspring.components.ingestion.formats import csv_table, faults, json_lines
+from mainspring.components.ingestion.portions import Portion, Said, first_line
 
 SAMPLE = 2_000
 """Rows of a file from which kinds are guessed; a value of another kind, wherever it stands, ends the guess."""

@@ -30,7 +30,7 @@ from aiohttp import web
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.payload_log import Limits, PayloadLog, Store, folder_store
+from mainspring.components.common.payloads.payload_log import Limits, PayloadLog, Store, folder_store
 from mainspring.components.monitoring import event_bodies
 from mainspring.components.monitoring.event_bodies import Receiving, Refused
 from mainspring.components.monitoring.logs import cloud_events

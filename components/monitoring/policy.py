@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import read_text, refuse_unknown, suggestion
 
 TRAFFIC, ERRORS, RECORDS, VOLUME = "traffic", "errors", "records", "volume"
 UNUSABLE = "unusable_predictions"

@@ -25,9 +25,9 @@ import uvloop
 from aiohttp import ClientError, ClientSession, ClientTimeout, TCPConnector, web
 from yarl import URL
 
-from mainspring.components.common import payload_records
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
-from mainspring.components.common.payload_log import PayloadLog, folder_store
+from mainspring.components.common.payloads import payload_records
+from mainspring.components.common.payloads.payload_log import PayloadLog, folder_store
 from mainspring.components.serving import logged_payloads, probation
 from mainspring.components.serving.content_encoding import Refused, unpacked
 from mainspring.components.serving.logged_payloads import VERSION_HEADER

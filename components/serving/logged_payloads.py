@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from aiohttp import web
 
-from mainspring.components.common import payload_records
-from mainspring.components.common.payload_records import PayloadRecord
+from mainspring.components.common.payloads import payload_records
+from mainspring.components.common.payloads.payload_records import PayloadRecord
 
 VERSION_HEADER = "x-mainspring-version"
 """In each response: the version that answered."""

@@ -13,7 +13,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import signature_names, storage, written_values
+from mainspring.components.common import signature_names, storage
+from mainspring.components.common.written import written_values
 from mainspring.components.serving import low_priority
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainspring.components.common import strict_json
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BOOLEANS, TASKS
+from mainspring.components.common.written import strict_json
 from mainspring.components.training.spelling import suggestion
 
 MAX_LAYERS = 16

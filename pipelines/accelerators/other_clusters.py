@@ -17,8 +17,8 @@ import difflib
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_yaml
 from mainspring.pipelines.accelerators.profiles import Profile, Toleration
 
 EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")

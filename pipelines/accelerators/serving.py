@@ -6,9 +6,9 @@ from typing import Any
 
 import yaml
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import read_text
 from mainspring.pipelines.accelerators.applying import as_kubernetes_writes, check_spot
 from mainspring.pipelines.accelerators.gke import profile as gke_profile
 from mainspring.pipelines.accelerators.profiles import GPU, Profile

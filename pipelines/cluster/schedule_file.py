@@ -9,8 +9,8 @@ from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_yaml
 from mainspring.pipelines.cluster import cron
 from mainspring.pipelines.parameters import written
 

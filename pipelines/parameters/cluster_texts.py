@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_yaml
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters.declared import parameters
 

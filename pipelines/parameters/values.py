@@ -14,8 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_yaml
 from mainspring.components.evaluation.policy import early_check
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters.declared import UNKNOWN, Declared, Kind, parameters

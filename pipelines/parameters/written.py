@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_yaml
 
 PLAIN_TAGS = ("str", "int", "float", "bool", "null", "timestamp", "seq", "map")
 YAML_TAG = "tag:yaml.org,2002:"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import read_text
 
 MODES = ("auto", "Knative", "Standard")
 REACHES = ("auto", "cluster", "api")

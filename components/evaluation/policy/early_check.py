@@ -9,7 +9,7 @@ from typing import Any
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import JUDGED_TASKS, ModelManifest
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written.policy_text import read_text
 from mainspring.components.evaluation.policy import policy_yaml
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import suggestion
+from mainspring.components.common.written.policy_text import suggestion
 from mainspring.components.evaluation.policy.metric_catalogue import DEFAULT_METRICS, METRICS, result_name
 from mainspring.components.evaluation.policy.policy import COSTS, Metric
 

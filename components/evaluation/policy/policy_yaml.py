@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, ModelManifest
-from mainspring.components.common.policy_text import refuse_unknown, suggestion
-from mainspring.components.common.strict_yaml import shown
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import refuse_unknown, suggestion
+from mainspring.components.common.written.strict_yaml import shown
 from mainspring.components.evaluation.policy import bounds, metrics_yaml
 from mainspring.components.evaluation.policy.behaviour_yaml import behaviour
 from mainspring.components.evaluation.policy.metric_catalogue import (

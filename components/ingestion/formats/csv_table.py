@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.column_types import literal
+from mainspring.components.ingestion.columns.column_types import literal
 from mainspring.components.ingestion.formats.column_names import own_names
 from mainspring.components.ingestion.formats.csv_separator import HEAD, separator
 from mainspring.components.ingestion.sources.file import exactly

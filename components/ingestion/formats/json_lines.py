@@ -11,7 +11,7 @@ from pathlib import Path
 
 import duckdb
 
-from mainspring.components.ingestion.column_types import literal
+from mainspring.components.ingestion.columns.column_types import literal
 from mainspring.components.ingestion.formats import faults
 from mainspring.components.ingestion.sources.file import exactly
 

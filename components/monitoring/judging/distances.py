@@ -12,7 +12,7 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import suggestion
+from mainspring.components.common.written.policy_text import suggestion
 from mainspring.components.statistics import categories, comparators, comparing, drift, span_statistics, validating
 from mainspring.components.statistics.drift import Drift
 

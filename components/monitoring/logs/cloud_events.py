@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import unquote
 
-from mainspring.components.common.payload_records import REQUEST, RESPONSE, PayloadRecord
+from mainspring.components.common.payloads.payload_records import REQUEST, RESPONSE, PayloadRecord
 
 STRUCTURED, BATCHED = "application/cloudevents+json", "application/cloudevents-batch+json"
 

@@ -18,7 +18,7 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mainspring.components.common.payload_records import VERSION_ANNOTATION
+from mainspring.components.common.payloads.payload_records import VERSION_ANNOTATION
 from mainspring.components.monitoring.logs import record_faults, record_status
 from mainspring.components.monitoring.logs.record_faults import Faults
 

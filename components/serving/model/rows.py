@@ -11,7 +11,7 @@ import numpy as np
 import orjson
 from kserve.errors import InvalidInput
 
-from mainspring.components.common import written_values
+from mainspring.components.common.written import written_values
 from mainspring.components.serving.model import strict_json
 from mainspring.components.serving.model.strict_json import Doubled
 

@@ -14,9 +14,10 @@ import numpy as np
 import pyarrow as pa
 from tensorflow_metadata.proto.v0 import schema_pb2
 
-from mainspring.components.common import manifests, written_values
+from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import ExamplesManifest
+from mainspring.components.common.written import written_values
 from mainspring.components.training.features import surveying
 from mainspring.components.training.features.columns import CATEGORICAL, Feature, read_schema, select_features
 from mainspring.components.training.features.crosses import select_crosses

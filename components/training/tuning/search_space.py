@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from mainspring.components.common import strict_json
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.written import strict_json
 from mainspring.components.training import hyperparameters as hyper
 from mainspring.components.training.spelling import suggestion
 

@@ -13,7 +13,7 @@ import numpy as np
 from tensorflow_metadata.proto.v0.statistics_pb2 import DatasetFeatureStatisticsList
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import suggestion
+from mainspring.components.common.written.policy_text import suggestion
 from mainspring.components.statistics import span_statistics
 from mainspring.components.statistics.span_statistics import by_name, common, dataset, value_counts
 from mainspring.components.validation import cures, samples, words

@@ -9,10 +9,10 @@ from typing import Any
 
 from tensorflow_metadata.proto.v0 import anomalies_pb2
 
-from mainspring.components.common import strict_yaml
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.policy_text import read_text, refuse_unknown, suggestion
-from mainspring.components.common.strict_yaml import shown
+from mainspring.components.common.written import strict_yaml
+from mainspring.components.common.written.policy_text import read_text, refuse_unknown, suggestion
+from mainspring.components.common.written.strict_yaml import shown
 from mainspring.components.validation.policy import anomaly_kinds
 from mainspring.components.validation.policy.policy import Allowance, Limits, Policy, Rule
 

@@ -15,9 +15,10 @@ import threading
 import pytest
 from logs import exchange
 
-from mainspring.components.common import found_files, payload_log
+from mainspring.components.common import found_files
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.payload_log import Limits, PayloadLog
+from mainspring.components.common.payloads import payload_log
+from mainspring.components.common.payloads.payload_log import Limits, PayloadLog
 from mainspring.components.monitoring import collector, event_bodies
 from mainspring.components.monitoring.logs import log_files, records
 from mainspring.components.monitoring.logs.record_faults import Faults

@@ -17,7 +17,7 @@ import pytest
 from logs import as_go, exchange
 from thorough import IS_WHOLE
 
-from mainspring.components.common.payload_log import Limits, PayloadLog
+from mainspring.components.common.payloads.payload_log import Limits, PayloadLog
 from mainspring.components.monitoring import collector
 from mainspring.components.monitoring.judging import window_volume
 from mainspring.components.monitoring.logs import records, traffic

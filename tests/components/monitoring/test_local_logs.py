@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from logs import exchange
 
-from mainspring.components.common import payload_records
-from mainspring.components.common.payload_log import PayloadLog, folder_store
-from mainspring.components.common.payload_records import PayloadRecord
+from mainspring.components.common.payloads import payload_records
+from mainspring.components.common.payloads.payload_log import PayloadLog, folder_store
+from mainspring.components.common.payloads.payload_records import PayloadRecord
 from mainspring.components.monitoring.monitor_endpoint import monitor_endpoint
 
 REQUESTS = 600

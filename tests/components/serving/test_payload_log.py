@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from mainspring.components.common import payload_log
-from mainspring.components.common.payload_log import Limits, PayloadLog, folder_store
-from mainspring.components.common.payload_records import REQUEST, RESPONSE, PayloadRecord
+from mainspring.components.common.payloads import payload_log
+from mainspring.components.common.payloads.payload_log import Limits, PayloadLog, folder_store
+from mainspring.components.common.payloads.payload_records import REQUEST, RESPONSE, PayloadRecord
 
 
 class _Echo(BaseHTTPRequestHandler):

@@ -4,7 +4,7 @@ import pytest
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import BINARY, MULTICLASS, REGRESSION, ModelManifest
-from mainspring.components.common.policy_text import read_text
+from mainspring.components.common.written.policy_text import read_text
 from mainspring.components.evaluation.policy import early_check
 from mainspring.components.evaluation.policy.policy import Gate, Metric
 from mainspring.components.evaluation.policy.policy_yaml import parse

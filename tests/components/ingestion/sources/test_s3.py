@@ -14,7 +14,7 @@ from tables import left_over, read_split, write_file
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.ingest_examples import ingest_examples
 from mainspring.components.ingestion.resolve_spans import resolve_spans
-from mainspring.components.ingestion.spans import find_spans
+from mainspring.components.ingestion.spans.found import find_spans
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
-from mainspring.components.common import strict_json
 from mainspring.components.common.errors import RetriableError, UserError
+from mainspring.components.common.written import strict_json
 from mainspring.components.training import hyperparameters
 from mainspring.components.training.features import labels, surveying
 from mainspring.components.training.features.columns import CATEGORICAL, NUMERIC, Feature

@@ -16,8 +16,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from mainspring.components.common import payload_records
-from mainspring.components.common.payload_records import PayloadRecord
+from mainspring.components.common.payloads import payload_records
+from mainspring.components.common.payloads.payload_records import PayloadRecord
 
 Store = Callable[[str, bytes], None]
 """Publishes a file under a relative name, whole or not at all; raises OSError or UserError where it cannot."""

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 from itertools import islice
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.spans import ALL, Span
+from mainspring.components.ingestion.spans.found import ALL, Span
 
 LATEST = "latest"
 

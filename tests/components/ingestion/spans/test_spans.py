@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.resolve_spans import resolve_spans
-from mainspring.components.ingestion.selecting import in_words, select_spans
 from mainspring.components.ingestion.sources.file import File
-from mainspring.components.ingestion.spans import Span, find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.found import Span, find_spans, fingerprint_files
+from mainspring.components.ingestion.spans.selecting import in_words, select_spans
 
 
 def made_of(*numbers: int) -> list[Span]:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
-from mainspring.components.ingestion.column_types import fails, literal
+from mainspring.components.ingestion.columns.column_types import fails, literal
 
 MISSING_WORDS = ("NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "NULL", "null", "None")
 """What stands for a missing value beside numbers, booleans and times; in a column of text they are text."""

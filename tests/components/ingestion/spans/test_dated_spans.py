@@ -8,8 +8,8 @@ from tables import left_over, write_file
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.ingest_examples import ingest_examples
 from mainspring.components.ingestion.resolve_spans import resolve_spans
-from mainspring.components.ingestion.selecting import in_words, select_spans
-from mainspring.components.ingestion.spans import find_spans
+from mainspring.components.ingestion.spans.found import find_spans
+from mainspring.components.ingestion.spans.selecting import in_words, select_spans
 
 DAYS = ("2026-10-30", "2026-10-31", "2026-11-01", "2026-11-02", "2026-11-04")
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion.text_values import (
+from mainspring.components.ingestion.columns.text_values import (
     BOOLEAN,
     COMMA,
     DATE,
