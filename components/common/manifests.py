@@ -100,6 +100,10 @@ class ModelManifest:
     """The categorical features that the source has as whole numbers, and the model takes as text."""
     spans: list[str] = field(default_factory=list)
     """Of the examples, oldest first; `["all"]` where the source has none."""
+    threshold: float | None = None
+    """Of two classes: from this probability on, the model names the positive one. None: its trainer says none."""
+    threshold_by: str = ""
+    """How the threshold was found, in words."""
 
 
 @dataclass(frozen=True)

@@ -63,6 +63,8 @@ class Evaluation:
 
     importances: Sequence[Importance] = ()
     """What each feature is worth to each model."""
+    thresholds: Mapping[str, float | None] = field(default_factory=dict)
+    """By role, from which probability on the model names the positive class; None: it has no threshold of its own."""
 
     @property
     def blessed(self) -> bool:
@@ -127,7 +129,8 @@ def evaluate(
         return Evaluation(reasons, len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
     try:
         own = _judge_models(examples / "eval", {CHALLENGER: model, CHAMPION: champion_uri}, models, usable, policy)
-        judged = _judge(reasons, scored, usable, manifest, policy, own)
+        manifests_of = {role: models[role].manifest if role in models else manifest for role in usable}
+        judged = _judge(reasons, scored, usable, manifests_of, policy, own)
         return replace(judged, rebaselined=rebaselined, replay=own.replay, importances=own.importances)
     except measuring.MetricFailure as failure:
         return Evaluation([*reasons, str(failure)], len(scored), scored.unlabelled, scored, rebaselined=rebaselined)
@@ -165,29 +168,33 @@ def _judge(
     reasons: list[str],
     scored: ScoredRows,
     usable: Mapping[str, Any],
-    manifest: ModelManifest,
+    manifests: Mapping[str, ModelManifest],
     policy: Policy,
     own: _OfModels,
 ) -> Evaluation:
     print(f"measuring {len(policy.metrics)} metrics", flush=True)
-    measure = measuring.measure_with(policy.metrics, manifest)
+    manifest = manifests[CHALLENGER]
+    measures = {role: measuring.measure_with(policy.metrics, each) for role, each in manifests.items()}
 
-    of_main = noise.intervals_with([_main_metric(policy, manifest)], manifest)
+    def intervals_with(metrics: Sequence[Metric]) -> dict[str, IntervalsOf]:
+        return {role: noise.intervals_with(metrics, each) for role, each in manifests.items()}
 
-    def measured(part: slices.Slice, intervals_of: IntervalsOf | None = None) -> Measured:
+    of_main = intervals_with([_main_metric(policy, manifest)])
+
+    def measured(part: slices.Slice, intervals_of: Mapping[str, IntervalsOf] | None = None) -> Measured:
         if manifest.task == RANKING and part.indices is not None:
             rows = ranking_queries.whole(part.indices, scored.labels)
             part = slices.Slice(part.values, rows, len(rows))
         labels = part.of(scored.labels)
         predictions = {role: part.of(predicted) for role, predicted in usable.items()}
-        values = {role: measure(labels, predicted) for role, predicted in predictions.items()}
+        values = {role: measures[role](labels, predicted) for role, predicted in predictions.items()}
         undefined = measuring.undefined(values[CHALLENGER], policy.metrics, labels, manifest)
         if intervals_of is None:
             return Measured(part, values, undefined=undefined)
-        told = {role: intervals_of(labels, predicted, values[role]) for role, predicted in predictions.items()}
+        told = {role: intervals_of[role](labels, predicted, values[role]) for role, predicted in predictions.items()}
         return Measured(part, values, told, undefined)
 
-    overall = measured(slices.everything(len(scored)), noise.intervals_with(policy.metrics, manifest))
+    overall = measured(slices.everything(len(scored)), intervals_with(policy.metrics))
     found: list[Measured] = []
     skipped = {}
     for features in policy.slices:
@@ -211,7 +218,10 @@ def _judge(
             usable,
             overall,
             found,
-            {name: noise.without_each(metric, manifest) for name, metric in metrics.items()},
+            {
+                role: {name: noise.without_each(metric, each) for name, metric in metrics.items()}
+                for role, each in manifests.items()
+            },
             {name: noise.intervals_with([metric], manifest) for name, metric in metrics.items()},
             own.costs,
             own.cost_intervals,
@@ -234,6 +244,7 @@ def _judge(
         bad,
         own.costs,
         notes=notes,
+        thresholds={role: each.threshold for role, each in manifests.items()},
     )
 
 

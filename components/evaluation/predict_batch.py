@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES = "prediction", "predicted_class", "predicted_classes"
 
 THRESHOLD = 0.5
-"""From which a probability names its class, where several may hold or only two are there."""
+"""From which a probability names its class, where several may hold."""
 
 
 class Predicted(NamedTuple):
@@ -175,6 +175,8 @@ def _columns(values: NDArray[Any], manifest: ModelManifest) -> tuple[dict[str, p
     import numpy as np
     import pyarrow as pa
 
+    from mainspring.components.evaluation.metrics.named_class import is_positive
+
     usable = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if manifest.classes:
         usable &= ((values >= 0) & (values <= 1)).reshape(len(values), -1).all(axis=1)
@@ -186,7 +188,7 @@ def _columns(values: NDArray[Any], manifest: ModelManifest) -> tuple[dict[str, p
     if manifest.task == MULTILABEL:
         chosen = [list(names[row > THRESHOLD]) if fine else None for row, fine in zip(values, usable, strict=True)]
         return {**each, PREDICTED_CLASSES: pa.array(chosen, pa.list_(pa.string()))}, unusable
-    likeliest = values.argmax(axis=1) if values.ndim == 2 else (values > THRESHOLD).astype(np.int64)
+    likeliest = values.argmax(axis=1) if values.ndim == 2 else is_positive(values, manifest.threshold).astype(np.int64)
     classes = {PREDICTED_CLASS: pa.array(names[likeliest], pa.string(), mask=~usable)}
     return (each or {PREDICTION: pa.array(values, mask=~usable)}) | classes, unusable
 

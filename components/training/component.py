@@ -34,6 +34,8 @@ def train_model(
     seed: int = 20131,
     model_kind: str = "network",
     rises_with: str = "",
+    threshold: str = "",
+    cost: str = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -74,6 +76,11 @@ def train_model(
             that are held out. Trees and linear models take seed and class weights; all else is the network's.
         rises_with: A JSON object of `rises` or `falls` by numeric feature: what predictions may only do as it rises.
             Trees keep it; where it is given, `auto` is trees.
+        threshold: From which probability on a row is of the positive class: a number, or `f1`, the one that is best for
+            F1 on rows of train that are held out. Empty: `f1` where one of two classes is rare (below a tenth of
+            train), one half otherwise.
+        cost: A JSON object of what a `false_positive` and a `false_negative` cost: the threshold is then where
+            held-out rows of train cost least.
         module: A Python file (path or URI, ending in `.py`) or the dotted name of a module in the image, with
             `build_model(context) -> keras.Model` or `train(context) -> keras.Model`, instead of the built-in model.
         parent_uri: The champion version this model is to replace; recorded in the manifest.
@@ -116,6 +123,8 @@ def train_model(
         seed=seed,
         model_kind=model_kind,
         rises_with=rises_with,
+        threshold=threshold,
+        cost=cost,
         module=module,
         parent_uri=parent_uri,
         warm_start=warm_start,

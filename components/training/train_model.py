@@ -18,6 +18,7 @@ from mainspring.components.training.choosing.choice import Jobs, fit_kind
 from mainspring.components.training.choosing.fitting_trees import TreeJob
 from mainspring.components.training.choosing.network_fitting import NetworkJob
 from mainspring.components.training.features.columns import NUMERIC
+from mainspring.components.training.fitting.threshold import checked_rule
 from mainspring.components.training.hardware import lost_workers
 from mainspring.components.training.hardware.devices import choose_hardware, make_deterministic
 from mainspring.components.training.model.team_module import load_module
@@ -52,6 +53,8 @@ def train_model(
     exclude: Sequence[str] = (),
     model_kind: str = kinds.NETWORK,
     rises_with: str | Mapping[str, str] = "",
+    threshold: str | float = "",
+    cost: str | Mapping[str, float] = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -79,6 +82,9 @@ def train_model(
         exclude: Columns that are no features.
         model_kind: `auto`, `network`, `trees` or `linear`.
         rises_with: `rises` or `falls` by quantity, as JSON or a mapping: what predictions may only do as it rises.
+        threshold: `f1`, or a number: from which probability on a row is of the positive class. Empty: `f1` where one
+            of two classes is rare, one half otherwise.
+        cost: Of a false positive and a false negative, as JSON or a mapping: the threshold is where they cost least.
         module: The team's own code, as `modules.load_module` takes it.
         parent_uri: The version this model is to replace.
         warm_start: Whether to start from it.
@@ -101,6 +107,7 @@ def train_model(
     checked = hyper.checked(hyperparameters, **settings)
     task = hyper.checked_task(task)
     hyper.checked_seconds("checkpoint_seconds", checkpoint_seconds)
+    rule = checked_rule(threshold, cost)
     with lost_workers.as_one_line():
         hardware = choose_hardware(accelerator, precision)
     kind = kinds.checked_kind(model_kind, module, hardware.workers)
@@ -130,7 +137,7 @@ def train_model(
             made_from={"deterministic": deterministic},
         )
         with lost_workers.as_one_line():
-            fitted, tried = fit_kind(kind, Jobs(network, TreeJob(opened, task, checked, held_to)))
+            fitted, tried = fit_kind(kind, Jobs(network, TreeJob(opened, task, checked, held_to)), rule)
         fitted_at = time.perf_counter()
         if not hardware.is_chief:
             return ""
@@ -145,6 +152,9 @@ def train_model(
         "Seconds": seconds,
         "Module": module or "none",
     }
+    if fitted.threshold:
+        facts["Threshold"] = f"{fitted.label.classes[1]} from {fitted.threshold.value:.4g} on ({fitted.threshold.by})"
+        print(f"threshold: {facts['Threshold']}", flush=True)
     _tell(outputs, manifest, fitted, tried, facts)
     print(f"seconds: {seconds}", flush=True)
     return manifest.fingerprint

@@ -82,10 +82,10 @@ class Evidence:
     """By role; without a champion, none of it. `LINEAR` only where a gate asks for it."""
     overall: Measured
     slices: Sequence[Measured]
-    without_each: Mapping[str, WithoutEach]
-    """By metric's name, the function that computes it without each group of rows."""
+    without_each: Mapping[str, Mapping[str, WithoutEach]]
+    """By role and metric's name, the function that computes it without each group of rows."""
     intervals_of: Mapping[str, IntervalsOf]
-    """By metric's name, the function that tells the interval of its value."""
+    """By metric's name, the function that tells the interval of the challenger's value."""
     costs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """Size and latencies by role and name; see `costs.py`."""
     cost_intervals: Mapping[str, Interval] = field(default_factory=dict)
@@ -230,7 +230,7 @@ def _judge_trivial(gate: Gate, evidence: Evidence, measured: Measured) -> Judgem
     if not bound.passed or bound.challenger is None or not gate.allow_noise:
         return replace(bound, kind=TRIVIAL)
     predictions = measured.slice.of(evidence.predictions[CHALLENGER])
-    values_without = evidence.without_each[gate.metric]
+    values_without = evidence.without_each[CHALLENGER][gate.metric]
     interval = interval_over_trivial(values_without, bound.challenger - trivial, metric, labels, predictions)
     is_noise = interval is None or interval.low <= 0 <= interval.high
     says = bound.says + _noise_in_words(interval, is_noise, 1)
@@ -311,8 +311,8 @@ def _interval(gate: Gate, evidence: Evidence, measured: Measured, role: str) -> 
         measured.slice.of(each)
         for each in (evidence.labels, evidence.predictions[CHALLENGER], evidence.predictions[role])
     )
-    values_without = evidence.without_each[gate.metric]
-    return interval_of_difference(values_without, values[0] - values[1], labels, *predictions)
+    without = [evidence.without_each[each][gate.metric] for each in (CHALLENGER, role)]
+    return interval_of_difference(*without, values[0] - values[1], labels, *predictions)
 
 
 def _noise_in_words(interval: Interval | None, is_noise: bool, loss: float) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 
 from mainspring.components.common.manifests import BINARY, MULTICLASS, ModelManifest
 from mainspring.components.evaluation.metrics import accumulators
+from mainspring.components.evaluation.metrics.named_class import is_positive
 from mainspring.components.evaluation.scoring.rows import Labels, Predictions
 
 POINTS = 201
@@ -17,7 +18,7 @@ MAX_CLASSES = 50
 """A larger confusion matrix is no picture any more."""
 
 THRESHOLD = 0.5
-"""From which a probability counts as the positive class in the confusion matrix."""
+"""From which a probability counts as one of the classes of a row that may have several."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +58,20 @@ def curve(labels: Labels, predictions: Predictions) -> Curve | None:
     )
 
 
-def confusion(labels: Labels, predictions: Predictions, manifest: ModelManifest) -> Confusion | None:
-    """Returns the confusion matrix, or None for regression and for very many classes."""
+def confusion(
+    labels: Labels, predictions: Predictions, manifest: ModelManifest, threshold: float | None = None
+) -> Confusion | None:
+    """Returns the confusion matrix, or None for regression and for very many classes.
+
+    Args:
+        labels: Of the rows.
+        predictions: Of the rows.
+        manifest: Says task and classes.
+        threshold: Of the model that predicts, where there are two classes; None: it has none.
+    """
     count = len(manifest.classes)
     if manifest.task not in (BINARY, MULTICLASS) or count > MAX_CLASSES:
         return None
-    taken_for = predictions.argmax(axis=1) if predictions.ndim == 2 else (predictions > THRESHOLD).astype(np.int64)
+    taken_for = predictions.argmax(axis=1) if predictions.ndim == 2 else is_positive(predictions, threshold)
     cells = np.bincount(labels.astype(np.int64) * count + taken_for, minlength=count * count)
     return Confusion(list(manifest.classes), cells.reshape(count, count).tolist())

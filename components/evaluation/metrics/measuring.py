@@ -16,6 +16,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.manifests import MULTICLASS, MULTILABEL, ModelManifest
 from mainspring.components.evaluation.metrics import accumulators, areas, row_values
 from mainspring.components.evaluation.metrics.class_counts import undefined_because
+from mainspring.components.evaluation.metrics.named_class import at_threshold
 from mainspring.components.evaluation.policy.metric_catalogue import METRICS, NDCG_PLACES, UNDEFINED_FOR_ONE_CLASS
 from mainspring.components.evaluation.policy.policy import Metric, Policy
 from mainspring.components.evaluation.scoring.rows import Labels, Predictions
@@ -71,9 +72,28 @@ def eval_config(policy: Policy, model: ModelManifest, roles: Sequence[str]) -> c
 def measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
     """Returns the function that computes `metrics` over any rows: exactly where we can, else as TFMA does.
 
+    Args:
+        metrics: The metrics.
+        model: The one that predicts: metrics of the class that it names are taken at its threshold.
+
     Raises:
         UserError: TFMA refuses a metric's settings.
     """
+    named = [metric for metric in metrics if metric.judges_named_class]
+    if not named or model.threshold is None or len(named) == len(metrics):
+        whole = _measure_with(metrics, model)
+        return at_threshold(named[0], whole, model) if len(named) == len(metrics) and named else whole
+    of_named = at_threshold(named[0], _measure_with(named, model), model)
+    of_others = _measure_with([metric for metric in metrics if not metric.judges_named_class], model)
+
+    def measure(labels: Labels, predictions: Predictions) -> dict[str, float]:
+        found = of_named(labels, predictions) | of_others(labels, predictions)
+        return {metric.name: found[metric.name] for metric in metrics}
+
+    return measure
+
+
+def _measure_with(metrics: Sequence[Metric], model: ModelManifest) -> Measure:
     config = config_pb2.EvalConfig(
         model_specs=[config_pb2.ModelSpec(label_key=model.label, prediction_key="prediction")]
     )

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.evaluation.metrics import measuring, replicates
+from mainspring.components.evaluation.metrics.named_class import at_threshold
 from mainspring.components.evaluation.metrics.replicates import GROUPS, WithoutEach
 from mainspring.components.evaluation.metrics.trivial_predictor import trivial_value
 from mainspring.components.evaluation.policy.metric_catalogue import COUNTS
@@ -44,7 +45,7 @@ def without_each(metric: Metric, model: ModelManifest) -> WithoutEach:
     """Returns the function that computes a metric without each group of rows in turn."""
     fast = replicates.without_each(metric)
     if fast:
-        return fast
+        return at_threshold(metric, fast, model)
     measure = measuring.measure_with([metric], model)
 
     def one_by_one(labels: Labels, predictions: Predictions) -> NDArray[np.float64]:
@@ -55,14 +56,20 @@ def without_each(metric: Metric, model: ModelManifest) -> WithoutEach:
 
 
 def interval_of_difference(
-    values: WithoutEach, whole: float, labels: Labels, challenger: Predictions, other: Predictions
+    values: WithoutEach,
+    other_values: WithoutEach,
+    whole: float,
+    labels: Labels,
+    challenger: Predictions,
+    other: Predictions,
 ) -> Interval | None:
     """Returns the interval of challenger minus other, or None where the rows are too few to tell.
 
     Both models leave out the same rows each time, so what is hard for both cancels out.
 
     Args:
-        values: Computes the metric without each group.
+        values: Computes the metric of the challenger without each group.
+        other_values: Likewise, of the other model: its threshold may be another.
         whole: The difference over all rows.
         labels: Of the rows.
         challenger: Its predictions on these rows.
@@ -70,7 +77,7 @@ def interval_of_difference(
     """
     if replicates.independent_rows(labels, challenger) < MIN_ROWS:
         return None
-    return _interval(whole, values(labels, challenger) - values(labels, other))
+    return _interval(whole, values(labels, challenger) - other_values(labels, other))
 
 
 def interval_over_trivial(
@@ -97,14 +104,18 @@ def intervals_with(metrics: Sequence[Metric], model: ModelManifest) -> Intervals
     Metrics that count rows grow with them, so the jackknife tells nothing of them: they get none.
     """
     told = [metric for metric in metrics if metric.class_name not in COUNTS]
-    fast = {metric.name: replicates.without_each(metric) for metric in told}
-    others = [metric for metric in told if fast[metric.name] is None]
+    fast = {
+        metric.name: at_threshold(metric, function, model)
+        for metric in told
+        if (function := replicates.without_each(metric))
+    }
+    others = [metric for metric in told if metric.name not in fast]
     measure = measuring.measure_with(others, model) if others else None
 
     def intervals(labels: Labels, predictions: Predictions, whole: Mapping[str, float]) -> dict[str, Interval]:
         if replicates.independent_rows(labels, predictions) < MIN_ROWS:
             return {}
-        values = {name: function(labels, predictions) for name, function in fast.items() if function}
+        values = {name: function(labels, predictions) for name, function in fast.items()}
         if measure:
             parts = [measure(labels[rows], predictions[rows]) for rows in replicates.kept_rows(labels, predictions)]
             values |= {metric.name: np.array([part[metric.name] for part in parts]) for metric in others}

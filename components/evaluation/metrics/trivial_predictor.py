@@ -24,6 +24,8 @@ def trivial_value(metric: Metric, labels: Labels) -> tuple[float, str]:
     if name == "NDCG":
         places = int(metric.settings.get("top_k_list", [NDCG_PLACES])[0])
         return ranking_queries.gains_in_random_order(labels, places), "a random order"
+    if name == "Recall":
+        return 0.0, "what a model that names no row positive finds"
     if name == "AUC":
         return 0.5, "a random order"
     if name == "AUCPrecisionRecall":

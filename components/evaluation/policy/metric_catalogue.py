@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mainspring.components.common.manifests import BINARY, JUDGED_TASKS, MULTICLASS, MULTILABEL, RANKING, REGRESSION
 
@@ -183,6 +185,28 @@ NDCG_PLACES = 10
 
 UNDEFINED_FOR_ONE_CLASS = frozenset({"AUC", "AUCPrecisionRecall"})
 """TFMA gives 0 for these where the rows hold one class only; a rank among one class, or of one row, means nothing."""
+
+
+_WITH_OWN_THRESHOLDS = frozenset(
+    [
+        *UNDEFINED_FOR_ONE_CLASS,
+        *("PrecisionAtRecall", "RecallAtFalsePositiveRate", "RecallAtPrecision", "SensitivityAtSpecificity"),
+        *("SpecificityAtSensitivity", "ThresholdAtRecall"),
+    ]
+)
+
+_JUDGING_CLASSES = frozenset(
+    [name for name, known in METRICS.items() if known.per_class and name not in _WITH_OWN_THRESHOLDS]
+    + ["BinaryAccuracy", "BinaryIoU"]
+)
+
+
+def judges_named_class(class_name: str, settings: Mapping[str, Any]) -> bool:
+    """Returns whether a metric of two classes is about the class that a model names, not about its probabilities.
+
+    It is then taken at the model's own threshold, unless its settings give one.
+    """
+    return class_name in _JUDGING_CLASSES and not {"threshold", "thresholds"} & settings.keys()
 
 
 def result_name(class_name: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mainspring.components.evaluation.policy.metric_catalogue import METRICS, result_name
+from mainspring.components.evaluation.policy.metric_catalogue import METRICS, judges_named_class, result_name
 
 TRIVIAL_METRICS = frozenset(
     {
@@ -78,6 +78,11 @@ class Metric:
     def name(self) -> str:
         """The name under which its value is reported."""
         return str(self.settings.get("name") or result_name(self.class_name))
+
+    @property
+    def judges_named_class(self) -> bool:
+        """Whether it is taken at the model's threshold: see `metric_catalogue.judges_named_class`."""
+        return judges_named_class(self.class_name, self.settings)
 
     @property
     def direction(self) -> int:

@@ -83,6 +83,9 @@ def parse(text: str, model: ModelManifest, columns: Iterable[str]) -> Policy:
         if model.task == BINARY:
             of_rare = metrics_yaml.find_or_add("AUCPrecisionRecall", model.task, metrics)
             gates.append(Gate(of_rare.name, better_than_trivial=True, if_rare=True))
+            # Rows in the right order are no use where the model's threshold names none of them.
+            recall = metrics_yaml.find_or_add("Recall", model.task, metrics)
+            gates.append(Gate(recall.name, better_than_trivial=True, if_rare=True, allow_noise=False))
         gates.append(Gate(result_name(MAIN_METRIC[model.task]), max_relative_loss=DEFAULT_RELATIVE_LOSS))
     slices += [gate.slice for gate in gates if gate.slice]
     metrics_yaml.refuse_duplicates(metrics)

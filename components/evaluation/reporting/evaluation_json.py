@@ -31,6 +31,7 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "importance": importance.as_json(evaluation.importances),
         "costs": {role: dict(values) for role, values in evaluation.costs.items()},
         "rebaselined": evaluation.rebaselined or None,
+        "thresholds": dict(evaluation.thresholds),
         "gates": [finite(asdict(judgement)) for judgement in evaluation.judgements],
     }
 
@@ -41,7 +42,7 @@ def drawn(evaluation: Evaluation, manifest: ModelManifest) -> dict[str, Any]:
     if scored is None or evaluation.overall is None:
         return {"confusion_matrix": None, "roc": None}
     labels, predictions = scored.labels, scored.predictions[CHALLENGER]
-    confusion = curves.confusion(labels, predictions, manifest)
+    confusion = curves.confusion(labels, predictions, manifest, manifest.threshold)
     curve = curves.curve(labels, predictions) if manifest.task == BINARY else None
     return {"confusion_matrix": confusion and asdict(confusion), "roc": curve and asdict(curve)}
 

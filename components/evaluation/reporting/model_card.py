@@ -33,6 +33,7 @@ def card(evaluation: Evaluation, manifest: ModelManifest, examples: ExamplesMani
             ],
             "input_format": ", ".join(f"{name} ({kind})" for name, kind in manifest.features.items()),
             "output_format": f"probabilities of {', '.join(manifest.classes)}" if manifest.classes else "a number",
+            **_threshold(manifest),
         },
         "quantitative_analysis": {
             "performance_metrics": _performance(evaluation),
@@ -76,6 +77,13 @@ def page(content: dict[str, Any]) -> str:
             ),
         ],
     )
+
+
+def _threshold(manifest: ModelManifest) -> dict[str, str]:
+    if manifest.threshold is None:
+        return {}
+    found = f" ({manifest.threshold_by})" if manifest.threshold_by else ""
+    return {"threshold": f"{manifest.classes[1]} from a probability of {manifest.threshold:.6g} on{found}"}
 
 
 def _performance(evaluation: Evaluation) -> list[dict[str, Any]]:

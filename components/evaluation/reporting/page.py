@@ -66,7 +66,7 @@ def page(
     if evaluation.worst:
         sections.append(("Worst slices", _worst(evaluation, evaluation.worst, manifest)))
     if evaluation.scored is not None and evaluation.overall:
-        sections += _curves(evaluation.scored, evaluation.overall, manifest)
+        sections += _curves(evaluation, evaluation.scored, evaluation.overall, manifest)
     if evaluation.importances:
         sections.append(("Features that matter", _importances(evaluation.importances)))
     if evaluation.costs:
@@ -195,7 +195,7 @@ def _with_interval(measured: Measured, role: str, name: str) -> str:
     return f"{report.number_text(value)} ({report.number_text(interval.low)} to {report.number_text(interval.high)})"
 
 
-def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> list[Section]:
+def _curves(evaluation: Evaluation, scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> list[Section]:
     predictions = {role: scored.predictions[role] for role in overall.values}
     sections: list[Section] = []
     if pictures := _pictures(scored, predictions, manifest):
@@ -203,7 +203,7 @@ def _curves(scored: ScoredRows, overall: Measured, manifest: ModelManifest) -> l
     if manifest.task == MULTILABEL:
         sections.append(("Classes (challenger)", _classes(scored.labels, scored.predictions[CHALLENGER], manifest)))
     for role, values in predictions.items():
-        confusion = curves.confusion(scored.labels, values, manifest)
+        confusion = curves.confusion(scored.labels, values, manifest, evaluation.thresholds.get(role))
         if confusion:
             sections.append((f"Confusion matrix ({role})", _confusion(confusion)))
     return sections
@@ -289,6 +289,11 @@ def _provenance(evaluation: Evaluation, manifest: ModelManifest, champion_uri: s
         "Rows without a label": evaluation.unlabelled,
         "Challenger": manifest.fingerprint,
         "Champion": champion_uri or "none is served",
+        **{
+            f"Threshold of the {role}": f"{manifest.classes[1]} from {value:.4g} on"
+            for role, value in evaluation.thresholds.items()
+            if value is not None
+        },
         **{f"Slices of {name} with too few rows": count for name, count in evaluation.skipped_slices.items() if count},
     }
     return report.key_values(facts)

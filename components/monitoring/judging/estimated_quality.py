@@ -49,13 +49,14 @@ class Estimate:
     """How far the metric would be from `value` by chance, were the scores right."""
 
 
-def estimate(task: str, metric: str, scores: NDArray[np.float64]) -> Estimate | None:
+def estimate(task: str, metric: str, scores: NDArray[np.float64], threshold: float | None = None) -> Estimate | None:
     """Returns a window's estimate; None where the metric or the scores allow none.
 
     Args:
         task: The model's.
         metric: As evaluation names it.
         scores: The positive class's probability; of several classes, the chosen one's. Finite.
+        threshold: Of a model of two classes; None: one half.
     """
     if not len(scores) or scores.min() < 0 or scores.max() > 1:
         return None
@@ -64,7 +65,7 @@ def estimate(task: str, metric: str, scores: NDArray[np.float64]) -> Estimate | 
     if task != BINARY or metric not in HIGHER_IS_BETTER:
         return None
     if metric == "binary_accuracy":
-        right = np.maximum(scores, 1 - scores)
+        right = np.where(scores >= (threshold or 0.5), scores, 1 - scores)
         return Estimate(metric, len(scores), float(right.mean()), _error_of_mean(right * (1 - right)))
     if metric == "binary_crossentropy":
         p = np.clip(scores, CLIPPED, 1 - CLIPPED)

@@ -93,7 +93,7 @@ _LOGARITHM = f"-ln(least(greatest(if(truth = 1, prediction, 1 - prediction), {CL
 
 METRICS = {
     "auc": Metric((BINARY,), True),
-    "binary_accuracy": Metric((BINARY,), True, "((prediction > 0.5) = (truth = 1))::DOUBLE"),
+    "binary_accuracy": Metric((BINARY,), True, "coalesce(truth = chosen, (prediction > 0.5) = (truth = 1))::DOUBLE"),
     "binary_crossentropy": Metric((BINARY,), False, _LOGARITHM),
     "sparse_categorical_accuracy": Metric((MULTICLASS,), True, "coalesce(truth = chosen, false)::DOUBLE"),
     "root_mean_squared_error": Metric((REGRESSION,), False, "(truth - prediction) ** 2", True, True),

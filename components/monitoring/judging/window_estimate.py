@@ -33,7 +33,7 @@ def judge(
     scores = np.asarray(column.drop_null().to_numpy(), float)
     if len(scores) < max(asked.policy.limits.min_rows, 1):
         return [], {}
-    found = estimated_quality.estimate(model.manifest.task, name, scores)
+    found = estimated_quality.estimate(model.manifest.task, name, scores, model.manifest.threshold)
     if found is None:
         return [estimated_quality.cannot(model.manifest.task, name)], {"estimate": None}
     mine = judged.get("quality")

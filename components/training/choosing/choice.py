@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import keras
+import numpy as np
 
 from mainspring.components.training.choosing import fitting_trees, network_fitting
 from mainspring.components.training.choosing.dividing import divide
@@ -14,12 +15,15 @@ from mainspring.components.training.choosing.fitting_linear import fit_linear
 from mainspring.components.training.choosing.fitting_trees import TreeJob
 from mainspring.components.training.choosing.kinds import AUTO, LINEAR, NETWORK, TREES, say_what_does_not_apply
 from mainspring.components.training.choosing.network_fitting import NetworkJob
+from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.progress import predictor
 from mainspring.components.training.fitting.scores import loss_and_metric
+from mainspring.components.training.fitting.threshold import Rule, without_rows
+from mainspring.components.training.fitting.threshold import chosen as threshold_of
 from mainspring.components.training.hyperparameters import checked_class_weights
 from mainspring.components.training.publishing.published_model import Fitted, Tried, of_network
-from mainspring.components.training.rows.preparing import Prepared, judging_rows, prepare
+from mainspring.components.training.rows.preparing import Prepared, judging_rows, prepare, rarer_share
 from mainspring.components.training.trees.table_rows import read_eval, read_train
 
 SMALL_ROWS = 20_000
@@ -38,15 +42,24 @@ class Jobs:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A kind of model that was tried."""
+    """A kind of model that was tried on held-out rows of train."""
 
     tried: Tried
+    label: LabelSpec
+    outputs: np.ndarray
+    """For the held-out rows."""
+    targets: np.ndarray
     final: Callable[[], Fitted]
     """Makes the model of this kind that is published."""
 
 
-def fit_kind(kind: str, jobs: Jobs) -> tuple[Fitted, Sequence[Tried]]:
+def fit_kind(kind: str, jobs: Jobs, rule: Rule) -> tuple[Fitted, Sequence[Tried]]:
     """Fits a model of the kind; `auto`: of the kind that does best on held-out rows of train.
+
+    Args:
+        kind: The kind.
+        jobs: What to train with.
+        rule: How to find the threshold of two classes. Where that takes rows, they are held out of train.
 
     Returns:
         The model, and what each kind reached where they were compared.
@@ -55,25 +68,32 @@ def fit_kind(kind: str, jobs: Jobs) -> tuple[Fitted, Sequence[Tried]]:
         UserError: The examples cannot be learned from.
         SystemExit: The process was told to end.
     """
-    if kind == NETWORK:
-        return network_fitting.fit_network(jobs.network), ()
-    if kind == AUTO:
-        return _chosen(jobs)
     network = jobs.network
-    given = {"warm_start": bool(network.champion), "checkpoints": bool(network.checkpoints)}
-    say_what_does_not_apply(network.settings, given)
-    return (fitting_trees.fit_trees(jobs.trees) if kind == TREES else _linear(network)), ()
+    if kind in (TREES, LINEAR):
+        given = {"warm_start": bool(network.champion), "checkpoints": bool(network.checkpoints)}
+        say_what_does_not_apply(network.settings, given)
+    needs_rows = rule.needs_rows(rarer_share(network.examples, network.task))
+    if kind == AUTO:
+        return _chosen(jobs, rule, needs_rows)
+    if needs_rows:
+        fitted, _ = _chosen(jobs, rule, needs_rows, (kind,))
+        return fitted, ()
+    fit = {NETWORK: lambda: network_fitting.fit_network(network), TREES: lambda: fitting_trees.fit_trees(jobs.trees)}
+    fitted = fit.get(kind, lambda: _linear(network))()
+    return replace(fitted, threshold=without_rows(rule, fitted.label)), ()
 
 
-def _chosen(jobs: Jobs) -> tuple[Fitted, Sequence[Tried]]:
+def _chosen(jobs: Jobs, rule: Rule, needs_rows: bool, kinds: Sequence[str] = ()) -> tuple[Fitted, Sequence[Tried]]:
+    """Tries kinds of model (none given: all that suit the table) on held-out rows, and fits the best one."""
     divided = divide(jobs.network.examples, jobs.network.scratch, jobs.network.settings.seed)
     compared = Jobs(replace(jobs.network, examples=divided), replace(jobs.trees, examples=divided))
-    candidates = [_tried_trees(compared, jobs)]
-    if not jobs.trees.rises_with:  # Neither a network nor a linear model can be held to it.
+    candidates = [_tried_trees(compared, jobs)] if not kinds or TREES in kinds else []
+    if kinds != (TREES,) and not jobs.trees.rises_with:  # Neither a network nor a linear model can be held to it.
         prepared = network_fitting.prepared_rows(compared.network)
-        if prepared.train_rows <= LINEAR_ROWS:
+        if LINEAR in kinds or (not kinds and prepared.train_rows <= LINEAR_ROWS):
             candidates.append(_tried_linear(compared, prepared, jobs))
-        candidates.append(_tried_network(compared, prepared, jobs))
+        if not kinds or NETWORK in kinds:
+            candidates.append(_tried_network(compared, prepared, jobs))
     for one in candidates:
         tried = one.tried
         print(
@@ -82,8 +102,12 @@ def _chosen(jobs: Jobs) -> tuple[Fitted, Sequence[Tried]]:
             flush=True,
         )
     best = min(candidates, key=lambda one: one.tried.loss)
-    print(f"auto: {best.tried.model} it is", flush=True)
-    return best.final(), [one.tried for one in candidates]
+    if not kinds:
+        print(f"auto: {best.tried.model} it is", flush=True)
+    threshold = without_rows(rule, best.label)
+    if needs_rows:
+        threshold = threshold_of(rule, best.outputs[:, 0], best.targets, best.label)
+    return replace(best.final(), threshold=threshold), [one.tried for one in candidates]
 
 
 def _tried_trees(compared: Jobs, jobs: Jobs) -> Candidate:
@@ -93,38 +117,42 @@ def _tried_trees(compared: Jobs, jobs: Jobs) -> Candidate:
     held_out, _ = read_eval(job.examples, train.label, seed)
     grown = fitting_trees.best_grown(job, train, held_out)
     weights = job.weights(train.label, train.class_rows)
-    loss, metric = loss_and_metric(grown.outputs(held_out.columns), held_out.targets, train.label, weights)
+    outputs = grown.outputs(held_out.columns)
+    loss, metric = loss_and_metric(outputs, held_out.targets, train.label, weights)
     tried = Tried(TREES, loss, metric, time.perf_counter() - started, held_out.rows)
 
     def final() -> Fitted:
         whole = read_train(jobs.trees.examples, jobs.trees.task, seed)
         return fitting_trees.publishable(jobs.trees, whole, fitting_trees.grown_again(jobs.trees, whole, grown))
 
-    return Candidate(tried, final)
+    return Candidate(tried, train.label, outputs, held_out.targets, final)
 
 
 def _tried_linear(compared: Jobs, prepared: Prepared, jobs: Jobs) -> Candidate:
     started = time.perf_counter()
-    _, epoch = fit_linear(prepared, compared.network.settings)
+    model, epoch = fit_linear(prepared, compared.network.settings)
     tried = Tried(LINEAR, epoch.eval_loss, epoch.metric, time.perf_counter() - started, prepared.evaluation.rows)
-    return Candidate(tried, lambda: _linear(jobs.network))
+    outputs = predictor(model)(prepared.evaluation)
+    return Candidate(tried, prepared.label, outputs, prepared.evaluation.targets, lambda: _linear(jobs.network))
 
 
 def _tried_network(compared: Jobs, prepared: Prepared, jobs: Jobs) -> Candidate:
-    started = time.perf_counter()
+    started, job = time.perf_counter(), jobs.network
     found = network_fitting.trained_network(compared.network, prepared)
     kept = found.trained.kept
     rows = prepared.evaluation.rows
     tried = Tried(NETWORK, kept.eval_loss, kept.metric, time.perf_counter() - started, rows)
+    outputs = predictor(found.trained.model)(prepared.evaluation)
 
     def final() -> Fitted:
-        if prepared.train_rows < SMALL_ROWS:
-            return network_fitting.fit_network(replace(jobs.network, checkpoints=""))
-        judged, kept_on_eval = _judged_on_eval(jobs.network, prepared, found.trained.model, kept)
+        # A team's own training, and that of several workers, may take hours: it is made once.
+        if prepared.train_rows < SMALL_ROWS and not job.module and job.hardware.workers == 1:
+            return network_fitting.fit_network(replace(job, checkpoints=""))
+        judged, kept_on_eval = _judged_on_eval(job, prepared, found.trained.model, kept)
         trained = replace(found.trained, kept=kept_on_eval)
-        return network_fitting.publishable(jobs.network, judged, replace(found, trained=trained))
+        return network_fitting.publishable(job, judged, replace(found, trained=trained))
 
-    return Candidate(tried, final)
+    return Candidate(tried, prepared.label, outputs, prepared.evaluation.targets, final)
 
 
 def _judged_on_eval(job: NetworkJob, prepared: Prepared, model: keras.Model, kept: Epoch) -> tuple[Prepared, Epoch]:

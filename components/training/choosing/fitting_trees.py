@@ -112,8 +112,8 @@ def publishable(job: TreeJob, train: TrainRows, grown: Grown) -> Fitted:
     ]
     print(f"trees: {grown.rounds} rounds, {grown.shape}; eval loss {loss:.4f}", flush=True)
 
-    def write(folder: Path) -> None:
-        export_trees(graph, train.label, folder)
+    def write(folder: Path, threshold: float) -> None:
+        export_trees(graph, train.label, folder, threshold)
 
     return Fitted(
         kind="trees",

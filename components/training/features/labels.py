@@ -103,7 +103,7 @@ def describe_label(name: str, kind: str, values: LabelValues, task: str, is_bool
     if len(distinct) == 1:
         raise UserError(f"label: {name!r} is constant in train ({distinct[0]!r} only); there is nothing to learn")
     if task == "auto":
-        task = _told_task(kind, distinct)
+        task = told_task(kind, distinct, task)
         _say_how_taken(name, kind, distinct, task, is_boolean)
     if task == REGRESSION:
         if kind == "string":
@@ -166,7 +166,10 @@ def targets(column: pa.ChunkedArray, spec: LabelSpec) -> np.ndarray:
     return numbers[encoded.indices.to_numpy()]
 
 
-def _told_task(kind: str, distinct: list[Any]) -> str:
+def told_task(kind: str, distinct: list[Any], task: str = "auto") -> str:
+    """Returns the task that is given, or that a label's different values tell."""
+    if task != "auto":
+        return task
     if kind == "double":  # Two whole numbers, such as 0.0 and 1.0 of a sum, are no quantity.
         return BINARY if len(distinct) == 2 and all(value.is_integer() for value in distinct) else REGRESSION
     if len(distinct) == 2:

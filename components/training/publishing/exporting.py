@@ -18,18 +18,20 @@ from mainspring.components.training.features.columns import CATEGORICAL, Feature
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.features.preprocessing import Encoder
 from mainspring.components.training.features.tf_examples import parse_examples
+from mainspring.components.training.fitting.threshold import HALF
 from mainspring.components.training.trees.tree_graph import TreeGraph
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 
 
-def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path) -> None:
+def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path, threshold: float = HALF) -> None:
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
 
     `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing). Its inputs have
     the features' own names; in the saved function a name that TensorFlow does not take is escaped (`signature_names`).
     `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
-    classes, `label`. A regression's value is float64 where float32 would lose what was learned of the label.
+    classes, `label`: of two classes the positive one from `threshold` on. A regression's value is float64 where float32
+    would lose what was learned of the label.
 
     Raises:
         OSError: The disk is full.
@@ -44,19 +46,19 @@ def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path)
         return _network_outputs(rows, model, encoder)
 
     try:
-        _write(servable, outputs, features, label, folder)
+        _write(servable, outputs, features, label, folder, threshold)
     except AssertionError:  # A module's model has more than weights: a lookup table, a variable of its own.
         servable.network = model
-        _write(servable, outputs, features, label, folder)
+        _write(servable, outputs, features, label, folder, threshold)
 
 
-def export_trees(graph: TreeGraph, label: LabelSpec, folder: Path) -> None:
+def export_trees(graph: TreeGraph, label: LabelSpec, folder: Path, threshold: float = HALF) -> None:
     """Writes the SavedModel of a forest: the same signatures as `export` writes.
 
     Raises:
         OSError: The disk is full.
     """
-    _write(graph, graph.outputs, graph.features, label, folder)
+    _write(graph, graph.outputs, graph.features, label, folder, threshold)
 
 
 def _write(
@@ -65,19 +67,20 @@ def _write(
     features: list[Feature],
     label: LabelSpec,
     folder: Path,
+    threshold: float,
 ) -> None:
     inputs = signature_names.inputs(feature.name for feature in features)
 
     @tf.function(input_signature=[_row_specs(features, inputs)], autograph=False)
     def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _answer(outputs({name: rows[given] for name, given in inputs.items()}), label)
+        return _answer(outputs({name: rows[given] for name, given in inputs.items()}), label, threshold)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
         autograph=False,
     )
     def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _answer(outputs(parse_examples(examples, features)), label)
+        return _answer(outputs(parse_examples(examples, features)), label, threshold)
 
     signatures = {
         "serving_default": serve_rows.get_concrete_function(),
@@ -131,11 +134,11 @@ def _network_outputs(rows: dict[str, tf.Tensor], model: keras.Model, encoder: En
     return model(encoded, training=False)
 
 
-def _answer(outputs: tf.Tensor, label: LabelSpec) -> dict[str, tf.Tensor]:
+def _answer(outputs: tf.Tensor, label: LabelSpec, threshold: float) -> dict[str, tf.Tensor]:
     """Returns the served tensors for a model's outputs: float32, or float64 where the label needs it."""
     if label.task == BINARY:
         positive = tf.cast(tf.sigmoid(outputs[:, 0]), tf.float32)
-        number = tf.cast(positive >= 0.5, tf.int32)
+        number = tf.cast(positive >= threshold, tf.int32)
         return {"prediction": positive, "label": tf.gather(tf.constant(label.classes), number)}
     if label.task == MULTICLASS:
         likely = tf.gather(tf.constant(label.classes), tf.argmax(outputs, axis=1))

@@ -18,6 +18,7 @@ from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.features.preprocessing import Encoder
 from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.scores import main_metric
+from mainspring.components.training.fitting.threshold import HALF, Threshold
 from mainspring.components.training.hyperparameters import Hyperparameters
 from mainspring.components.training.publishing.exporting import export
 from mainspring.components.training.resuming.warm_start import write_preprocessing
@@ -53,8 +54,10 @@ class Fitted:
     """A row of eval as a V1 request states it."""
     treatments: list[tuple[str, str, str]]
     """What became of each feature: its name, its kind, and what is done with it."""
-    write: Callable[[Path], None]
-    """Writes the SavedModel, and what belongs to it, into a folder."""
+    write: Callable[[Path, float], None]
+    """Writes the SavedModel with its threshold, and what belongs to it, into a folder."""
+    threshold: Threshold | None = None
+    """Of a label of two classes."""
     said: dict[str, str] = field(default_factory=dict)
     """More about it, for the page."""
     published: Callable[[], None] = lambda: None
@@ -76,8 +79,8 @@ class Tried:
 def of_network(model: keras.Model, prepared: Prepared, epochs: list[Epoch], kept: Epoch, kind: str) -> Fitted:
     """Returns a Keras model over encoded rows, ready to be published."""
 
-    def write(folder: Path) -> None:
-        export(model, prepared.encoder, prepared.label, folder)
+    def write(folder: Path, threshold: float) -> None:
+        export(model, prepared.encoder, prepared.label, folder, threshold)
         write_preprocessing(model, prepared.encoder, prepared.label, folder)
 
     return Fitted(
@@ -121,7 +124,7 @@ def publish(
         UserError: `target` holds something.
         RetriableError: The disk is full.
     """
-    label = fitted.label
+    label, threshold = fitted.label, fitted.threshold
     recorded = settings.recorded() | {"model": fitted.kind, "module": origin.module}
     recorded |= {"module_digest": f"sha256:{origin.module_digest}"} if origin.module else {}
     manifest = ModelManifest(
@@ -144,9 +147,11 @@ def publish(
         booleans=[name for name in examples.columns if name in examples.manifest.booleans],
         integers=[each.name for each in examples.features if each.kind == CATEGORICAL and each.is_integer],
         spans=examples.manifest.spans,
+        threshold=threshold.value if threshold else None,
+        threshold_by=threshold.by if threshold else "",
     )
     with storage.publishing_directory(target) as aside:
-        fitted.write(aside)
+        fitted.write(aside, threshold.value if threshold else HALF)
         manifest = dataclasses.replace(manifest, fingerprint=storage.fingerprint_of_files(aside))
         storage.write_atomically(aside / manifests.SCHEMA_FILE, examples.schema_text)
         storage.write_json(aside / manifests.REQUEST_FILE, {"instances": [fitted.sample_row]})

@@ -16,12 +16,19 @@ from tensorflow_metadata.proto.v0 import schema_pb2
 
 from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
-from mainspring.components.common.manifests import ExamplesManifest
+from mainspring.components.common.manifests import BINARY, ExamplesManifest
 from mainspring.components.common.written import written_values
 from mainspring.components.training.features import surveying
 from mainspring.components.training.features.columns import CATEGORICAL, Feature, read_schema, select_features
 from mainspring.components.training.features.crosses import select_crosses
-from mainspring.components.training.features.labels import LabelSpec, describe_label, labelled, targets
+from mainspring.components.training.features.labels import (
+    LabelSpec,
+    LabelValues,
+    describe_label,
+    labelled,
+    targets,
+    told_task,
+)
 from mainspring.components.training.features.preprocessing import (
     Cross,
     Encoder,
@@ -63,6 +70,17 @@ class Examples:
     def batches(self, split: str) -> Iterator[pa.Table]:
         """Yields a split's rows, a part at a time."""
         return read_batches(self.folder, split, self.manifest, self.columns)
+
+
+def rarer_share(examples: Examples, task: str) -> float | None:
+    """Returns the rarer class's share of train's rows with a label; None where the label is not of two classes."""
+    values = LabelValues()
+    for table in read_batches(examples.folder, "train", examples.manifest, [examples.label]):
+        values.add(table[examples.label])
+    distinct = sorted(values.rows)
+    if len(distinct) != 2 or told_task(examples.manifest.columns[examples.label], distinct, task) != BINARY:
+        return None
+    return min(values.rows.values()) / values.count
 
 
 @dataclass(frozen=True)

@@ -267,7 +267,7 @@ def test_a_rare_class_is_judged_by_precision_and_recall_too(tmp_path, models, ev
     keep = (columns["y"] == 0) | rare
     table = {name: np.array(values, object)[keep].tolist() for name, values in columns.items()}
     result = evaluate(toys.write_examples(tmp_path / "examples", table), models["good"])
-    assert [gate["metric"] for gate in result.content["gates"]][:2] == ["auc", "auc_precision_recall"]
+    assert [gate["metric"] for gate in result.content["gates"]][:3] == ["auc", "auc_precision_recall", "recall"]
     usual = evaluate(toys.write_examples(tmp_path / "usual", columns), models["good"])
     assert [gate["metric"] for gate in usual.content["gates"]] == ["auc"]
 
@@ -279,7 +279,7 @@ def test_an_interval_of_squeezed_scores_tells_models_apart():
     function = noise.without_each(Metric("AUC"), model)
     for strong in (sigmoid(values), sigmoid(values - 14)):
         gap = areas.under_roc(labels == 1, strong) - areas.under_roc(labels == 1, sigmoid(weak))
-        interval = noise.interval_of_difference(function, gap, labels, strong, sigmoid(weak))
+        interval = noise.interval_of_difference(function, function, gap, labels, strong, sigmoid(weak))
         assert 0 < interval.low < gap < interval.high
 
 

@@ -22,7 +22,11 @@ def manifest(task=BINARY):
 )
 def test_the_default_asks_to_beat_the_trivial_predictor_and_not_to_lose_to_the_champion(task, metric):
     policy = parse("", manifest(task), COLUMNS)
-    rare = [Gate("auc_precision_recall", better_than_trivial=True, if_rare=True)] if task == BINARY else []
+    rare = [
+        Gate("auc_precision_recall", better_than_trivial=True, if_rare=True),
+        Gate("recall", better_than_trivial=True, if_rare=True, allow_noise=False),
+    ]
+    rare = rare if task == BINARY else []
     assert policy.gates == (
         Gate(metric, better_than_trivial=True),
         *rare,
