@@ -311,8 +311,8 @@ def _interval(gate: Gate, evidence: Evidence, measured: Measured, role: str) -> 
         measured.slice.of(each)
         for each in (evidence.labels, evidence.predictions[CHALLENGER], evidence.predictions[role])
     )
-    without = [evidence.without_each[each][gate.metric] for each in (CHALLENGER, role)]
-    return interval_of_difference(*without, values[0] - values[1], labels, *predictions)
+    ours, theirs = (evidence.without_each[each][gate.metric] for each in (CHALLENGER, role))
+    return interval_of_difference(ours, theirs, values[0] - values[1], labels, *predictions)
 
 
 def _noise_in_words(interval: Interval | None, is_noise: bool, loss: float) -> str:
