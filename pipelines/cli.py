@@ -13,6 +13,9 @@ from mainspring.pipelines.commands.compile import compile_
 from mainspring.pipelines.commands.doctor import doctor
 from mainspring.pipelines.commands.endpoints import endpoints
 from mainspring.pipelines.commands.example import example
+from mainspring.pipelines.commands.history.explain import explain
+from mainspring.pipelines.commands.history.runs import runs
+from mainspring.pipelines.commands.history.where_used import where_used
 from mainspring.pipelines.commands.images import images
 from mainspring.pipelines.commands.models import models
 from mainspring.pipelines.commands.rollback import rollback
@@ -39,6 +42,9 @@ for command in (
     schedule,
     setup,
     example,
+    runs,
+    explain,
+    where_used,
     endpoints,
     models,
     rollback,

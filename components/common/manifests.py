@@ -18,6 +18,9 @@ VERSION_MANIFEST = "version.json"
 REQUEST_FILE = "request.json"
 """Beside a model: a V1 prediction request with a row of its eval split, for smoke tests and for people to try."""
 
+EXAMPLES_FILE = "examples.json"
+"""Beside a model: the manifest of the examples that it was trained on, with the files that these came from."""
+
 SCHEMA_FILE = "schema.pbtxt"
 """TFDV's schema as protobuf text, under the name that TFX gives it."""
 
@@ -54,7 +57,7 @@ class ExamplesManifest:
     fingerprint: str
     """`sha256:<hex>` of the rows' content and their split, whatever the order of rows or the layout of files."""
     source: dict[str, Any]
-    """The pattern, and each file's URI, size in bytes and modification time."""
+    """The pattern, and each file's `uri`, `bytes`, `generation` and, of one on this machine, `sha256`."""
     query: str
     """The SQL that made the rows from the source; empty for the source as it is."""
     versions: dict[str, str]
@@ -104,6 +107,10 @@ class ModelManifest:
     """Of two classes: from this probability on, the model names the positive one. None: its trainer says none."""
     threshold_by: str = ""
     """How the threshold was found, in words."""
+    code: str = ""
+    """`sha256:<hex>` of Mainspring's own code that trained it."""
+    lock: str = ""
+    """`sha256:<hex>` of the locked requirements of the environment that trained it."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +133,8 @@ class VersionManifest:
     """Why the champion was left out of the judgement, where evaluation was told to do so; else empty."""
     run: str = ""
     """The pipeline run that published it, where it was given."""
+    approved_by: str = ""
+    """Who approved it, where somebody was asked."""
 
 
 Manifest = TypeVar("Manifest", ExamplesManifest, ModelManifest, VersionManifest)

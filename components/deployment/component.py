@@ -47,6 +47,7 @@ def deploy_model(
     serving_policy: str = "",
     run_id: str = "",
     allow_older: bool = False,
+    approved_by: str = "",
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -69,6 +70,7 @@ def deploy_model(
         run_id: `dsl.PIPELINE_JOB_ID_PLACEHOLDER`: recorded in the version, and on what serves it.
         allow_older: Whether a model may replace one that was trained on newer data, as a backfill or a caught-up run
             would. Otherwise what is served stays, and the step says so.
+        approved_by: From `approve`: who approved the model; recorded in the version.
 
     Returns:
         version: The version that is served.
@@ -89,6 +91,7 @@ def deploy_model(
         serving_policy=serving_policy,
         run_id=run_id,
         allow_older=allow_older,
+        approved_by=approved_by,
     )
 
 

@@ -42,6 +42,7 @@ def deploy_model(
     serving_policy: str = "",
     run_id: str = "",
     allow_older: bool = False,
+    approved_by: str = "",
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -57,6 +58,7 @@ def deploy_model(
         serving_policy: How a cluster serves it, see `kserve.policy`; a local target takes none.
         run_id: The pipeline run; recorded in the version and, in a cluster, on what serves it.
         allow_older: Whether a model may replace one of newer data. Otherwise what is served stays, and that is said.
+        approved_by: Who approved the model; recorded in the version.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
@@ -94,6 +96,7 @@ def deploy_model(
         baseline=baseline_uri,
         replaces=served[0] if served else 0,
         run=run_id,
+        approved_by=approved_by,
     )
     uri = version_uri(root, where.name, version.version)
     print(f"version {version.version} of {where.name}: {uri}", flush=True)

@@ -9,7 +9,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import targets
 from mainspring.components.deployment.local import endpoint_state, local_target
 from mainspring.components.deployment.targets import Target
-from mainspring.components.deployment.versions.takeovers import Withdrawal
+from mainspring.components.deployment.versions.takeovers import Takeover, Withdrawal
 
 
 def champion(target: Target) -> tuple[int, str] | None:
@@ -32,6 +32,22 @@ def withdrawn(target: Target) -> tuple[Withdrawal, ...]:
     gone: tuple[Withdrawal, ...]
     gone = _kserve().withdrawn(target) if target.scheme == targets.KSERVE else local_target.withdrawn(target.name)
     return gone
+
+
+def local_targets() -> list[str]:
+    """Returns the targets that the endpoints of the local root are."""
+    return [f"{targets.LOCAL}://{name}" for name in endpoint_state.names()]
+
+
+def history(target: Target) -> tuple[Takeover, ...]:
+    """Returns the versions that a target has served, the current one last; none if it has served nothing.
+
+    Raises:
+        UserError: The target does not answer.
+    """
+    served: tuple[Takeover, ...]
+    served = _kserve().history(target) if target.scheme == targets.KSERVE else local_target.history(target.name)
+    return served
 
 
 def uris(named: Iterable[str] = ()) -> set[str]:

@@ -22,6 +22,7 @@ from mainspring.components.ingestion import parquet_tables, repeatable, rows, te
 from mainspring.components.ingestion.columns import column_types
 from mainspring.components.ingestion.columns.given_types import Reading, read_types, refuse_unknown
 from mainspring.components.ingestion.portions import Portion, Said
+from mainspring.components.ingestion.sources.file import File, is_elsewhere
 from mainspring.components.ingestion.spans.found import Span, find_spans, fingerprint_files
 from mainspring.components.ingestion.spans.selecting import in_words, select_spans
 from mainspring.components.ingestion.splitting import (
@@ -35,6 +36,9 @@ from mainspring.components.ingestion.splitting import (
     write_splits,
 )
 from mainspring.components.ingestion.staging import AUTO, UTF_8, stage
+
+LARGEST_HASHED = 2**31
+"""Bytes of a file whose content is hashed for the manifest; a second for each 1 to 2 GB."""
 
 _OWN_TABLES = ("source", "shaped", "moments")
 
@@ -297,8 +301,29 @@ def _sides(
 
 def _files_in_manifest(spans: Iterable[Span]) -> list[dict[str, str | int]]:
     return [
-        {"uri": file.uri, "bytes": file.size, "generation": file.generation} for span in spans for file in span.files
+        {"uri": _absolute(file.uri), "bytes": file.size, "generation": file.generation} | _content(file)
+        for span in spans
+        for file in span.files
     ]
+
+
+def _absolute(uri: str) -> str:
+    """Returns a file's URI in a form that means the same wherever it is read."""
+    return uri if is_elsewhere(uri) else str(storage.as_path(uri).absolute())
+
+
+def _content(file: File) -> dict[str, str]:
+    """Returns the digest of a file on this machine, by which it is known under another name, too.
+
+    A bucket's generation tells one content from another by itself; so do size and time of change of very large files.
+    """
+    if is_elsewhere(file.uri) or file.size > LARGEST_HASHED:
+        return {}
+    digest = hashlib.sha256()
+    with storage.as_path(file.uri).open("rb") as source:
+        while block := source.read(1 << 20):
+            digest.update(block)
+    return {"sha256": digest.hexdigest()}
 
 
 def _fingerprint(columns: dict[str, str], content: dict[str, Content]) -> str:

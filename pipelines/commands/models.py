@@ -16,6 +16,7 @@ MODELS_ROOT = click.option(
     "--models-root", default="", metavar="URI", help="A folder, gs:// or s3://. [default: models/ in the root]"
 )
 COLUMNS = ("name", "version", "created", "replaces")
+LISTED = ("name", "version", "created", "replaces", "state", "metric", "data")
 
 
 @click.group()
@@ -24,19 +25,31 @@ def models() -> None:
 
 
 @models.command("list")
+@click.option("--target", "targets", multiple=True, metavar="TARGET", help="Where they may serve; repeat for more.")
 @MODELS_ROOT
 @ROOT
 @AS_JSON
-def models_list(models_root: str, root: Path | None, as_json: bool) -> None:
-    """List the published versions of every model, oldest first."""
+def models_list(targets: tuple[str, ...], models_root: str, root: Path | None, as_json: bool) -> None:
+    """List the published versions of every model, oldest first: what is served, withdrawn, its metric, its data.
+
+    The local endpoints of the root are asked what they serve; name a cluster's with --target.
+
+    \b
+    mainspring models list
+    mainspring models list --models-root gs://team/models --target kserve://team/flights
+    """
     from mainspring.components.deployment.versions import models_root as published
+    from mainspring.pipelines.history import serving
 
     use_root(root)
     folder = published.models_folder(models_root)
+    states = serving.states(targets)
     rows = [
-        _row(folder, version) for name in published.models(folder) for version in published.versions(folder, name)[::-1]
+        _row(folder, version) | serving.described(published.version_uri(folder, name, version.version), states)
+        for name in published.models(folder)
+        for version in published.versions(folder, name)[::-1]
     ]
-    print_rows(rows, as_json, "no published models", COLUMNS)
+    print_rows(rows, as_json, "no published models", LISTED)
 
 
 @models.command("prune", short_help="Remove old versions; what is served or newest stays.")

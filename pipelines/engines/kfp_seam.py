@@ -171,7 +171,7 @@ def _patched(
 ) -> Iterator[None]:
     current = threading.local()
     replace_placeholders = placeholder_utils.replace_placeholders
-    placeholders = Placeholders(replace_placeholders)
+    placeholders = Placeholders(replace_placeholders, run_name)
     execute, run, check_image, resolve, compute_key = (
         task_executor.execute_single_task,
         handler_type.run,

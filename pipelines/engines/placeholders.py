@@ -21,17 +21,22 @@ LARGEST_WHOLE = 2**53
 class Placeholders:
     """Fills in the placeholders of one run's tasks."""
 
-    def __init__(self, replace: Callable[..., list[str]]) -> None:
-        """Takes KFP's own function, which knows the placeholders."""
+    def __init__(self, replace: Callable[..., list[str]], run_name: str = "") -> None:
+        """Takes KFP's own function, which knows the placeholders.
+
+        Args:
+            replace: KFP's function.
+            run_name: What the run's id is; empty: a number of KFP's own.
+        """
         self._replace = replace
         mark = f"<{secrets.token_hex(8)}>"
         self._hidden = {"{{$": "{" + mark + "{$", constants.WORKSPACE_MOUNT_PATH: f"/{mark}kfp-workspace"}
         # A run on this machine has no due time: as on a cluster, its start stands in for one.
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        self._times = {
+        self._known = {
             dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER: now,
             dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER: now,
-        }
+        } | ({dsl.PIPELINE_JOB_ID_PLACEHOLDER: run_name} if run_name else {})
 
     def replaced(self, constants: Collection[str], executor_input_dict: dict[str, Any], **given: Any) -> list[str]:
         """Returns the command with its placeholders filled in.
@@ -44,7 +49,7 @@ class Placeholders:
         parameters = executor_input_dict.get("inputs", {}).get("parameterValues", {})
         for name, value in parameters.items():
             value = _with_whole_numbers(value) if isinstance(value, list | dict) else value
-            words = self._times if name in constants else self._hidden
+            words = self._known if name in constants else self._hidden
             parameters[name] = _exchanged(value, words)
         shown = {hidden: text for text, hidden in self._hidden.items()}
         command = self._replace(executor_input_dict=executor_input_dict, **given)

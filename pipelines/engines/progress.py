@@ -18,7 +18,8 @@ from rich.text import Text
 from mainspring.components.common.report import number_text
 from mainspring.pipelines.engines.kfp_seam import Step
 from mainspring.pipelines.engines.results import RunResult, TaskResult
-from mainspring.pipelines.engines.run_page import endpoint_of, example_request, metrics_of, said_by
+from mainspring.pipelines.engines.run_page import endpoint_of, example_request, metrics_of, root_of, said_by
+from mainspring.pipelines.history.advice import next_steps
 
 TAIL_BYTES = 16_384
 NOTES = ("[KFP", "WARNING", "INFO", "I0", "W0", "E0", " ", "{", "}")
@@ -158,3 +159,5 @@ def print_result(result: RunResult, console: Console) -> None:
         console.print(f"endpoint: {endpoint}", markup=False, highlight=False, soft_wrap=True)
         if request := example_request(result):
             console.print(f"try it:\n  {request}", markup=False, highlight=False, soft_wrap=True)
+    for what, command in next_steps(result.record(), root_of(result)):
+        console.print(f"{what[0].lower()}{what[1:]}:\n  {command}", markup=False, highlight=False, soft_wrap=True)

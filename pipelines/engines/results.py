@@ -8,6 +8,9 @@ from typing import Any
 
 from kfp import dsl
 
+from mainspring.pipelines.history.outcome import outcome_of
+from mainspring.pipelines.history.records import RunRecord
+
 
 @dataclass(frozen=True)
 class TaskResult:
@@ -40,6 +43,8 @@ class RunResult:
     """What was refused and why, where the run was told to end as skipped then."""
     arguments: dict[str, Any] = field(default_factory=dict)
     """The parameters that were given."""
+    started: str = ""
+    """ISO 8601, UTC."""
 
     @property
     def is_success(self) -> bool:
@@ -52,7 +57,23 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the result as plain JSON values."""
-        return asdict(self) | {"folder": str(self.folder), "report": str(self.report)}
+        return asdict(self) | {"run": self.folder.name, "folder": str(self.folder), "report": str(self.report)}
+
+    def record(self) -> RunRecord:
+        """Returns the result as the history of runs keeps it."""
+        tasks = [asdict(task) for task in self.tasks]
+        return RunRecord(
+            run=self.folder.name,
+            pipeline=self.pipeline,
+            status=self.status,
+            started=self.started,
+            seconds=self.seconds,
+            arguments=self.arguments,
+            outcome=outcome_of(tasks),
+            error=self.error or self.refusal,
+            tasks=tasks,
+            page=str(self.report),
+        )
 
 
 def plain_outputs(outputs: dict[str, Any]) -> dict[str, Any]:

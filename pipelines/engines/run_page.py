@@ -14,9 +14,14 @@ from markupsafe import Markup
 from mainspring.components.common import report, storage
 from mainspring.components.common.manifests import REQUEST_FILE
 from mainspring.pipelines.engines.results import RunResult, TaskResult
+from mainspring.pipelines.history.advice import next_steps
+from mainspring.pipelines.history.index_page import INDEX
 
 LONGEST_WORD_SHOWN = 24
 """Longer texts, such as URIs, fingerprints and reasons, stand in the summary and the reports, not in the table."""
+
+VERDICT_PAGES = {"model_card.html": "model card", "ml_test_score.html": "ML Test Score"}
+"""Pages that `evaluate_model` leaves in its artifact, by file."""
 
 Section = tuple[str, Markup | str]
 
@@ -39,16 +44,25 @@ def run_page(result: RunResult, pages: dict[str, list[Path]]) -> str:
         "skipped": f"{result.refusal or 'Nothing was to be done'}. The run ended without a deployment, as told.",
     }.get(result.status, result.error)
     stages = report.table(
-        ["Stage", "State", "Seconds", "Says", "Report"],
+        ["Stage", "State", "Seconds", "Says", "Report", "Log"],
         [
-            [task.title, task.state, round(task.seconds, 1), said_by(task), _links(pages[task.name])]
+            [
+                task.title,
+                task.state,
+                round(task.seconds, 1),
+                said_by(task),
+                _links(pages[task.name]),
+                _log(task, result),
+            ]
             for task in result.tasks
             if task.state != "skipped"
         ],
     )
-    sections: list[Section] = [("Stages", stages), ("Where the time went", _times(result))]
+    sections: list[Section] = [("The run", _facts(result)), ("Stages", stages), ("Where the time went", _times(result))]
     sections += [("The endpoint", _endpoint(result))] if endpoint_of(result) else []
     sections += [("Metrics", _metrics(result))] if metrics_of(result) else []
+    steps = next_steps(result.record(), root_of(result))
+    sections += [("What to do next", _commands(steps))] if steps else []
     sections += [("Parameters", _parameters(result.arguments))] if result.arguments else []
     return report.page(result.pipeline, (result.is_success, sentence), sections)
 
@@ -91,6 +105,51 @@ def example_request(result: RunResult) -> str:
         return ""
     body = json.dumps(json.loads(path.read_text(encoding="utf-8")))
     return f"curl -s {endpoint_of(result)} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def root_of(result: RunResult) -> str:
+    """Returns the local root of a run, as a command needs it; empty where commands find it by themselves."""
+    root = result.folder.parent.parent
+    return "" if root == storage.local_root() else str(root)
+
+
+def _facts(result: RunResult) -> Markup:
+    """Returns what a reader asks first: when, what, and what was served before."""
+    record = result.record()
+    outcome = record.outcome
+    facts: dict[str, report.Cell] = {
+        "Run": record.run,
+        "Began": f"{record.started.replace('T', ' ').removesuffix('+00:00')} UTC",
+        "Took": f"{record.seconds:.1f} s",
+        "Target": record.target,
+        "Spans": outcome.spans,
+        "Version": f"{outcome.version} ({outcome.version_uri})" if outcome.version else "",
+        "Version before": str(outcome.before) if outcome.before else "",
+        "Approved by": outcome.approved_by,
+        "Verdict pages": _verdict_pages(outcome.evaluation, result.folder),
+    }
+    told = {name: fact for name, fact in facts.items() if fact}
+    return Markup('{}<p><a href="{}">All runs</a></p>').format(report.key_values(told), f"../../{INDEX}")
+
+
+def _verdict_pages(evaluation: str, folder: Path) -> Markup:
+    """Returns links to the model card and the ML Test Score, which are copied beside the page."""
+    links = []
+    for name, title in VERDICT_PAGES.items():
+        source = Path(evaluation, name)
+        if evaluation and source.is_file():
+            shutil.copyfile(source, folder / name)
+            links.append(Markup('<a href="{}">{}</a>').format(name, title))
+    return Markup(", ").join(links)
+
+
+def _commands(steps: list[tuple[str, str]]) -> Markup:
+    return report.table([], [[what, Markup("<pre>{}</pre>").format(command)] for what, command in steps])
+
+
+def _log(task: TaskResult, result: RunResult) -> Markup:
+    path = result.folder / "logs" / f"{task.name}.log"
+    return Markup('<a href="logs/{}">log</a>').format(path.name) if path.is_file() else Markup()
 
 
 def _times(result: RunResult) -> Markup:

@@ -18,6 +18,7 @@ from mainspring.components.common.errors import ERROR_PREFIX
 from mainspring.pipelines.engines import kfp_seam
 from mainspring.pipelines.engines.results import RunResult, TaskResult, plain_outputs
 from mainspring.pipelines.engines.run_page import write_run_page
+from mainspring.pipelines.history import index_page, records
 
 REFUSING = "refuse-run"
 """The tasks of this name end a run whose data or model did not pass."""
@@ -92,39 +93,41 @@ def run_here(
     tasks = engine(steps, folder)
     cache = root / "cache" / tasks.fingerprint if caching else None
     watcher = _Watcher(steps, tasks, progress, logs)
-    started = time.monotonic()
-    try:
-        if cache is None or not cache.is_dir():
-            tasks.start_ahead()
-        progress.begin(steps, logs)
-        with _terminate_as_interrupt(), _orchestrator_output_in(logs / "orchestrator.log"):
-            succeeded = kfp_seam.run_pipeline(
-                spec,
-                arguments,
-                tasks.runner,
-                pipeline_root=str(folder / "tasks"),
-                cache_root=str(cache) if cache else None,
-                run_command=watcher.run,
-                watcher=watcher,
-                run_name=folder.name,
-            )
-    finally:
-        tasks.close()
-        progress.close()
-    status = _status(succeeded, watcher.results)
-    error = "" if succeeded else _what_went_wrong(watcher.results, logs)
-    result = RunResult(
-        pipeline=spec.pipeline_info.name,
-        status=status,
-        seconds=time.monotonic() - started,
-        tasks=watcher.all_results(),
-        folder=folder,
-        report=folder / "report.html",
-        error=error,
-        refusal=refusal_of(watcher.results),
-        arguments=arguments,
-    )
-    write_run_page(result)
+    with records.recording(folder, spec.pipeline_info.name, arguments) as begun:
+        started = time.monotonic()
+        try:
+            if cache is None or not cache.is_dir():
+                tasks.start_ahead()
+            progress.begin(steps, logs)
+            with _terminate_as_interrupt(), _orchestrator_output_in(logs / "orchestrator.log"):
+                succeeded = kfp_seam.run_pipeline(
+                    spec,
+                    arguments,
+                    tasks.runner,
+                    pipeline_root=str(folder / "tasks"),
+                    cache_root=str(cache) if cache else None,
+                    run_command=watcher.run,
+                    watcher=watcher,
+                    run_name=folder.name,
+                )
+        finally:
+            tasks.close()
+            progress.close()
+        result = RunResult(
+            pipeline=spec.pipeline_info.name,
+            status=_status(succeeded, watcher.results),
+            seconds=time.monotonic() - started,
+            tasks=watcher.all_results(),
+            folder=folder,
+            report=folder / "report.html",
+            error="" if succeeded else _what_went_wrong(watcher.results, logs),
+            refusal=refusal_of(watcher.results),
+            arguments=arguments,
+            started=begun.started,
+        )
+        write_run_page(result)
+        records.write(folder, result.record())
+    index_page.write_index(root)
     return result
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,21 @@ from typing import Any
 import duckdb
 import pytest
 
+from mainspring.pipelines import environments
 from mainspring.pipelines.examples import flights
+from tests import run_in_environments
 
 MAINSPRING = str(Path(sys.executable).parent / "mainspring")
 QUERY = "SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL"
+
+SERVE = """
+import os, sys
+sys.path += sys.argv[1].split(":")
+from gcs_server import google_storage
+with google_storage():
+    print(os.environ["STORAGE_EMULATOR_HOST"], flush=True)
+    sys.stdin.read()
+"""
 
 Mainspring = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -49,6 +61,28 @@ def root(tmp_path_factory: pytest.TempPathFactory, mainspring: Mainspring) -> It
     folder = tmp_path_factory.mktemp("root")
     yield folder
     mainspring("endpoints", "stop", "--all", "--root", folder)
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket; its server comes with the components' test tools and is not in the authoring environment."""
+    environments.ensure(["deployment"], print)
+    env = environments.environment("deployment")
+    paths = f"{run_in_environments.tools(env)}:{run_in_environments.TESTS}"
+    command = [str(env.python), "-c", SERVE, paths]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.stdout.readline().strip())
+        from google.cloud import storage
+
+        name = f"b{uuid.uuid4().hex}"
+        storage.Client(project=None).create_bucket(name)
+        try:
+            yield f"gs://{name}"
+        finally:
+            server.stdin.close()
+            server.wait()
 
 
 def summary_of(path: Path) -> dict[str, Any]:

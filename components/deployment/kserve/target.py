@@ -144,6 +144,11 @@ def withdrawn(target: Target) -> tuple[takeovers.Withdrawal, ...]:
     return record.read(kubernetes.connect(), target).record.withdrawn
 
 
+def history(target: Target) -> tuple[takeovers.Takeover, ...]:
+    """Returns the versions that the target has served, the current one last."""
+    return record.read(kubernetes.connect(), target).record.history
+
+
 def needed(target: Target) -> set[str]:
     """Returns the URIs of the versions that the target serves, tries out, or would roll back to."""
     known = record.read(kubernetes.connect(), target).record

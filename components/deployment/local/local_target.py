@@ -109,6 +109,12 @@ def withdrawn(name: str) -> tuple[takeovers.Withdrawal, ...]:
     return state.withdrawn if state else ()
 
 
+def history(name: str) -> tuple[takeovers.Takeover, ...]:
+    """Returns the versions that an endpoint has served, the current one last; none if there is no such endpoint."""
+    state = endpoint_state.read(name)
+    return repair.history(repair.served(state)) if state and state.version else ()
+
+
 def start(name: str) -> Endpoint:
     """Brings a stopped or failed endpoint back: the last version, the same port.
 

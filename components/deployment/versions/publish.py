@@ -22,9 +22,9 @@ from mainspring.components.deployment.versions import models_root, signatures
 STATISTICS = "statistics"
 EVALUATION = "evaluation"
 LOCK = ".lock"
-BESIDE = (manifests.MODEL_MANIFEST, manifests.SCHEMA_FILE, manifests.REQUEST_FILE)
+BESIDE = (manifests.MODEL_MANIFEST, manifests.EXAMPLES_FILE, manifests.SCHEMA_FILE, manifests.REQUEST_FILE)
 """Of a model's files, those that lie in the version's own folder."""
-NOT_SERVED = (manifests.MODEL_MANIFEST, manifests.SCHEMA_FILE)
+NOT_SERVED = (manifests.MODEL_MANIFEST, manifests.EXAMPLES_FILE, manifests.SCHEMA_FILE)
 """Of these, those that no model server reads."""
 
 MOST_PUBLISHERS = 20
@@ -41,6 +41,7 @@ def publish(
     baseline: str = "",
     replaces: int = 0,
     run: str = "",
+    approved_by: str = "",
 ) -> VersionManifest:
     """Publishes a model as `<root>/<name>/<next integer>/`, its SavedModel as `model/<that integer>/` within.
 
@@ -55,6 +56,7 @@ def publish(
         baseline: URI of the version whose data these examples were validated against.
         replaces: The version that is served now; 0 if none is.
         run: The pipeline run.
+        approved_by: Who approved it; empty if nobody was asked.
 
     Returns:
         The version's manifest; that of the newest or of the served version if it holds this very model.
@@ -77,6 +79,7 @@ def publish(
         files={},
         rebaselined=_rebaselined(evaluation),
         run=run,
+        approved_by=approved_by,
     )
     parts = {"": model, STATISTICS: statistics, EVALUATION: evaluation}
     if buckets.is_bucket(root):

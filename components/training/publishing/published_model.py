@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from mainspring.components.common import manifests, storage
+from mainspring.components.common import code, manifests, storage
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.training.features.columns import CATEGORICAL
 from mainspring.components.training.features.labels import LabelSpec
@@ -149,12 +149,15 @@ def publish(
         spans=examples.manifest.spans,
         threshold=threshold.value if threshold else None,
         threshold_by=threshold.by if threshold else "",
+        code=code.code_fingerprint(),
+        lock=code.lock_fingerprint("training"),
     )
     with storage.publishing_directory(target) as aside:
         fitted.write(aside, threshold.value if threshold else HALF)
         manifest = dataclasses.replace(manifest, fingerprint=storage.fingerprint_of_files(aside))
         storage.write_atomically(aside / manifests.SCHEMA_FILE, examples.schema_text)
         storage.write_json(aside / manifests.REQUEST_FILE, {"instances": [fitted.sample_row]})
+        manifests.write(examples.manifest, aside / manifests.EXAMPLES_FILE)
         manifests.write(manifest, aside / manifests.MODEL_MANIFEST)
     return manifest
 

@@ -50,6 +50,8 @@ def _page(state: KfpServer, asked: Json, field_name: str, items: list[Json]) -> 
         items = [item for item in items if item.get(predicate["key"]) == wanted]
     if experiment := query.get("experiment_id"):
         items = [item for item in items if item.get("experiment_id") == experiment]
+    if query.get("sort_by") == "created_at desc":
+        items = sorted(items, key=lambda item: str(item.get("created_at")))[::-1]
     start = int(query.get("page_token") or 0)
     size = min(int(query.get("page_size") or 10), state.page_size)
     rest = str(start + size) if start + size < len(items) else ""
@@ -161,6 +163,12 @@ def _terminate(state: KfpServer, asked: Json, run_id: str) -> Json:
     return {}
 
 
+def _archive(state: KfpServer, asked: Json, run_id: str) -> Json:
+    """An archived run can be restored; it is no longer among those that are listed as available."""
+    _get(state, "runs", run_id)["storage_state"] = "ARCHIVED"
+    return {}
+
+
 def _create_recurring_run(state: KfpServer, asked: Json) -> Json:
     given = asked["body"]
     if not given.get("display_name"):
@@ -235,6 +243,7 @@ ROUTES: dict[tuple[str, str], Callable[..., Json]] = {
     ("POST", "runs"): _create_run,
     ("GET", "runs/([^/:]+)"): _get_run,
     ("POST", "runs/([^/:]+):terminate"): _terminate,
+    ("POST", "runs/([^/:]+):archive"): _archive,
     ("GET", "recurringruns"): _listing("recurring_runs"),
     ("POST", "recurringruns"): _create_recurring_run,
     ("GET", "recurringruns/([^/:]+)"): lambda state, asked, i: _get(state, "recurring_runs", i),

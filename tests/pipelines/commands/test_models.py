@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
-import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,42 +11,10 @@ from click.testing import CliRunner
 
 from mainspring.components.common import buckets
 from mainspring.components.deployment.versions import retention
-from mainspring.pipelines import environments
 from mainspring.pipelines.commands.models import models
-from tests import run_in_environments
 from tests.pipelines.conftest import Mainspring
 
-SERVE = """
-import os, sys
-sys.path += sys.argv[1].split(":")
-from gcs_server import google_storage
-with google_storage():
-    print(os.environ["STORAGE_EMULATOR_HOST"], flush=True)
-    sys.stdin.read()
-"""
 TARGET = "local://flights"
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket; its server comes with the components' test tools and is not in the authoring environment."""
-    environments.ensure(["deployment"], print)
-    env = environments.environment("deployment")
-    paths = f"{run_in_environments.tools(env)}:{run_in_environments.TESTS}"
-    command = [str(env.python), "-c", SERVE, paths]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdin is not None
-        assert server.stdout is not None
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.stdout.readline().strip())
-        from google.cloud import storage
-
-        name = f"b{uuid.uuid4().hex}"
-        storage.Client(project=None).create_bucket(name)
-        try:
-            yield f"gs://{name}"
-        finally:
-            server.stdin.close()
-            server.wait()
 
 
 def put_version(root: str, number: int) -> None:

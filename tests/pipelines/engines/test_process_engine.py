@@ -23,6 +23,7 @@ from mainspring.pipelines import environments
 from mainspring.pipelines.compiling import catalogue, kfp_yaml
 from mainspring.pipelines.engines import kfp_seam, workers
 from mainspring.pipelines.engines.progress import last_words
+from mainspring.pipelines.history import records
 from tests.pipelines.conftest import MAINSPRING, Mainspring, summary_of
 from tests.until import until
 
@@ -64,6 +65,10 @@ def test_a_pipeline_runs_and_its_summary_says_how(run, tmp_path: Path) -> None:
     assert "<title>Double again</title>" in page, "among the bars of where the time went"
     assert "<td>number</td><td><pre>3</pre></td>" in page
     assert summary["arguments"] == {"number": 3}
+    [record] = records.all_runs(tmp_path / "root")
+    assert (record.run, record.status, len(record.tasks)) == (summary["run"], "succeeded", 3)
+    assert '<a href="logs/double.log">log</a>' in page
+    assert f'<a href="runs/{record.run}/report.html">' in (tmp_path / "root" / "runs.html").read_text()
 
 
 def test_a_task_runs_in_the_environment_of_its_image_and_its_log_is_kept(run, tmp_path: Path) -> None:
@@ -127,11 +132,14 @@ def test_no_process_is_left_however_a_run_is_ended(tmp_path: Path, ending: signa
     command = [MAINSPRING, "run", "small_pipelines:sleeps", "-p", f"pid_file={pids}", "--root", str(tmp_path / "root")]
     engine = subprocess.Popen(command, cwd=PIPELINES, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     until(pids.is_file)
+    assert [record.status for record in records.all_runs(tmp_path / "root")] == ["running"]
     running = [int(pid) for pid in pids.read_text().split()]
     engine.send_signal(ending)
     _, said = engine.communicate()
     assert engine.returncode == (-signal.SIGKILL if ending == signal.SIGKILL else 130)
     assert ending == signal.SIGKILL or said.strip().splitlines()[-1].startswith("mainspring: error: interrupted")
+    [record] = records.all_runs(tmp_path / "root")
+    assert (record.status, record.pipeline, record.arguments) == ("interrupted", "sleeps", {"pid_file": str(pids)})
     until(lambda: not any(_is_alive(pid) for pid in running))
 
 
