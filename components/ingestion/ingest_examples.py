@@ -299,7 +299,7 @@ def _sides(
     return by_time(options.time_column, cut)
 
 
-def _files_in_manifest(spans: Iterable[Span]) -> list[dict[str, str | int]]:
+def _files_in_manifest(spans: Iterable[Span]) -> list[dict[str, object]]:
     return [
         {"uri": _absolute(file.uri), "bytes": file.size, "generation": file.generation} | _content(file)
         for span in spans
