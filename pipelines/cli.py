@@ -9,6 +9,7 @@ import click
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.commands.approve import approve
+from mainspring.pipelines.commands.check import check
 from mainspring.pipelines.commands.compile import compile_
 from mainspring.pipelines.commands.doctor import doctor
 from mainspring.pipelines.commands.endpoints import endpoints
@@ -37,6 +38,7 @@ def cli() -> None:
 
 for command in (
     run,
+    check,
     compile_,
     submit,
     schedule,

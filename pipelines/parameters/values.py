@@ -18,6 +18,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.written import strict_yaml
 from mainspring.components.evaluation.policy import early_check
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
+from mainspring.pipelines.parameters import early
 from mainspring.pipelines.parameters.declared import UNKNOWN, Declared, Kind, parameters
 from mainspring.pipelines.parameters.notation import Repeated
 from mainspring.pipelines.parameters.written import Written
@@ -51,7 +52,7 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
 
     Raises:
         UserError: A parameter is unknown or missing, or a value does not fit its type, or no engine can carry it;
-            or the evaluation policy is wrong.
+            or what a step would refuse is wrong already: a policy, a target, a rollout, hyperparameters.
     """
     declared, pipeline = parameters(spec), spec.pipeline_info.name
     for name, value in given.items():
@@ -67,6 +68,7 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
     if typed.get(EVALUATION_POLICY):
         # Before anything is ingested or trained: evaluation would say the same when all of that is done.
         early_check.check(str(typed[EVALUATION_POLICY]), str(typed.get("task", "auto")))
+    early.check(spec, typed)
     return typed
 
 

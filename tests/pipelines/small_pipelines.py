@@ -127,3 +127,15 @@ def told(to: list[str], on_refusal: str = "fail"):
     """Refuses, and tells somebody at the end; nobody has thought of caching."""
     with dsl.ExitHandler(notify(to=to, title="nightly")):
         refuse_run(stage="data", reasons="carrier: ZZ is unknown", on_refusal=on_refusal)
+
+
+@dsl.component(base_image="python:3.11")
+def theirs(target: str) -> str:
+    """Is another team's component, with a parameter that ours have too."""
+    return target
+
+
+@dsl.pipeline(name="another-teams")
+def another_teams(target: str):
+    """Has a parameter of the same name as ours, that means something else."""
+    theirs(target=target)

@@ -183,8 +183,6 @@ def test_a_scheduled_run_that_comes_before_its_data_is_skipped(loop: Loop) -> No
         ("query=SELEKT 1", "query: "),
         ("query=SELECT *, FROM source WHERE month = 13", "has no rows"),
         ("label=lat", "label='lat' is not a column of the examples; close to it: late"),
-        ("target=local://Not_A_Label", "Not_A_Label"),
-        ("target=somewhere://x", "somewhere://x"),
     ],
 )
 def test_wrong_input_is_one_line_and_the_champion_keeps_serving(
