@@ -9,6 +9,7 @@ import click
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.commands.approve import approve
+from mainspring.pipelines.commands.backfill import backfill
 from mainspring.pipelines.commands.check import check
 from mainspring.pipelines.commands.compile import compile_
 from mainspring.pipelines.commands.doctor import doctor
@@ -38,6 +39,7 @@ def cli() -> None:
 
 for command in (
     run,
+    backfill,
     check,
     compile_,
     submit,

@@ -11,6 +11,8 @@ from mainspring.pipelines.engines.results import RunResult
 def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "", caching: bool = True) -> RunResult:
     """Runs a pipeline here, each task in the environment of its image, and shows how it goes.
 
+    While another run deploys to the same target, it waits for that to end.
+
     Args:
         pipeline: What `@dsl.pipeline` returned, or a built-in name, `module:function`, or a compiled YAML file.
         arguments: Values of its parameters.
@@ -30,6 +32,7 @@ def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "
     from mainspring.pipelines import environments
     from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines import process
+    from mainspring.pipelines.engines.one_at_a_time import alone_at_target
     from mainspring.pipelines.engines.progress import PlainProgress
     from mainspring.pipelines.parameters import typed_arguments
 
@@ -40,4 +43,5 @@ def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "
     typed = typed_arguments(spec, arguments or {})
     environments.ensure(process.folders(spec), print)
     folder = Path(root).absolute() if root else storage.local_root()
-    return process.run_here(spec, typed, folder, PlainProgress(Console()), caching)
+    with alone_at_target(spec, typed, folder, print):
+        return process.run_here(spec, typed, folder, PlainProgress(Console()), caching)

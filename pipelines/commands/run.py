@@ -49,6 +49,13 @@ class _WithParameters(click.Command):
 @ROOT
 @click.option("--summary", type=click.Path(path_type=Path), help="Write how the run went to this file, as JSON.")
 @click.option("--no-cache", is_flag=True, help="Run every task, even if nothing has changed.")
+@click.option(
+    "--if-busy",
+    type=click.Choice(["wait", "fail"]),
+    default="wait",
+    show_default=True,
+    help="What to do while another run deploys to the same target.",
+)
 def run(
     pipeline: str,
     parameters: tuple[str, ...],
@@ -57,29 +64,38 @@ def run(
     root: Path | None,
     summary: Path | None,
     no_cache: bool,
+    if_busy: str,
 ) -> None:
     """Run PIPELINE on this machine.
 
     PIPELINE is a built-in name (continuous_training), module:function, or a compiled YAML file. The
     exit status is 0 only if the run succeeded. `mainspring run PIPELINE --help` lists its parameters.
+    Of two runs that deploy to the same target, the second waits for the first.
+
+    \b
+    mainspring run continuous_training --params flights.yaml -p span=7
     """
     from mainspring.pipelines import environments
     from mainspring.pipelines.compiling import catalogue
+    from mainspring.pipelines.engines.one_at_a_time import alone_at_target
     from mainspring.pipelines.engines.progress import print_result, progress_on
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
 
     spec = catalogue.load_pipeline(pipeline)
     arguments = typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
     progress, caching = progress_on(Console(stderr=True)), not no_cache
+    folder = root_or_default(root)
     if engine == "docker":
         from mainspring.pipelines.engines import docker
 
-        result = docker.run_here(spec, arguments, root_or_default(root), progress, caching)
+        with alone_at_target(spec, arguments, folder, say, if_busy):
+            result = docker.run_here(spec, arguments, folder, progress, caching)
     else:
         from mainspring.pipelines.engines import process
 
         environments.ensure(process.folders(spec), say)
-        result = process.run_here(spec, arguments, root_or_default(root), progress, caching)
+        with alone_at_target(spec, arguments, folder, say, if_busy):
+            result = process.run_here(spec, arguments, folder, progress, caching)
     print_result(result, Console())
     if summary:
         storage.write_json(summary, result.as_json())

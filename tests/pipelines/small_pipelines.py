@@ -139,3 +139,29 @@ def theirs(target: str) -> str:
 def another_teams(target: str):
     """Has a parameter of the same name as ours, that means something else."""
     theirs(target=target)
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def look_at(span: str, stop: str) -> str:
+    """Fails, as long as there is a file that says so for this span."""
+    from pathlib import Path
+
+    from mainspring.components.common.errors import UserError
+
+    if Path(stop, span).exists():
+        raise UserError(f"span {span}: is to fail")
+    return span
+
+
+@dsl.component(base_image=LIGHT, install_kfp_package=False)
+def serve(target: str, span: str) -> NamedTuple("Served", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
+    """Takes and gives what a deployment does."""
+    return (int(span), f"/models/{span}", "http://localhost")
+
+
+@dsl.pipeline(name="by-span")
+def by_span(source: str, stop: str, target: str = "local://small", span: str = "latest"):
+    """Reads a span and deploys."""
+    looked = look_at(span=span, stop=stop)
+    served = serve(target=target, span=looked.output)
+    look_at(span=served.outputs["version_uri"], stop=stop).set_display_name("Look again")
