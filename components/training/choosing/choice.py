@@ -17,17 +17,21 @@ from mainspring.components.training.choosing.kinds import AUTO, LINEAR, NETWORK,
 from mainspring.components.training.choosing.network_fitting import NetworkJob
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.fitting.epoch import Epoch
+from mainspring.components.training.fitting.loop import automatic_epochs
 from mainspring.components.training.fitting.progress import predictor
 from mainspring.components.training.fitting.scores import loss_and_metric
 from mainspring.components.training.fitting.threshold import Rule, without_rows
 from mainspring.components.training.fitting.threshold import chosen as threshold_of
 from mainspring.components.training.hyperparameters import checked_class_weights
 from mainspring.components.training.publishing.published_model import Fitted, Tried, of_network
-from mainspring.components.training.rows.preparing import Prepared, judging_rows, prepare, rarer_share
+from mainspring.components.training.rows.examples import count_rows
+from mainspring.components.training.rows.preparing import Examples, Prepared, judging_rows, prepare, rarer_share
 from mainspring.components.training.trees.table_rows import read_eval, read_train
 
 SMALL_ROWS = 20_000
 """Of a smaller train, a network that is chosen is trained anew on all rows; larger ones spare the held-out rows."""
+LARGE_ROWS = 100_000
+"""Of a train from here on, trees that are chosen spare the held-out rows, too."""
 LINEAR_ROWS = 20_000
 """With more rows a network's wide part has learned whatever a linear model could."""
 
@@ -87,13 +91,16 @@ def _chosen(jobs: Jobs, rule: Rule, needs_rows: bool, kinds: Sequence[str] = ())
     """Tries kinds of model (none given: all that suit the table) on held-out rows, and fits the best one."""
     divided = divide(jobs.network.examples, jobs.network.scratch, jobs.network.settings.seed)
     compared = Jobs(replace(jobs.network, examples=divided), replace(jobs.trees, examples=divided))
-    candidates = [_tried_trees(compared, jobs)] if not kinds or TREES in kinds else []
+    candidates = []
     if kinds != (TREES,) and not jobs.trees.rises_with:  # Neither a network nor a linear model can be held to it.
+        compared = replace(compared, network=_for_whole_table(compared.network, jobs.network.examples))
         prepared = network_fitting.prepared_rows(compared.network)
         if LINEAR in kinds or (not kinds and prepared.train_rows <= LINEAR_ROWS):
             candidates.append(_tried_linear(compared, prepared, jobs))
         if not kinds or NETWORK in kinds:
             candidates.append(_tried_network(compared, prepared, jobs))
+    if not kinds or TREES in kinds:
+        candidates.append(_tried_trees(compared, jobs, min((one.tried.loss for one in candidates), default=None)))
     for one in candidates:
         tried = one.tried
         print(
@@ -110,18 +117,27 @@ def _chosen(jobs: Jobs, rule: Rule, needs_rows: bool, kinds: Sequence[str] = ())
     return replace(best.final(), threshold=threshold), [one.tried for one in candidates]
 
 
-def _tried_trees(compared: Jobs, jobs: Jobs) -> Candidate:
+def _for_whole_table(job: NetworkJob, whole: Examples) -> NetworkJob:
+    """Returns the job with as many epochs as the whole table has: fewer rows alone would ask for more."""
+    rows = count_rows(whole.folder, "train", whole.manifest)
+    epochs = job.settings.max_epochs or automatic_epochs(rows)
+    return replace(job, settings=replace(job.settings, max_epochs=epochs))
+
+
+def _tried_trees(compared: Jobs, jobs: Jobs, to_beat: float | None) -> Candidate:
     started = time.perf_counter()
     job, seed = compared.trees, compared.trees.settings.seed
     train = read_train(job.examples, job.task, seed)
     held_out, _ = read_eval(job.examples, train.label, seed)
-    grown = fitting_trees.best_grown(job, train, held_out)
+    grown = fitting_trees.best_grown(job, train, held_out, to_beat)
     weights = job.weights(train.label, train.class_rows)
     outputs = grown.outputs(held_out.columns)
     loss, metric = loss_and_metric(outputs, held_out.targets, train.label, weights)
     tried = Tried(TREES, loss, metric, time.perf_counter() - started, held_out.rows)
 
     def final() -> Fitted:
+        if train.labelled_rows >= LARGE_ROWS:
+            return fitting_trees.publishable(replace(job, examples=jobs.trees.examples), train, grown)
         whole = read_train(jobs.trees.examples, jobs.trees.task, seed)
         return fitting_trees.publishable(jobs.trees, whole, fitting_trees.grown_again(jobs.trees, whole, grown))
 

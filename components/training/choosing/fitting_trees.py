@@ -27,6 +27,9 @@ from mainspring.components.training.trees.tree_graph import TreeGraph
 
 SMALL_ROWS = 20_000
 """Smaller tables try several shapes by cross-validation, and are grown anew on all rows."""
+LARGE_ROWS = 50_000
+"""Of a larger table: larger trees in larger steps, of which fewer do better."""
+LARGE = Shape(0.2, 63)
 FOLDS = 5
 HELD_OUT = 0.1
 """Share of a larger table's rows that say when to stop."""
@@ -57,13 +60,16 @@ def fit_trees(job: TreeJob) -> Fitted:
     return publishable(job, train, best_grown(job, train))
 
 
-def best_grown(job: TreeJob, train: TrainRows, held_out: TableRows | None = None) -> Grown:
+def best_grown(
+    job: TreeJob, train: TrainRows, held_out: TableRows | None = None, to_beat: float | None = None
+) -> Grown:
     """Grows trees in the shape that held-out rows prefer.
 
     Args:
         job: The job.
         train: The rows to learn from.
         held_out: Rows that say when to stop; None: some of the rows to learn from. Small tables do without.
+        to_beat: Another model's loss on these rows; see `growing.grow`.
 
     Raises:
         UserError: The trees cannot be held to what they are to be.
@@ -80,7 +86,9 @@ def best_grown(job: TreeJob, train: TrainRows, held_out: TableRows | None = None
         order = random.permutation(table.rows)
         held = min(int(HELD_OUT * table.rows), MOST_HELD_OUT)
         held_out, table = table.take(np.sort(order[:held])), table.take(np.sort(order[held:]))
-    return grow(job.examples.features, table, label, Shape(), seed, held_out, weights, job.rises_with)
+    to_beat = None if weights else to_beat  # The learner weighs its loss otherwise.
+    shape = LARGE if table.rows >= LARGE_ROWS else Shape()
+    return grow(job.examples.features, table, label, shape, seed, held_out, weights, job.rises_with, to_beat)
 
 
 def grown_again(job: TreeJob, train: TrainRows, grown: Grown) -> Grown:

@@ -90,13 +90,17 @@ def plan(train: Blocks, settings: Hyperparameters, hardware: Hardware) -> Plan:
         raise UserError(
             f"examples: train has {rows:,} rows for {hardware.strategy.num_replicas_in_sync} devices; train on fewer"
         )
-    automatic = min(max(math.ceil(AUTOMATIC_ROWS / rows), FEWEST_EPOCHS), MOST_EPOCHS)
     return Plan(
         batch_size=batch_size,
         steps_per_epoch=steps,
-        epochs=settings.max_epochs or automatic,
+        epochs=settings.max_epochs or automatic_epochs(rows),
         patience=max(settings.patience, math.ceil(MIN_STEPS_OF_PATIENCE / steps)),
     )
+
+
+def automatic_epochs(rows: int) -> int:
+    """Returns how many epochs a table of so many rows takes at most."""
+    return min(max(math.ceil(AUTOMATIC_ROWS / max(rows, 1)), FEWEST_EPOCHS), MOST_EPOCHS)
 
 
 def fit(model: keras.Model, fitting: Fitting) -> list[Epoch]:
