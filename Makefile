@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test test-all images test-images test-cluster sbom audit bench lint compile lock clean
+.PHONY: help setup run demo test test-all images test-images test-cluster sbom audit bench bench-models lint compile lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench: setup ## Measure the loop on the flights, beside what is wanted of it (TF
 	@$(BIN)/python -m tests.benchmarks.monitoring_bench
 	@$(BIN)/python -m tests.benchmarks.serving_bench
 	@$(BIN)/python -m tests.benchmarks.cold_start_bench
+
+bench-models: $(BIN)/.ready ## Measure model=auto beside scikit-learn's HistGradientBoosting on public tables
+	@$(BIN)/python -m tests.benchmarks.model_sweep
 
 lint: $(BIN)/.ready ## Check style, types, and who imports whom
 	@$(BIN)/ruff check .

@@ -26,6 +26,7 @@ from mainspring.components.training.hyperparameters import checked_class_weights
 from mainspring.components.training.publishing.published_model import Fitted, Tried, of_network
 from mainspring.components.training.rows.examples import count_rows
 from mainspring.components.training.rows.preparing import Examples, Prepared, judging_rows, prepare, rarer_share
+from mainspring.components.training.trees.growing import at_most
 from mainspring.components.training.trees.table_rows import read_eval, read_train
 
 SMALL_ROWS = 20_000
@@ -129,7 +130,12 @@ def _tried_trees(compared: Jobs, jobs: Jobs, to_beat: float | None) -> Candidate
     job, seed = compared.trees, compared.trees.settings.seed
     train = read_train(job.examples, job.task, seed)
     held_out, _ = read_eval(job.examples, train.label, seed)
-    grown = fitting_trees.best_grown(job, train, held_out, to_beat)
+    if train.table.rows >= fitting_trees.SMALL_ROWS:
+        grown = fitting_trees.best_grown(job, train, held_out, to_beat)
+        shape = at_most(grown.shape, grown.rounds)
+    else:  # A shape is a matter of chance where rows are few: all of train choose it.
+        shape = fitting_trees.best_shape(jobs.trees, read_train(jobs.trees.examples, job.task, seed))
+        grown = fitting_trees.grown_as(job, train, shape)
     weights = job.weights(train.label, train.class_rows)
     outputs = grown.outputs(held_out.columns)
     loss, metric = loss_and_metric(outputs, held_out.targets, train.label, weights)
@@ -139,7 +145,7 @@ def _tried_trees(compared: Jobs, jobs: Jobs, to_beat: float | None) -> Candidate
         if train.labelled_rows >= LARGE_ROWS:
             return fitting_trees.publishable(replace(job, examples=jobs.trees.examples), train, grown)
         whole = read_train(jobs.trees.examples, jobs.trees.task, seed)
-        return fitting_trees.publishable(jobs.trees, whole, fitting_trees.grown_again(jobs.trees, whole, grown))
+        return fitting_trees.publishable(jobs.trees, whole, fitting_trees.grown_as(jobs.trees, whole, shape))
 
     return Candidate(tried, train.label, outputs, held_out.targets, final)
 

@@ -111,17 +111,19 @@ def _model(fitted: tuple[np.ndarray, np.ndarray], encoder: Encoder, label: Label
     quantities = len(encoder.statistics.numeric)
     inputs = inputs_of(len(encoder.sizes), quantities)
     wide = Wide(encoder.sizes, label.units, dtype="float32", name="wide")
-    dense = keras.layers.Dense(label.units, dtype="float32", name="numbers_effects")
-    model = keras.Model(
-        inputs, keras.layers.Add(dtype="float32", name="logits")([wide(inputs["ids"]), dense(inputs["numbers"])])
-    )
     if label.units > 1 and len(bias) == 1:  # Two classes as a task of many: one logit is their difference.
         bias, factors = np.append(-bias, bias) / 2, np.hstack([-factors, factors]) / 2
-    dense.set_weights([factors[: 2 * quantities].astype(np.float32), bias.astype(np.float32)])
     table, taken = np.zeros((sum(encoder.sizes), label.units), np.float32), 2 * quantities
     starts = np.cumsum(encoder.sizes) - encoder.sizes
-    for place, size in _categorical_places(encoder):
+    for number, (place, size) in enumerate(_categorical_places(encoder)):
         table[starts[place] : starts[place] + size] = factors[taken : taken + size]
+        if not quantities and not number:  # A layer of no inputs, to hold the bias, is more than some kernels take.
+            table[starts[place] : starts[place] + size] += bias
         taken += size
+    outputs = wide(inputs["ids"])
+    if quantities:
+        dense = keras.layers.Dense(label.units, dtype="float32", name="numbers_effects")
+        outputs = keras.layers.Add(dtype="float32", name="logits")([outputs, dense(inputs["numbers"])])
+        dense.set_weights([factors[: 2 * quantities].astype(np.float32), bias.astype(np.float32)])
     wide.set_weights([table])
-    return model
+    return keras.Model(inputs, outputs)

@@ -78,10 +78,9 @@ def best_grown(
     if job.rises_with and label.task == MULTICLASS:
         raise UserError("rises_with: trees of more than two classes cannot be held to it; leave it out")
     weights = job.weights(label, train.class_rows)
-    random = np.random.default_rng(seed)
     if table.rows < SMALL_ROWS:
-        shape = _cross_validated(job, train, random)
-        return grow(job.examples.features, table, label, shape, seed, None, weights, job.rises_with)
+        return grown_as(job, train, best_shape(job, train))
+    random = np.random.default_rng(seed)
     if held_out is None:
         order = random.permutation(table.rows)
         held = min(int(HELD_OUT * table.rows), MOST_HELD_OUT)
@@ -91,10 +90,9 @@ def best_grown(
     return grow(job.examples.features, table, label, shape, seed, held_out, weights, job.rises_with, to_beat)
 
 
-def grown_again(job: TreeJob, train: TrainRows, grown: Grown) -> Grown:
-    """Grows trees of the same shape and number on other rows: on all, once some have shown how."""
+def grown_as(job: TreeJob, train: TrainRows, shape: Shape) -> Grown:
+    """Grows all rounds of a shape: on all rows, once some have shown how."""
     weights = job.weights(train.label, train.class_rows)
-    shape = at_most(grown.shape, grown.rounds)
     return grow(
         job.examples.features, train.table, train.label, shape, job.settings.seed, None, weights, job.rises_with
     )
@@ -150,9 +148,16 @@ def graph_outputs(graph: TreeGraph, table: TableRows) -> np.ndarray:
     return outputs
 
 
-def _cross_validated(job: TreeJob, train: TrainRows, random: np.random.Generator) -> Shape:
-    """Returns the shape with the least loss over folds of train, with as many rounds as they needed."""
+def best_shape(job: TreeJob, train: TrainRows) -> Shape:
+    """Returns the shape with the least loss over folds of train, with as many rounds as they needed.
+
+    Raises:
+        UserError: The trees cannot be held to what they are to be.
+    """
     table, label = train.table, train.label
+    if job.rises_with and label.task == MULTICLASS:
+        raise UserError("rises_with: trees of more than two classes cannot be held to it; leave it out")
+    random = np.random.default_rng(job.settings.seed)
     weights = job.weights(label, train.class_rows)
     fold = random.permutation(np.arange(table.rows) % FOLDS)
     best, least = Shape(rounds=1), np.inf
@@ -175,7 +180,7 @@ def _shapes(rows: int) -> list[Shape]:
     if rows >= 5_000:
         return [Shape(), Shape(leaves=12)]
     least = int(np.clip(rows // 40, 2, 10))
-    return [Shape(), Shape(0.08, 8, least), Shape(0.08, 3, least)]
+    return [Shape(), Shape(least_rows=5), Shape(0.08, 8, least), Shape(0.08, 3, least)]
 
 
 def _rounds(grown: Grown) -> list[Epoch]:

@@ -160,3 +160,16 @@ def test_eval_decides_nothing(train: Train, tmp_path: Path) -> None:
     ]  # fmt: skip
     first, second = ([(one["model"], one["loss"]) for one in tried] for tried in chosen)
     assert first == second
+
+
+def test_a_linear_model_of_categories_alone_has_its_bias(train: Train, tmp_path: Path) -> None:
+    def rows(count: int, seed: int) -> pa.Table:
+        random = np.random.default_rng(seed)
+        colour = random.choice(["red", "green", "blue"], count)
+        shares = {"red": 0.9, "green": 0.2, "blue": 0.6}
+        good = random.random(count) < np.array([shares[name] for name in colour])
+        return table_of(colour=("string", colour.tolist()), good=("int64", good.astype(int).tolist()))
+
+    trained = train(_examples(tmp_path, rows, 2_000), label="good", model_kind="linear")
+    answer = _signature(trained.folder, "serving_default")(colour=tf.constant(["red", "green", "blue"]))
+    np.testing.assert_allclose(answer["prediction"].numpy(), [0.9, 0.2, 0.6], atol=0.08)

@@ -14,7 +14,7 @@ from mainspring.components.training.features.columns import CATEGORICAL, NUMERIC
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.features.preprocessing import raw_columns
 from mainspring.components.training.trees.codes import MISSING, bin_codes, borders_of
-from mainspring.components.training.trees.growing import Grown, Shape, grow
+from mainspring.components.training.trees.growing import FIRST_ROUNDS, Grown, Shape, grow
 from mainspring.components.training.trees.table_rows import TableRows
 from mainspring.components.training.trees.tree_graph import TreeGraph
 
@@ -127,6 +127,19 @@ def test_the_same_seed_grows_the_same_trees() -> None:
     first, second = (grow(features, train, label, Shape(rounds=9), 5).forest() for _ in range(2))
     for name, array in vars(first).items():
         np.testing.assert_array_equal(array, getattr(second, name))
+
+
+@pytest.mark.parametrize("task", [BINARY, REGRESSION])
+def test_trees_stop_where_another_model_is_out_of_reach_and_else_grow_as_without_one(task: str) -> None:
+    features, label = _features(4, 1), LABELS[task]
+    train, held_out = (_rows(_table(rows, 4, 1, seed), features, label, seed) for rows, seed in ((600, 1), (300, 2)))
+    shape = Shape(learning_rate=0.005)
+    alone = grow(features, train, label, shape, 1, held_out)
+    assert alone.rounds > FIRST_ROUNDS
+    reachable = grow(features, train, label, shape, 1, held_out, to_beat=10.0)
+    assert reachable.rounds == alone.rounds
+    np.testing.assert_allclose(reachable.held_out_losses, alone.held_out_losses, rtol=1e-6)
+    assert grow(features, train, label, shape, 1, held_out, to_beat=0.0).rounds == FIRST_ROUNDS
 
 
 @pytest.mark.parametrize("direction", [1, -1])
