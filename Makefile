@@ -17,7 +17,7 @@ RUN := $(BIN)/mainspring run continuous_training -p source='$(DATA)/flights-2013
 # Locks: one for each environment, for every platform, with hashes.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes --no-header
 
-.PHONY: help setup run demo test test-all images test-images test-cluster sbom audit bench bench-models lint compile lock clean
+.PHONY: help setup run demo test test-all images test-images test-cluster sbom audit bench bench-models lint compile docs lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,7 @@ lock: ## Write the locks anew from pyproject.toml and the requirements.in files
 	$(COMPILE) pyproject.toml --all-extras --output-file requirements.txt
 	$(COMPILE) pyproject.toml --all-extras --group dev --output-file requirements-dev.txt
 	$(COMPILE) requirements-test.in --output-file requirements-test.txt
+	$(COMPILE) docs/requirements.in --output-file docs/requirements.txt
 	$(COMPILE) --no-deps components/common/requirements.in --output-file components/common/requirements.txt
 	$(COMPILE) components/common/requirements-image.in --output-file components/common/requirements-image.txt
 	for input in $(filter-out components/common/%,$(wildcard components/*/requirements*.in)); do \
@@ -93,6 +94,13 @@ lint: $(BIN)/.ready ## Check style, types, and who imports whom
 
 compile: $(BIN)/.ready ## Write the compiled components and pipelines (CHECK=1: only check that they are current)
 	@$(BIN)/python -m mainspring.pipelines.compiling.kfp_yaml $(if $(CHECK),--check)
+	@$(BIN)/python -m mainspring.pipelines.reference_pages $(if $(CHECK),--check)
+
+docs: $(BIN)/.ready ## Build the documentation's site into site/; a dead link fails (SERVE=1 shows it while you write)
+	@[ -x .venv-docs/bin/python ] || $(BIN)/uv venv --quiet .venv-docs
+	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-docs/bin/python docs/requirements.txt
+	@.venv-docs/bin/mkdocs --quiet $(if $(SERVE),serve,build --strict)
+	@echo "site/index.html"
 
 clean: ## Stop this folder's endpoints and remove environments, example data and runs
 	@for root in .mainspring .mainspring-demo; do \
@@ -100,4 +108,4 @@ clean: ## Stop this folder's endpoints and remove environments, example data and
 		[ -x $(BIN)/mainspring ] || { echo "$$root has endpoints, and .venv is gone; stop them first: make setup, then make clean" >&2; exit 1; }; \
 		find $$root -path '*/endpoints/*/endpoint.json' -not -path '*/runs/*' | sed 's|/endpoints/[^/]*/endpoint.json$$||' | sort -u | \
 			while read -r at; do $(BIN)/mainspring endpoints stop --all --root "$$at"; done; done
-	rm -rf .venv .venvs .mainspring .mainspring-demo data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs .venv-docs site .mainspring .mainspring-demo data build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

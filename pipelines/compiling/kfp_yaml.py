@@ -11,7 +11,7 @@ import copy
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +92,22 @@ def generated_files() -> dict[Path, str]:
     return files | {environments.PIPELINES / f"{name}.yaml": compiled(catalogue.load(name)) for name in pipelines}
 
 
-def main(arguments: list[str]) -> int:
-    """Writes the generated files or, with `--check`, says which are out of date; returns the exit status."""
+def write(files: Mapping[Path, str], *, check: bool) -> int:
+    """Writes the files that are not as given or, to check, says which are not; returns the exit status."""
     outdated = [
         (path, text)
-        for path, text in generated_files().items()
+        for path, text in files.items()
         if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     for path, text in outdated:
-        if "--check" in arguments:
+        if check:
             print(f"{path}: is out of date; run `make compile` and commit it", file=sys.stderr)
         else:
+            path.parent.mkdir(parents=True, exist_ok=True)
             storage.write_atomically(path, text)
             print(path)
-    return 1 if outdated and "--check" in arguments else 0
+    return 1 if outdated and check else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(write(generated_files(), check="--check" in sys.argv[1:]))
