@@ -1,8 +1,8 @@
-"""A hook of MkDocs: the READMEs beside the code become pages, and links between files of the repository go on working.
+"""A hook of MkDocs: the READMEs beside the code become pages, and links between the repository's files go on working.
 
-The docs and the READMEs are written so that their links work where the repository is read. In the site, a link to a file
-that is a page goes to that page; a link to any other file of the repository becomes plain text; a link to nothing is a
-warning, which fails a strict build.
+The docs and the READMEs are written so that their links work where the repository is read. In the site, a link to a
+file that is a page goes to that page; a link to any other file of the repository becomes plain text; a link to nothing
+is a warning, which fails a strict build.
 """
 
 from __future__ import annotations

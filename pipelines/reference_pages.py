@@ -44,7 +44,9 @@ def commands_page() -> str:
     """Returns the page of all commands."""
     parts = [COMMANDS_HEAD]
     for name, command in cli.commands.items():
-        parts += _sections(command, click.Context(command, info_name=name, parent=click.Context(cli, info_name="mainspring")))
+        parts += _sections(
+            command, click.Context(command, info_name=name, parent=click.Context(cli, info_name="mainspring"))
+        )
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -74,7 +76,7 @@ def _as_markdown(text: str) -> str:
 
 def _option_row(option: click.Parameter, context: click.Context) -> str:
     record = option.get_help_record(context)
-    return f"| `{_cell(record[0])}` | {_cell(record[1])} |" if record else ""
+    return f"| `{_cell(record[0].replace('|', '/'))}` | {_cell(record[1])} |" if record and record[1] else ""
 
 
 def pipelines_page() -> str:

@@ -28,7 +28,7 @@ REQUIREMENTS = TESTS.parent / "requirements-test.txt"
 RUN_PYTEST = "import sys; sys.path += sys.argv.pop(1).split(':'); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
 AUTHORING = {
     "pipelines": ("tests/pipelines", "-n", "2", "--dist", "loadfile"),
-    "packaging": ("tests/packaging", "tests/schemas", "tests/manifests"),
+    "packaging": ("tests/packaging", "tests/schemas", "tests/manifests", "tests/docs"),
 }
 """The suites of the authoring environment: folders, and how pytest runs them."""
 LONGEST_FIRST = ("pipelines", "deployment", "training", "validation", "evaluation", "kubeflow")

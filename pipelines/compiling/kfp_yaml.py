@@ -95,9 +95,7 @@ def generated_files() -> dict[Path, str]:
 def write(files: Mapping[Path, str], *, check: bool) -> int:
     """Writes the files that are not as given or, to check, says which are not; returns the exit status."""
     outdated = [
-        (path, text)
-        for path, text in files.items()
-        if not path.is_file() or path.read_text(encoding="utf-8") != text
+        (path, text) for path, text in files.items() if not path.is_file() or path.read_text(encoding="utf-8") != text
     ]
     for path, text in outdated:
         if check:
