@@ -99,7 +99,7 @@ compile: $(BIN)/.ready ## Write the compiled components and pipelines (CHECK=1: 
 docs: $(BIN)/.ready ## Build the documentation's site into site/; a dead link fails (SERVE=1 shows it while you write)
 	@[ -x .venv-docs/bin/python ] || $(BIN)/uv venv --quiet .venv-docs
 	@$(BIN)/uv pip sync --quiet --require-hashes --python .venv-docs/bin/python docs/requirements.txt
-	@.venv-docs/bin/mkdocs --quiet $(if $(SERVE),serve,build --strict)
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs --quiet $(if $(SERVE),serve,build --strict)
 	@echo "site/index.html"
 
 clean: ## Stop this folder's endpoints and remove environments, example data and runs
