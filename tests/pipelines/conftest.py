@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +18,7 @@ import pytest
 
 from mainspring.pipelines import environments
 from mainspring.pipelines.examples import flights
-from tests import run_in_environments
+from tests import run_in_environments, warm, warm_client
 
 MAINSPRING = str(Path(sys.executable).parent / "mainspring")
 QUERY = "SELECT * EXCLUDE (year, flight, arr_delay), arr_delay > 15 AS late FROM source WHERE arr_delay IS NOT NULL"
@@ -28,17 +31,46 @@ with google_storage():
     print(os.environ["STORAGE_EMULATOR_HOST"], flush=True)
     sys.stdin.read()
 """
+WARM = "MAINSPRING_TESTS_WARM"
+"""Names the folder of this run's warm interpreters."""
 
 Mainspring = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Starts the switchboard of warm interpreters that all workers of this run of pytest share."""
+    if WARM in os.environ:
+        return
+    environments.ensure(environments.FOLDERS, print)
+    stack = contextlib.ExitStack()
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-")))
+    serving = str(environments.environment("serving").python)
+    running = stack.enter_context(warm.running(folder, serving, environments.task_variables()))
+    names = [environments.environment(name).path.name for name in environments.FOLDERS]
+    warm.environments_in(folder / "environments", environments.base_folder(), names, running)
+    os.environ[WARM] = str(folder)
+    stack.callback(os.environ.pop, WARM)
+    config.add_cleanup(stack.close)
+
+
 @pytest.fixture(scope="session")
 def mainspring() -> Mainspring:
-    """Runs the command line in its own process and returns what it printed."""
+    """Runs the command line in a warm process of its own and returns what it printed; `anew`: all in new ones."""
+    running = warm.Warm.in_folder(Path(os.environ[WARM]))
+    made = str(Path(os.environ[WARM]) / "environments")
+    given = {environments.ENVIRONMENTS_VARIABLE: made, "MAINSPRING_SERVING_SOCKET": running.servers}
 
-    def run(*arguments: str | Path, cwd: Path | None = None, seconds: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(*arguments: str | Path, cwd: Path | None = None, anew: bool = False) -> subprocess.CompletedProcess[str]:
         command = [MAINSPRING, *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=cwd, timeout=seconds, check=False)
+        if anew:
+            return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
+            descriptors = {0: nothing.fileno(), 1: out.fileno(), 2: err.fileno()}
+            where = {"variables": dict(os.environ) | given, "folder": str(cwd or Path.cwd())}
+            module = "mainspring.pipelines.cli:main"
+            status = warm_client.call(running.calls, sys.executable, module, command[1:], descriptors, **where)
+            said = [file.read().decode() for file in (out, err) if file.seek(0) == 0]
+        return subprocess.CompletedProcess(command, status, *said)
 
     return run
 

@@ -35,7 +35,7 @@ class Loop:
     def __init__(self, mainspring: Mainspring, sample: Path, root: Path) -> None:
         self.mainspring, self.sample, self.root = mainspring, sample, root
 
-    def run(self, span: int, *arguments: str) -> dict[str, Any]:
+    def run(self, span: int, *arguments: str, anew: bool = False) -> dict[str, Any]:
         summary = self.root / "summary.json"
         summary.unlink(missing_ok=True)
         parameters = {
@@ -51,6 +51,7 @@ class Loop:
         self.done = self.mainspring(
             *("run", "continuous_training", "--root", self.root, "--summary", summary),
             *(text for name, value in parameters.items() for text in ("-p", f"{name}={value}")),
+            anew=anew,
         )
         return summary_of(summary) if summary.is_file() else {}
 
@@ -70,8 +71,8 @@ def loop(mainspring: Mainspring, flights_sample: Path, root: Path) -> Loop:
 
 @pytest.fixture(scope="module")
 def first(loop: Loop) -> dict[str, Any]:
-    """The first run: January to March make version 1."""
-    summary = loop.run(3)
+    """The first run: January to March make version 1. Its tasks and servers are all new interpreters."""
+    summary = loop.run(3, anew=True)
     assert loop.done.returncode == 0, loop.done.stdout + loop.done.stderr
     return summary
 
