@@ -34,6 +34,9 @@ class Feature:
     """`numeric` or `categorical`."""
     is_integer: bool
     """Whether a tf.Example carries it as int64 (numeric or categorical)."""
+    offset: float = 0.0
+    """Of a quantity far from zero: what is subtracted in double precision before float32 takes it. It is then served as
+    float64; else 0."""
 
 
 def read_schema(folder: Path) -> tuple[schema_pb2.Schema, str]:

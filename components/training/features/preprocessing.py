@@ -88,7 +88,7 @@ class RawColumns:
     """A split's features as arrays, in the encoder's order."""
 
     numbers: np.ndarray
-    """float32 [rows, quantities]; NaN where there is none."""
+    """float32 [rows, quantities], each without its feature's offset; NaN where there is none."""
     categories: tuple[pa.DictionaryArray, ...]
     """Per categorical feature; null and "" are missing."""
 
@@ -98,13 +98,23 @@ def raw_columns(table: pa.Table, features: Sequence[Feature]) -> RawColumns:
     numeric = [feature for feature in features if feature.kind == NUMERIC]
     numbers = np.empty((table.num_rows, len(numeric)), np.float32)
     for place, feature in enumerate(numeric):
-        numbers[:, place] = table[feature.name].to_numpy()
+        numbers[:, place] = without_offset(table[feature.name], feature)
     categories = [
         pc.dictionary_encode(pc.fill_null(table[feature.name].cast(pa.string()), "")).combine_chunks()
         for feature in features
         if feature.kind == CATEGORICAL
     ]
     return RawColumns(numbers, tuple(_one_array(column) for column in categories))
+
+
+def without_offset(column: pa.ChunkedArray, feature: Feature) -> np.ndarray:
+    """Returns a quantity's values [rows] in a precision that keeps what is left without the offset."""
+    values = column.to_numpy()
+    if not feature.offset:
+        return values
+    if values.dtype == np.int64:  # Whole numbers first: doubles lose some beyond 2^53.
+        return values - np.int64(feature.offset)
+    return values - feature.offset
 
 
 class Encoder(tf.Module):

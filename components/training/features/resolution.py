@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.training.features.columns import NUMERIC, Feature
+from mainspring.components.training.features.preprocessing import without_offset
 
 FIRST_INTEGER = 2**24
 """From here on, float32 does not hold every whole number."""
@@ -44,20 +45,21 @@ class Resolution:
         """Looks at a part of the rows."""
         for feature in self.features:
             if feature.kind == NUMERIC:
-                self._add_column(feature.name, table[feature.name])
+                self._add_column(feature, table[feature.name])
 
-    def _add_column(self, name: str, column: pa.ChunkedArray) -> None:
+    def _add_column(self, feature: Feature, column: pa.ChunkedArray) -> None:
+        name = feature.name
         bounds = pc.min_max(column.filter(pc.is_finite(column)) if pa.types.is_floating(column.type) else column)
         low, high = (bound.as_py() for bound in (bounds["min"], bounds["max"]))
         if low is None:
             return
-        largest = max(abs(low), abs(high))
+        largest = max(abs(low - feature.offset), abs(high - feature.offset))
         if largest > LARGEST:
             self.beyond[name] = self.beyond.get(name, 0) + pc.sum(pc.greater(pc.abs(column), LARGEST)).as_py()
         elif name not in self.merged and self._may_merge(column, largest, high - low):
             some = column.slice(0, MAX_LOOKED_AT).drop_null()
             different = pc.count_distinct(some).as_py()
-            kept = len(np.unique(some.to_numpy().astype(np.float32)))
+            kept = len(np.unique(without_offset(some, feature).astype(np.float32)))
             least = different if pa.types.is_integer(column.type) else different * KEPT_SHARE
             if kept < least:
                 self.merged[name] = different, kept

@@ -55,5 +55,9 @@ def parse_examples(examples: tf.Tensor, features: list[Feature]) -> dict[str, tf
         if feature.is_integer and feature.kind == CATEGORICAL:
             rows[feature.name] = tf.where(values == NO_INTEGER, "", tf.strings.as_string(values))
         elif feature.is_integer:
-            rows[feature.name] = tf.where(values == NO_INTEGER, float("nan"), tf.cast(values, tf.float32))
+            kind = tf.float64 if feature.offset else tf.float32
+            numbers = tf.cast(values, kind)
+            rows[feature.name] = tf.where(values == NO_INTEGER, tf.constant(float("nan"), kind), numbers)
+        elif feature.offset:  # A float_list holds float32, and nothing is left to save.
+            rows[feature.name] = tf.cast(values, tf.float64)
     return rows

@@ -27,7 +27,8 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path, threshold: float = HALF) -> None:
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
 
-    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing) or string ("": missing). Its inputs have
+    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing), float64 where the feature has an offset,
+    or string ("": missing). Its inputs have
     the features' own names; in the saved function a name that TensorFlow does not take is escaped (`signature_names`).
     `serving_examples` takes `examples`, serialised tf.Examples, string [None]. Both give `prediction` and, for
     classes, `label`: of two classes the positive one from `threshold` on. A regression's value is float64 where float32
@@ -73,14 +74,16 @@ def _write(
 
     @tf.function(input_signature=[_row_specs(features, inputs)], autograph=False)
     def serve_rows(rows: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return _answer(outputs({name: rows[given] for name, given in inputs.items()}), label, threshold)
+        taken = {name: rows[given] for name, given in inputs.items()}
+        return _answer(outputs(_without_offsets(taken, features)), label, threshold)
 
     @tf.function(
         input_signature=[tf.TensorSpec([None], tf.string, name="examples")],
         autograph=False,
     )
     def serve_examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _answer(outputs(parse_examples(examples, features)), label, threshold)
+        taken = _without_offsets(parse_examples(examples, features), features)
+        return _answer(outputs(taken), label, threshold)
 
     signatures = {
         "serving_default": serve_rows.get_concrete_function(),
@@ -118,8 +121,19 @@ def name_inputs(file: Path, inputs: Mapping[str, str]) -> None:
 
 
 def _row_specs(features: list[Feature], inputs: Mapping[str, str]) -> dict[str, tf.TensorSpec]:
-    kinds = {feature.name: tf.string if feature.kind == CATEGORICAL else tf.float32 for feature in features}
+    numbers = {feature.name: tf.float64 if feature.offset else tf.float32 for feature in features}
+    kinds = {feature.name: tf.string if feature.kind == CATEGORICAL else numbers[feature.name] for feature in features}
     return {given: tf.TensorSpec([None], kinds[name], name=given) for name, given in inputs.items()}
+
+
+def _without_offsets(rows: dict[str, tf.Tensor], features: list[Feature]) -> dict[str, tf.Tensor]:
+    """Returns the raw rows as the graph takes them: what is far from zero without its offset, as float32."""
+    shifted = {
+        feature.name: tf.cast(rows[feature.name] - tf.constant(feature.offset, tf.float64), tf.float32)
+        for feature in features
+        if feature.offset
+    }
+    return rows | shifted
 
 
 def _network_outputs(rows: dict[str, tf.Tensor], model: keras.Model, encoder: Encoder) -> tf.Tensor:

@@ -101,7 +101,7 @@ def encoder_treatments(encoder: Encoder) -> list[tuple[str, str, str]]:
     statistics, found = encoder.statistics, []
     for place, feature in enumerate(statistics.numeric):
         bins = len(statistics.edges[place]) + 1
-        mean, deviation = float(statistics.mean[place]), float(statistics.deviation[place])
+        mean, deviation = float(statistics.mean[place]) + feature.offset, float(statistics.deviation[place])
         treatment = f"{bins} bins; standardised (mean {mean:.4g}, deviation {deviation:.4g})"
         found.append((feature.name, feature.kind, treatment))
     for feature, vocabulary in zip(statistics.categorical, statistics.vocabularies, strict=True):

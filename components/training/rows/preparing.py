@@ -43,6 +43,7 @@ from mainspring.components.training.rows.allocating import give_large_arrays_bac
 from mainspring.components.training.rows.blocks import Blocks, Layout, deal, pack
 from mainspring.components.training.rows.examples import count_rows, read_batches
 from mainspring.components.training.rows.feed import Split
+from mainspring.components.training.rows.offsets import with_offsets
 
 KNOWN_CELL_ROWS = 2
 """A cross's cell with fewer rows in train is unknown."""
@@ -121,7 +122,7 @@ def open_examples(folder: Path, schema_path: Path, label: str, exclude: Sequence
     """
     manifest = manifests.read(ExamplesManifest, folder / manifests.EXAMPLES_MANIFEST)
     schema, text = read_schema(schema_path)
-    features = select_features(schema, manifest.columns, label, list(exclude))
+    features = with_offsets(select_features(schema, manifest.columns, label, list(exclude)), folder, manifest)
     return Examples(folder, manifest, schema, text, features, label)
 
 
