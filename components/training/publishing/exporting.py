@@ -27,11 +27,11 @@ NO_SPACE = os.strerror(errno.ENOSPC)
 def export(model: keras.Model, encoder: Encoder, label: LabelSpec, folder: Path, threshold: float = HALF) -> None:
     """Writes the SavedModel with the signatures `serving_default` and `serving_examples`.
 
-    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing), float64 where the feature has an offset,
-    or string ("": missing). Its inputs have the features' own names; in the saved function a name that TensorFlow does
-    not take is escaped (`signature_names`). `serving_examples` takes `examples`, serialised tf.Examples, string [None].
-    Both give `prediction` and, for classes, `label`: of two classes the positive one from `threshold` on. A regression's
-    value is float64 where float32 would lose what was learned of the label.
+    `serving_default` takes a tensor [None] per feature: float32 (NaN: missing), float64 where the feature has an
+    offset, or string ("": missing). Its inputs have the features' own names; in the saved function a name that
+    TensorFlow does not take is escaped (`signature_names`). `serving_examples` takes `examples`, serialised
+    tf.Examples, string [None]. Both give `prediction` and, for classes, `label`: of two classes the positive one from
+    `threshold` on. A regression's value is float64 where float32 would lose what was learned of the label.
 
     Raises:
         OSError: The disk is full.
