@@ -26,6 +26,8 @@ from mainspring.pipelines.commands.schedule import schedule
 from mainspring.pipelines.commands.schema import schema
 from mainspring.pipelines.commands.setup import setup
 from mainspring.pipelines.commands.submit import submit
+from mainspring.pipelines.commands.team.plan_apply import apply, plan
+from mainspring.pipelines.commands.team.promote import promote
 from mainspring.pipelines.commands.tuning import tuning
 
 INTERRUPTED = 130
@@ -44,6 +46,9 @@ for command in (
     compile_,
     submit,
     schedule,
+    plan,
+    apply,
+    promote,
     setup,
     example,
     runs,

@@ -135,6 +135,8 @@ class VersionManifest:
     """The pipeline run that published it, where it was given."""
     approved_by: str = ""
     """Who approved it, where somebody was asked."""
+    promoted_from: str = ""
+    """URI of the version of another environment that this is a copy of, by digest; else empty."""
 
 
 Manifest = TypeVar("Manifest", ExamplesManifest, ModelManifest, VersionManifest)

@@ -123,7 +123,12 @@ def _wanted(
             pipeline, version, spec = _on_server(cluster, schedule)
             parameters = uploads.typed_by(spec, schedule.parameters or {})
         else:
-            prepared = uploads.prepare(schedule.pipeline, registry=registry, digests=digests, caching=schedule.caching)
+            if schedule.pipeline in file.compiled:
+                prepared = uploads.prepare_text(file.compiled[schedule.pipeline], caching=schedule.caching)
+            else:
+                prepared = uploads.prepare(
+                    schedule.pipeline, registry=registry, digests=digests, caching=schedule.caching
+                )
             pipeline, version = prepared.name, prepared.version
             parameters = prepared.typed(schedule.parameters or {})
         trigger = f"every {schedule.interval} s"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import date, datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,8 @@ class ScheduleFile:
     """Whose schedules these are: another file's, of another group, are never touched."""
     controller_time_zone: str = "UTC"
     """CRON_SCHEDULE_TIMEZONE of KFP's controller."""
+    compiled: Mapping[str, str] = field(default_factory=dict)
+    """Pipelines that are compiled already, as YAML, by the names that the schedules give."""
 
 
 def read(path: Path) -> ScheduleFile:
@@ -81,10 +84,10 @@ def read(path: Path) -> ScheduleFile:
     cron.zone_info(controller_zone)
     zone = str(content.get("time_zone", "UTC"))
     items = [_with_spelled(item, number, spelled) for number, item in enumerate(content["schedules"])]
-    schedules = tuple(_schedule(item, number, zone, path) for number, item in enumerate(items, 1))
-    for schedule in schedules:
-        if sum(other.name == schedule.name for other in schedules) > 1:
-            raise UserError(f"{path}: has two schedules of the name {schedule.name!r}; rename one")
+    schedules = tuple(schedule(item, number, zone, path) for number, item in enumerate(items, 1))
+    for each in schedules:
+        if sum(other.name == each.name for other in schedules) > 1:
+            raise UserError(f"{path}: has two schedules of the name {each.name!r}; rename one")
     return ScheduleFile(schedules, group, controller_zone)
 
 
@@ -103,13 +106,24 @@ def _with_spelled(item: Any, number: int, spelled: list[Any]) -> Any:
     return item
 
 
-def _schedule(item: Any, number: int, zone: str, path: Path) -> Schedule:
+def schedule(item: Any, number: int, zone: str, path: Path) -> Schedule:
+    """Returns one schedule of a file, checked.
+
+    Args:
+        item: Its keys and values.
+        number: Its place, for messages.
+        zone: The file's time zone.
+        path: The file, for messages.
+
+    Raises:
+        UserError: A key is unknown, or a value is wrong.
+    """
     where = f"{path}: schedule {number}"
     if not isinstance(item, dict):
         raise UserError(f"{where}: must be a mapping of keys to values")
     if item.get("name"):
         where = f"{path}: {item['name']}"
-    types = {field.name: str(field.type) for field in fields(Schedule)}
+    types = {each.name: str(each.type) for each in fields(Schedule)}
     _check_keys(item, tuple(types), where)
     for needed in ("name", "pipeline"):
         if not item.get(needed):
@@ -122,18 +136,18 @@ def _schedule(item: Any, number: int, zone: str, path: Path) -> Schedule:
             values[key] = _moment(values[key], str(values["time_zone"]), f"{where}: {key}")
     for key, value in values.items():
         _check_type(value, types[key], f"{where}: {key}")
-    schedule = Schedule(**values)
-    if bool(schedule.cron) == bool(schedule.interval):
+    made = Schedule(**values)
+    if bool(made.cron) == bool(made.interval):
         raise UserError(f"{where}: needs either cron or interval")
-    if schedule.max_concurrency not in CONCURRENT:
-        raise UserError(f"{where}: max_concurrency is {schedule.max_concurrency}; it must be 1 to 10")
-    if schedule.version and not schedule.caching:
+    if made.max_concurrency not in CONCURRENT:
+        raise UserError(f"{where}: max_concurrency is {made.max_concurrency}; it must be 1 to 10")
+    if made.version and not made.caching:
         raise UserError(f"{where}: caching: false goes with the pipeline as it compiles here, not with a version")
-    if schedule.start and schedule.end and schedule.start >= schedule.end:
+    if made.start and made.end and made.start >= made.end:
         raise UserError(f"{where}: end lies before start")
-    cron.zone_info(schedule.time_zone)
+    cron.zone_info(made.time_zone)
     try:
-        return schedule if not schedule.cron else Schedule(**{**values, "cron": cron.six_fields(schedule.cron)})
+        return made if not made.cron else Schedule(**{**values, "cron": cron.six_fields(made.cron)})
     except UserError as error:
         raise UserError(f"{where}: {error}") from error
 

@@ -18,6 +18,7 @@ from mainspring.pipelines.compiling import catalogue, kfp_yaml
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters import typed_arguments
 from mainspring.pipelines.parameters.cluster_texts import refuse_changed_texts
+from mainspring.pipelines.parameters.declared import parameters
 
 LATEST = "latest"
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -72,14 +73,25 @@ def prepare(pipeline: Any, *, registry: str = "", digests: Path | None = None, c
     if not hasattr(component, "pipeline_spec"):
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
     text = kfp_yaml.compiled(component, registry, digests)
+    return _prepared(text, component.pipeline_spec, caching)
+
+
+def prepare_text(text: str, *, caching: bool = True) -> Prepared:
+    """Names a compiled pipeline, given as KFP's YAML, by its content; see `prepare`."""
+    from google.protobuf import json_format
+
+    spec = json_format.ParseDict(next(yaml.load_all(text, _Loader)), PipelineSpec())
+    return _prepared(text, spec, caching)
+
+
+def _prepared(text: str, spec: PipelineSpec, caching: bool) -> Prepared:
     documents = list(yaml.load_all(text, _Loader))
     if not caching:
-        for task in _tasks(documents[0]):
+        for task in tasks_of(documents[0]):
             task["cachingOptions"] = {}
         text = yaml.dump_all(documents, Dumper=_Dumper, sort_keys=True)
     digest = content_digest(documents)
-    name = component.pipeline_spec.pipeline_info.name
-    return Prepared(name, f"content-{digest[:12]}", digest, text, component.pipeline_spec)
+    return Prepared(spec.pipeline_info.name, f"content-{digest[:12]}", digest, text, spec)
 
 
 def content_digest(documents: list[Json]) -> str:
@@ -107,7 +119,8 @@ def for_cluster(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]:
     """
     arguments = typed_arguments(spec, given)
     refuse_changed_texts(spec, arguments)
-    is_open = "models_root" in spec.root.input_definitions.parameters and not arguments.get("models_root")
+    declared = parameters(spec)
+    is_open = "models_root" in declared and not (arguments.get("models_root") or declared["models_root"].default)
     if is_open and str(arguments.get("target", "")).startswith("kserve://"):
         raise UserError(
             "models_root: is not given, and its default is a folder of the machine, which a pod does not keep; "
@@ -167,6 +180,7 @@ def _pipeline_id(cluster: Server, prepared: Prepared) -> str:
         raise
 
 
-def _tasks(document: Json) -> list[Json]:
+def tasks_of(document: Json) -> list[Json]:
+    """Returns the tasks of a compiled pipeline, those within its branches too."""
     graphs = [document["root"], *(document.get("components") or {}).values()]
     return [task for graph in graphs for task in (graph.get("dag") or {}).get("tasks", {}).values()]

@@ -81,6 +81,7 @@ def backfill(
     from mainspring.pipelines.engines import process
     from mainspring.pipelines.history import records
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
+    from mainspring.pipelines.project import in_environment
 
     if parallel and where["host"]:
         raise click.UsageError("--parallel runs here; on a cluster, runs follow each other")
@@ -89,7 +90,7 @@ def backfill(
     given = read_parameters(file) | split_parameters(parameters)
     if "span" in given:
         raise UserError("span: a backfill gives each run its own; leave it out, and say --from and --to")
-    prepared = uploads.prepare(pipeline, registry=registry, digests=digests)
+    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests)
     spec = prepared.spec
     arguments = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
     if "span" not in spec.root.input_definitions.parameters:

@@ -73,12 +73,12 @@ def _findings(
 ) -> Iterator[Finding]:
     from mainspring.pipelines.checking import steps
     from mainspring.pipelines.cluster import uploads
-    from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.doctor import findings
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
+    from mainspring.pipelines.project import in_environment
 
     given = read_parameters(file) | split_parameters(parameters)
-    spec = catalogue.load_pipeline(pipeline)
+    spec = in_environment.load(pipeline).pipeline_spec
     try:
         arguments = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
     except UserError as error:
@@ -96,10 +96,11 @@ def _findings(
 
 
 def _images(pipeline: str, registry: str, digests: Path | None) -> Iterator[Finding]:
-    from mainspring.pipelines.compiling import catalogue, kfp_yaml
+    from mainspring.pipelines.compiling import kfp_yaml
     from mainspring.pipelines.doctor import images, needs
+    from mainspring.pipelines.project import in_environment
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pipeline.yaml"
-        path.write_text(kfp_yaml.compiled(catalogue.load(pipeline), registry, digests), encoding="utf-8")
+        path.write_text(kfp_yaml.compiled(in_environment.load(pipeline), registry, digests), encoding="utf-8")
         yield from images.check_images(needs.needs_of((path,)).images)

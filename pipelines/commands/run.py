@@ -25,10 +25,10 @@ class _WithParameters(click.Command):
         super().format_options(ctx, formatter)
         if not ctx.meta["pipeline"]:
             return
-        from mainspring.pipelines.compiling import catalogue
         from mainspring.pipelines.parameters.declared import parameters
+        from mainspring.pipelines.project import in_environment
 
-        found = parameters(catalogue.load_pipeline(ctx.meta["pipeline"])).values()
+        found = parameters(in_environment.load(ctx.meta["pipeline"]).pipeline_spec).values()
         with formatter.section(f"Parameters of {ctx.meta['pipeline']}"):
             in_order = sorted(found, key=lambda parameter: (not parameter.is_needed, parameter.name))
             rows = [(parameter.name, parameter.in_words) for parameter in in_order]
@@ -68,7 +68,8 @@ def run(
 ) -> None:
     """Run PIPELINE on this machine.
 
-    PIPELINE is a built-in name (continuous_training), module:function, or a compiled YAML file. The
+    PIPELINE is a built-in name (continuous_training), module:function, a compiled YAML file, or a
+    pipeline of mainspring.yaml in an environment (training@dev). The
     exit status is 0 only if the run succeeded. `mainspring run PIPELINE --help` lists its parameters.
     Of two runs that deploy to the same target, the second waits for the first.
 
@@ -76,12 +77,12 @@ def run(
     mainspring run continuous_training --params flights.yaml -p span=7
     """
     from mainspring.pipelines import environments
-    from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines.one_at_a_time import alone_at_target
     from mainspring.pipelines.engines.progress import print_result, progress_on
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
+    from mainspring.pipelines.project import in_environment
 
-    spec = catalogue.load_pipeline(pipeline)
+    spec = in_environment.load(pipeline).pipeline_spec
     arguments = typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
     progress, caching = progress_on(Console(stderr=True)), not no_cache
     folder = root_or_default(root)

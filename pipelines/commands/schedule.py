@@ -37,7 +37,9 @@ def plan_(file: str, prune: bool, as_json: bool, registry: str, digests: Path | 
     from mainspring.pipelines.cluster import schedule_changes, schedule_file
 
     content = schedule_file.read(Path(file))
-    _print(schedule_changes.plan(connected(where), content, prune=prune, registry=registry, digests=digests), as_json)
+    print_changes(
+        schedule_changes.plan(connected(where), content, prune=prune, registry=registry, digests=digests), as_json
+    )
 
 
 @schedule.command("apply")
@@ -67,14 +69,15 @@ def apply_(
         digests=digests,
         say=lambda line: click.echo(line, err=True),
     )
-    _print(changes, as_json)
+    print_changes(changes, as_json)
     if refused := [change.name for change in changes if change.outcome == "refused"]:
         raise UserError(f"{', '.join(refused)}: edited in the cluster; take the edit into the file, or add --overwrite")
     if waiting := [change.name for change in changes if change.outcome == "waits"]:
         raise UserError(f"{', '.join(waiting)}: a run of it is under way; apply again when it has ended")
 
 
-def _print(changes: list[Change], as_json: bool) -> None:
+def print_changes(changes: list[Change], as_json: bool) -> None:
+    """Prints changes of schedules, with what differs."""
     if as_json:
         click.echo(json.dumps([change.as_json() for change in changes], indent=2))
         return

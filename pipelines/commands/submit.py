@@ -49,9 +49,10 @@ def submit(
     """
     from mainspring.pipelines.cluster import uploads
     from mainspring.pipelines.parameters import read_parameters, split_parameters
+    from mainspring.pipelines.project import in_environment
 
     # Before anything is asked of the server: a wrong parameter is found without it.
-    prepared = uploads.prepare(pipeline, registry=registry, digests=digests, caching=not no_cache)
+    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests, caching=not no_cache)
     arguments = prepared.typed(read_parameters(file) | split_parameters(parameters))
     run = connected(where).submit(
         prepared,

@@ -55,6 +55,8 @@ class Lineage:
     """URI of the champion that it was measured against; empty: it was a first model."""
     rebaselined: str
     approved_by: str
+    promoted_from: str
+    """URI of the version of another environment that it is a copy of."""
     served: list[dict[str, str]] = field(default_factory=list)
     """`target`, `since` and `until` of each time that it had the traffic; `until` is empty while it has."""
     withdrawn: str = ""
@@ -121,6 +123,7 @@ def explain(what: str, version: int, root: Path, approvals_uri: str = "", named:
         judged_against=str(champion.get("uri") or evaluation.get("champion_uri") or ""),
         rebaselined=manifest.rebaselined,
         approved_by=manifest.approved_by or _approved_by(served_at, model.fingerprint, root, approvals_uri),
+        promoted_from=manifest.promoted_from,
         served=[time for each in served_at for time in _times(each, uri)],
         withdrawn=next((text for each in served_at if (text := _withdrawn(each, uri))), ""),
     )

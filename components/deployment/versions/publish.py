@@ -42,6 +42,7 @@ def publish(
     replaces: int = 0,
     run: str = "",
     approved_by: str = "",
+    promoted_from: str = "",
 ) -> VersionManifest:
     """Publishes a model as `<root>/<name>/<next integer>/`, its SavedModel as `model/<that integer>/` within.
 
@@ -57,6 +58,7 @@ def publish(
         replaces: The version that is served now; 0 if none is.
         run: The pipeline run.
         approved_by: Who approved it; empty if nobody was asked.
+        promoted_from: URI of the version that it is a copy of; empty for one that was trained.
 
     Returns:
         The version's manifest; that of the newest or of the served version if it holds this very model.
@@ -80,6 +82,7 @@ def publish(
         rebaselined=_rebaselined(evaluation),
         run=run,
         approved_by=approved_by,
+        promoted_from=promoted_from,
     )
     parts = {"": model, STATISTICS: statistics, EVALUATION: evaluation}
     if buckets.is_bucket(root):

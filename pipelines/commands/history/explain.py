@@ -74,6 +74,7 @@ def _facts(found: Any) -> dict[str, str]:
         "lock": f"{found.lock or 'not recorded'}\n{libraries}",
         "judged": judged,
         "approved by": found.approved_by or "nobody was asked",
+        **({"promoted from": found.promoted_from} if found.promoted_from else {}),
         "served": "\n".join(served) or "nowhere that was asked; name a target with --target",
         **({"withdrawn": found.withdrawn} if found.withdrawn else {}),
     }

@@ -41,6 +41,18 @@ def taken(port: int) -> socket.socket:
     return socket.create_server(("127.0.0.1", port))
 
 
+@pytest.fixture
+def light(root, tmp_path, monkeypatch):
+    """Model servers that start at once, behind the real front."""
+    real, wrapper = os.environ["MAINSPRING_SERVING_PYTHON"], tmp_path / "python"
+    light_server = Path(__file__).parent / "light_server.py"
+    wrapper.write_text(
+        f'#!/bin/sh\ncase "$2" in *.front) exec {real} "$@";; esac\nexec {sys.executable} {light_server} "$@"\n'
+    )
+    wrapper.chmod(0o755)
+    monkeypatch.setenv("MAINSPRING_SERVING_PYTHON", str(wrapper))
+
+
 @pytest.fixture(scope="session")
 def saved_models(tmp_path_factory) -> Path:
     """Real SavedModels `a`, `b`, `c` and `unusable`, made in the serving environment."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from until import until
@@ -50,18 +48,6 @@ else:
     rollback_model("local://flights", reason="late")
 """
 """Every file and folder is published by a rename; the front's routes are changed by PUT."""
-
-
-@pytest.fixture
-def light(root, tmp_path, monkeypatch):
-    """Model servers that start at once, behind the real front."""
-    real, wrapper = os.environ["MAINSPRING_SERVING_PYTHON"], tmp_path / "python"
-    light_server = Path(__file__).parents[1] / "light_server.py"
-    wrapper.write_text(
-        f'#!/bin/sh\ncase "$2" in *.front) exec {real} "$@";; esac\nexec {sys.executable} {light_server} "$@"\n'
-    )
-    wrapper.chmod(0o755)
-    monkeypatch.setenv("MAINSPRING_SERVING_PYTHON", str(wrapper))
 
 
 def deploy(make, judged, name: str):
