@@ -65,8 +65,8 @@ images: $(BIN)/.ready ## Build the images (IMAGES="training serving" BASE=... BU
 test-images: setup ## Run the whole pipeline in the built images, with Docker or Podman, and compare with the process engine
 	@$(BIN)/python -m pytest tests/containers
 
-test-cluster: setup ## Deploy to real KServe releases on a control plane built from Go modules (KSERVE="0.16 0.20" for some; needs Go, etcd, root)
-	@$(BIN)/python -m pytest tests/cluster --kserve "$(KSERVE)"
+test-cluster: setup ## Deploy, train and tune on real controllers built from Go modules (KSERVE="0.16", TRAINER="2.3" for some, none for none; needs Go, etcd, root)
+	@$(BIN)/python -m pytest tests/cluster --kserve "$(KSERVE)" --trainer "$(TRAINER)"
 
 sbom: $(BIN)/.ready ## Write the built images' bills of materials (CycloneDX) and licences into dist/sbom
 	@$(BIN)/mainspring images sbom $(IMAGES) --builder "$(BUILDER)"

@@ -1,7 +1,8 @@
-"""A Kubernetes API on loopback, as far as the `kubeflow` SDK uses it for TrainJobs and Experiments; faults on demand.
+"""A Kubernetes API on loopback, as far as training and tuning use it for TrainJobs and Experiments; faults on demand.
 
-Stands for the API server: it keeps objects, refuses what the schemas refuse and a second object of a name, patches,
-deletes what a deleted object owns, and answers as it is told to by `faults`. What becomes of a TrainJob or an
+Stands for the API server: it keeps objects, refuses what the schemas refuse and a second object of a name, rehearses,
+deletes what a deleted object owns, and answers as it is told to by `faults`. What real controllers do with the objects,
+`tests/cluster` says. What becomes of a TrainJob or an
 Experiment is the test's to play.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +21,7 @@ from typing import Any
 
 import yaml
 
-NOW = "2026-01-01T00:00:00Z"
+NOW = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 Manifest = dict[str, Any]
 
 
@@ -46,6 +48,8 @@ class Cluster:
     phases: dict[str, str] = field(default_factory=dict)
     """By pod of a TrainJob."""
     asked: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+    """Of the namespace."""
 
     def end(self, job: Manifest, kind: str) -> None:
         """Gives a job its last condition, `Complete` or `Failed`."""
@@ -59,38 +63,42 @@ class Cluster:
         self.phases |= dict.fromkeys(pods, phase)
         return pods
 
-    def answer(self, method: str, path: str, body: Manifest | None) -> tuple[int, Any]:
+    def answer(self, method: str, path: str, query: str, body: Manifest | None) -> tuple[int, Any]:
         """Returns status and content for a request."""
         kind, name = path.rstrip("/").split("/")[-2:]
         if path.endswith("/clustertrainingruntimes/" + name):
             return (200, self.runtimes[name]) if name in self.runtimes else (404, "not found")
         kept = {"trainjobs": self.jobs, "experiments": self.experiments}
         if method == "POST" and name in kept and body is not None:
-            return self._create(body, kept[name])
+            return self._create(body, kept[name], keeps="dryRun=All" not in query)
         if kind in kept and name in kept[kind]:
             if method == "DELETE":
                 return 200, self._delete(kept[kind], name)
-            if method == "PATCH":
-                self._patch(kept[kind][name], body)
             return 200, kept[kind][name]
+        if kind == "namespaces":
+            return 200, {"kind": "Namespace", "metadata": {"name": name, "labels": self.labels}}
         if name == "trials":
             return 200, {"kind": "TrialList", "metadata": {}, "items": [*self.trials.values()]}
         if kind == "pods" and name in self.pods:
             return 200, self.pods[name]
         if name == "pods":
-            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": [*map(self._pod, self.phases)]}
+            wanted = re.search(r"jobset-name(?:=|%3D)([\w-]+)", query)
+            items = [self._pod(pod) for pod in self.phases if wanted and pod.startswith(wanted[1])]
+            return 200, {"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items}
         if name == "log" and kind in self.logs:
             return 200, self.logs[kind]
         if name == "events":
             return 200, {"kind": "EventList", "apiVersion": "v1", "metadata": {}, "items": self.events}
         return 404, "not found"
 
-    def _create(self, made: Manifest, kept: dict[str, Manifest]) -> tuple[int, Any]:
+    def _create(self, made: Manifest, kept: dict[str, Manifest], keeps: bool) -> tuple[int, Any]:
         name = made["metadata"]["name"]
         if errors := self.validate(made):
             return 422, errors[0]
         if name in kept:
             return 409, f"{made['kind']} {name} already exists"
+        if not keeps:
+            return 201, made
         made["metadata"] |= {"namespace": "team", "creationTimestamp": NOW}
         kept[name] = made
         self.created.append(json.loads(json.dumps(made)))
@@ -102,25 +110,23 @@ class Cluster:
         if kept is self.experiments:  # Katib makes an experiment the owner of its trials, and a trial of its TrainJob.
             for trial in [*self.trials]:
                 self.trials.pop(trial)
+                self._end_pods(trial)
                 self.jobs.pop(trial, None)
+        self._end_pods(name)
         return kept.pop(name)
 
-    def _patch(self, kept: Manifest, operations: Any) -> None:
-        for operation in operations:  # RFC 6902, as far as it is used: adding a member.
-            assert operation["op"] == "add"
-            *way, last = operation["path"].strip("/").split("/")
-            target = kept
-            for part in way:
-                target = target[part]
-            target[last] = operation["value"]
+    def _end_pods(self, job: str) -> None:
+        self.phases = {pod: phase for pod, phase in self.phases.items() if not pod.startswith(f"{job}-node-")}
 
     def _pod(self, name: str) -> Manifest:
         index = re.sub(r".*-(\d+)-x$", r"\1", name)
         labels = {"jobset.sigs.k8s.io/replicatedjob-name": "node", "batch.kubernetes.io/job-completion-index": index}
+        status = {"Failed": 1, "Succeeded": 0}.get(self.phases[name])
+        ended = {} if status is None else {"terminated": {"exitCode": status, "finishedAt": NOW}}
         return {
             "metadata": {"name": name, "namespace": "team", "creationTimestamp": NOW, "labels": labels},
-            "spec": {"containers": [{"name": "node", "image": "i"}]},
-            "status": {"phase": self.phases[name]},
+            "spec": {"containers": [{"name": name, "image": "i"} for name in ("node", "metrics-logger-and-collector")]},
+            "status": {"phase": self.phases[name], "containerStatuses": [{"name": "node", "state": ended}]},
         }
 
 
@@ -134,7 +140,7 @@ def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
 
         def _handle(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length") or 0)) or "null")
-            path = self.path.partition("?")[0]
+            path, _, query = self.path.partition("?")
             cluster.asked.append(f"{self.command} {path}")
             fault = next((f for f in cluster.faults if f[0] == self.command and f[1] in path), None)
             if fault:
@@ -143,7 +149,9 @@ def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
                 self.close_connection = True
                 return
             asked = fault and isinstance(fault[2], int)
-            status, content = (fault[2], "as asked") if asked and fault else cluster.answer(self.command, path, body)
+            status, content = (
+                (fault[2], "as asked") if asked and fault else cluster.answer(self.command, path, query, body)
+            )
             if fault and fault[2] == "lost":
                 self.close_connection = True
                 return
@@ -158,7 +166,7 @@ def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
             self.end_headers()
             self.wfile.write(sent)
 
-        do_GET = do_POST = do_DELETE = do_PATCH = _handle
+        do_GET = do_POST = do_DELETE = _handle
 
         def log_message(self, *_: Any) -> None:
             pass

@@ -23,6 +23,9 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
+MISTAKE_STATUS = 65
+"""The exit status of a pod's training that a `UserError` ended (`EX_DATAERR`): pods need not be restarted."""
+
 RETRIABLE_STATUS = 75
 """The exit status of a task that may succeed when it is tried again (`EX_TEMPFAIL` of sysexits.h)."""
 

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from mainspring.components.common import buckets, storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common import buckets, kubernetes_api, storage
+from mainspring.components.common.errors import RetriableError, UserError
+from mainspring.components.common.kubernetes_api import Api
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.distributed import pod, train_job
+from mainspring.components.training.distributed import following, pod, runtimes, train_job
+from mainspring.components.training.distributed.api_refusals import PATIENCE_SECONDS
 from mainspring.components.training.distributed.cancelling import removing_when_cancelled
+from mainspring.components.training.distributed.following import Followed
+from mainspring.components.training.distributed.owner_references import owner_references
 from mainspring.components.training.distributed.pools import read_pool
 from mainspring.components.training.distributed.train_job import Request
 from mainspring.components.training.reporting.figures import Metrics
 
 MOST_NODES = 1024
+CHECKPOINTS = "-checkpoints"
+"""What follows the output's name in that of the checkpoints, where none is named."""
 
 
 @dataclass(frozen=True)
@@ -116,29 +124,54 @@ def train_model_distributed(
         "warm_start": warm_start,
         "accelerator": where.accelerator if where else "",
         "precision": precision,
-        "checkpoints": checkpoints or f"{output}-checkpoints",
+        "checkpoints": checkpoints or f"{output}{CHECKPOINTS}",
     }
-    request = Request(
-        # The same step tried again finds its own job: nobody else writes there.
-        name=f"train-{hashlib.sha256(output.encode()).hexdigest()[:10]}",
-        runtime=runtime,
-        nodes=nodes,
-        order={name: value for name, value in order.items() if value},
-        pool=where,
-        image=image,
-        queue=queue,
-        seconds=timeout,
-    )
-    client = train_job.connect(namespace)
-    with removing_when_cancelled(
-        f"TrainJob {request.name}", lambda: train_job.remove(client, request.name, longest=20)
-    ):
+    api, namespace = kubernetes_api.connect(PATIENCE_SECONDS), namespace or kubernetes_api.namespace()
+    # The same step tried again finds its own job: nobody else writes there.
+    name = f"train-{hashlib.sha256(output.encode()).hexdigest()[:10]}"
+    with removing_when_cancelled(f"TrainJob {name}", lambda: _give_up(api, namespace, name, order, longest=20)):
         if not pod.is_finished(output):
-            train_job.submit(client, request)
-            train_job.follow(client, request, pause)
+            request = Request(
+                name=name,
+                runtime=runtimes.find(api, namespace, runtime),
+                nodes=nodes,
+                order={key: value for key, value in order.items() if value},
+                pool=where,
+                image=image,
+                queue=queue,
+                seconds=timeout,
+                owners=owner_references(api, namespace, os.environ),
+            )
+            try:
+                train_job.submit(api, namespace, request)
+                following.follow(Followed(api, namespace, name), timeout, pause)
+                if not pod.is_finished(output):
+                    raise UserError(f"TrainJob {name} is complete, but has left no model in {output}; which image ran?")
+            except RetriableError:
+                raise  # The next try of this step takes the job over.
+            except UserError:
+                _give_up(api, namespace, name, order)
+                raise
         fingerprint = _bring_home(output, Outputs(Path(model), Path(report), Path(logs), metrics))
-        train_job.remove(client, request.name)
+        train_job.remove(api, namespace, name)
     return fingerprint
+
+
+def _give_up(api: Api, namespace: str, name: str, order: Mapping[str, Any], longest: float | None = None) -> None:
+    """Removes a job and what it has written: nobody will ask for it again."""
+    try:
+        train_job.remove(api, namespace, name, longest)
+        for written in (order["output"], f"{order['output']}{CHECKPOINTS}"):
+            _delete(written)
+    except UserError as error:  # Why the training failed is what is to be known.
+        print(f"TrainJob {name}: something may be left of it: {error}", flush=True)
+
+
+def _delete(folder: str) -> None:
+    if buckets.is_bucket(folder):
+        buckets.delete(buckets.list_objects(folder))
+    else:
+        shutil.rmtree(storage.as_path(folder), ignore_errors=True)
 
 
 def _bring_home(output: str, outputs: Outputs) -> str:
@@ -155,8 +188,5 @@ def _bring_home(output: str, outputs: Outputs) -> str:
             shutil.copytree(folder / pod.MODEL, aside, dirs_exist_ok=True)
     for name, value in figures.items():
         outputs.metrics.log_metric(name, value)
-    if buckets.is_bucket(output):
-        buckets.delete(buckets.list_objects(output))
-    else:
-        shutil.rmtree(storage.as_path(output), ignore_errors=True)
+    _delete(output)
     return fingerprint

@@ -9,11 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mainspring.components.common import storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common import kubernetes_api, storage
+from mainspring.components.common.errors import RetriableError, UserError
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.distributed import owner_references, pod
+from mainspring.components.training.distributed import pod, runtimes
+from mainspring.components.training.distributed.api_refusals import PATIENCE_SECONDS
 from mainspring.components.training.distributed.cancelling import removing_when_cancelled
+from mainspring.components.training.distributed.owner_references import owner_references
 from mainspring.components.training.distributed.pools import read_pool
 from mainspring.components.training.reporting.figures import Metrics
 from mainspring.components.training.reporting.tuning_report import tuning_page
@@ -98,27 +100,36 @@ def tune_model_distributed(
         "module": module,
         "accelerator": where.accelerator if where else "",
     }
+    # The same step tried again finds its own experiment: nobody else writes there.
+    name = f"tune-{hashlib.sha256(trials_uri.encode()).hexdigest()[:10]}"
+    sought, tried_at_once = searched(space, given), hyper.checked_count("parallel", parallel, 1, MAX_TRIALS)
+    most = hyper.checked_count("count", count, 1, MAX_TRIALS)
+    seconds = hyper.checked_seconds("timeout", timeout)
+    api, namespace = kubernetes_api.connect(PATIENCE_SECONDS), namespace or kubernetes_api.namespace()
     tuning = Tuning(
-        # The same step tried again finds its own experiment: nobody else writes there.
-        name=f"tune-{hashlib.sha256(trials_uri.encode()).hexdigest()[:10]}",
+        name=name,
         order=order,
-        space=searched(space, given),
+        space=sought,
         fixed={"seed": seed} | given,
-        count=hyper.checked_count("count", count, 1, MAX_TRIALS),
-        parallel=hyper.checked_count("parallel", parallel, 1, MAX_TRIALS),
-        runtime=runtime,
+        count=most,
+        parallel=min(tried_at_once, most),
+        runtime=runtimes.find(api, namespace, runtime),
         seed=seed,
         image=image,
         pool=where,
         queue=queue,
     )
-    seconds = hyper.checked_seconds("timeout", timeout)
-    client = experiments.connect(namespace)
-    with removing_when_cancelled(f"Experiment {tuning.name}", lambda: experiments.remove(client, tuning.name, 20)):
-        experiments.submit(client, _owned(client, katib.experiment(tuning)))
-        found = experiments.follow(client, tuning, seconds, pause)
-        best = experiments.best_of(client, tuning.name)
-        experiments.remove(client, tuning.name)
+    with removing_when_cancelled(f"Experiment {name}", lambda: experiments.remove(api, namespace, name, 20)):
+        try:
+            experiments.submit(api, namespace, tuning, owner_references(api, namespace, os.environ))
+            found = experiments.follow(api, namespace, tuning, seconds, pause)
+            best = experiments.best_of(api, namespace, name)
+        except RetriableError:
+            raise  # The next try of this step takes the experiment over.
+        except UserError:
+            experiments.remove(api, namespace, name)
+            raise
+        experiments.remove(api, namespace, name)
     if not best or not any(trial.state == "complete" for trial in found):
         reasons = [trial.error for trial in found if trial.error]
         raise UserError(
@@ -138,8 +149,3 @@ def tune_model_distributed(
         metrics.log_metric(name, float(value))
     print(f"best of {len(found)}: trial {winner.number}, eval loss {winner.eval_loss:.4f}: {chosen}", flush=True)
     return chosen
-
-
-def _owned(client: Any, experiment: dict[str, Any]) -> dict[str, Any]:
-    owner = owner_references.owner_reference(client.backend.core_api, client.backend.namespace, os.environ)
-    return experiment | {"metadata": experiment["metadata"] | ({"ownerReferences": [owner]} if owner else {})}

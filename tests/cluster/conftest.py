@@ -1,4 +1,4 @@
-"""The clusters of the tests of this folder: brought up here, one for each release of KServe."""
+"""The clusters of the tests of this folder: one for each release of KServe, and one for each of Trainer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mainspring.components.deployment import judgement, targets
 from mainspring.components.deployment.targets import Target
 from mainspring.pipelines import environments
 from tests import run_in_environments
-from tests.cluster import control_plane, kserve, pods, programs
+from tests.cluster import control_plane, katib, kserve, pods, programs, trained
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.models import Models
 
@@ -24,6 +24,7 @@ NAMESPACE = "team"
 ROLE = Path(__file__).parents[2] / "manifests" / "base" / "runner-role.yaml"
 RUNNER = "runner"
 RELEASES = tuple(programs.KSERVE)
+TRAINERS = tuple(programs.TRAINER)
 
 
 @dataclass
@@ -45,16 +46,25 @@ class Cluster:
         return sorted(each["metadata"]["name"] for each in found["items"])
 
 
+OPTIONS = {"cluster": ("--kserve", "KServe", RELEASES), "training": ("--trainer", "Trainer", TRAINERS)}
+"""By the fixture whose cluster it is."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kserve", default="", help="releases of KServe, of " + ", ".join(RELEASES) + "; empty: all")
+    for option, what, releases in OPTIONS.values():
+        words = f"releases of {what}, of {', '.join(releases)}; empty: all; none: none"
+        parser.addoption(option, default="", help=words)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "cluster" in metafunc.fixturenames:
-        wanted = metafunc.config.getoption("--kserve").replace(",", " ").split() or RELEASES
-        if unknown := sorted({*wanted} - {*RELEASES}):
-            raise pytest.UsageError(f"--kserve {' '.join(unknown)}: there are {', '.join(RELEASES)}")
-        metafunc.parametrize("cluster", wanted, indirect=True, scope="session")
+    for fixture, (option, _, releases) in OPTIONS.items():
+        if fixture not in metafunc.fixturenames:
+            continue
+        wanted = metafunc.config.getoption(option).replace(",", " ").split() or [*releases]
+        wanted = [] if wanted == ["none"] else wanted
+        if unknown := sorted({*wanted} - {*releases}):
+            raise pytest.UsageError(f"{option} {' '.join(unknown)}: there are {', '.join(releases)}")
+        metafunc.parametrize(fixture, wanted, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +89,22 @@ def cluster(request, tmp_path_factory) -> Iterator[Cluster]:
             patch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", config)
             patch.setattr(judgement, "SLOWER_SECONDS", 1.0)  # A busy machine is no slow model.
             yield Cluster(request.param, plane, kubelet)
+
+
+@pytest.fixture(scope="session")
+def training(request, tmp_path_factory) -> Iterator[trained.Cluster]:
+    """A cluster with each release of Trainer in turn, with our manifests, reached by the account of runs."""
+    if lacking := programs.missing():
+        pytest.skip(f"no cluster can be brought up here: {lacking}")
+    with trained.running(tmp_path_factory.mktemp(f"trainer-{request.param}"), request.param) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def tuning(training) -> Iterator[katib.Services]:
+    """Katib on such a cluster, set up for namespaces that enforce "restricted"."""
+    with katib.running(training.plane, restricted=True) as services:
+        yield services
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,9 @@ from tests.cluster.processes import Process, start
 READY_SECONDS = 180.0
 """A machine of two cores under load starts an API server in 20 s."""
 
+SERVER, ACCOUNTS = "kube-apiserver", "service-accounts"
+"""What the files of certificates and keys are called."""
+
 SERVICES = "10.96.0.0/16"
 CONTROLLERS = (
     "deployment-controller",
@@ -31,8 +34,10 @@ CONTROLLERS = (
     "serviceaccount-controller",
     "namespace-controller",
     "garbage-collector-controller",
+    "job-controller",
+    "resourcequota-controller",
 )
-"""What Deployments, Services and deletions take; nothing that watches over nodes, which are only played."""
+"""What Deployments, Jobs, Services, quotas and deletions take; nothing that watches over nodes: they are played."""
 
 ESTABLISHED_SECONDS = 60.0
 POLL_SECONDS = 0.1
@@ -112,6 +117,33 @@ class ControlPlane:
             path.write_text(_kubeconfig(self.url, self.authority, self.authority.sign(user, organisation=group)))
         return path
 
+    def account(self, namespace: str, name: str) -> Path:
+        """Returns a kubeconfig for a service account that there is."""
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
+        given = self.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", body)
+        path = self.folder / f"{namespace}-{name}.kubeconfig"
+        user = {"token": given["status"]["token"]}
+        path.write_text(_written(self.url, self.authority, user, namespace))
+        return path
+
+    def act_on_workloads(self) -> None:
+        """Starts the controllers of workloads; kinds that are defined later are counted by no quota for a while."""
+        port = free_port()
+        command = [
+            str(programs.build(programs.KUBE_CONTROLLER_MANAGER)),
+            f"--kubeconfig={self.kubeconfig}",
+            "--leader-elect=false",
+            f"--controllers={','.join(CONTROLLERS)}",
+            "--bind-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--service-account-private-key-file={self.folder / ACCOUNTS}.key",
+            f"--root-ca-file={self.authority.pair.certificate}",
+            f"--tls-cert-file={self.folder / SERVER}.crt",
+            f"--tls-private-key-file={self.folder / SERVER}.key",
+        ]
+        manager = self.run("kube-controller-manager", command)
+        manager.wait_ready(f"https://127.0.0.1:{port}/healthz", READY_SECONDS, self.authority.pair.certificate)
+
     def run(self, name: str, command: list[str], environment: dict[str, str] | None = None) -> Process:
         """Starts a program that ends with this control plane."""
         process = start(name, command, self.folder, environment)
@@ -149,10 +181,8 @@ def running(folder: Path, *, workloads: bool = False) -> Iterator[ControlPlane]:
             ],
         )
         etcd.wait_ready(f"{etcd_url}/health", READY_SECONDS)
-        server = authority.sign(
-            "kube-apiserver", hosts=("localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc")
-        )
-        private, public = key_pair(folder, "service-accounts")
+        server = authority.sign(SERVER, hosts=("localhost", "127.0.0.1", "10.96.0.1", "kubernetes.default.svc"))
+        private, public = key_pair(folder, ACCOUNTS)
         flags = {
             "etcd-servers": etcd_url,
             "bind-address": "127.0.0.1",
@@ -175,20 +205,7 @@ def running(folder: Path, *, workloads: bool = False) -> Iterator[ControlPlane]:
         ]
         plane.run("kube-apiserver", command).wait_ready(f"{url}/readyz", READY_SECONDS, authority.pair.certificate)
         if workloads:
-            command = [
-                str(programs.build(programs.KUBE_CONTROLLER_MANAGER)),
-                f"--kubeconfig={admin}",
-                "--leader-elect=false",
-                f"--controllers={','.join(CONTROLLERS)}",
-                "--bind-address=127.0.0.1",
-                f"--secure-port={(health := free_port())}",
-                f"--service-account-private-key-file={private}",
-                f"--root-ca-file={authority.pair.certificate}",
-                f"--tls-cert-file={server.certificate}",
-                f"--tls-private-key-file={server.key}",
-            ]
-            manager = plane.run("kube-controller-manager", command)
-            manager.wait_ready(f"https://127.0.0.1:{health}/healthz", READY_SECONDS, authority.pair.certificate)
+            plane.act_on_workloads()
         yield plane
     finally:
         for process in reversed(plane.processes):
@@ -214,13 +231,17 @@ def _is_established(found: dict[str, Any] | None) -> bool:
 
 
 def _kubeconfig(url: str, authority: Authority, pair: Pair) -> str:
+    return _written(url, authority, {"client-certificate": str(pair.certificate), "client-key": str(pair.key)})
+
+
+def _written(url: str, authority: Authority, user: dict[str, str], namespace: str = "default") -> str:
     cluster = {"server": url, "certificate-authority": str(authority.pair.certificate)}
-    user = {"client-certificate": str(pair.certificate), "client-key": str(pair.key)}
+    context = {"cluster": "test", "user": "test", "namespace": namespace}
     content = {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "test",
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "contexts": [{"name": "test", "context": context}],
         "clusters": [{"name": "test", "cluster": cluster}],
         "users": [{"name": "test", "user": user}],
     }

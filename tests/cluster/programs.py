@@ -35,7 +35,7 @@ class Program:
     module: str
     """The module that the command comes from."""
     package: str
-    """The command's package, relative to the module."""
+    """The command's package, relative to the module; empty: the module's own."""
 
     @property
     def version(self) -> str:
@@ -51,6 +51,17 @@ KUBE_CONTROLLER_MANAGER = Program("kubernetes-1.34", "k8s.io/kubernetes", "cmd/k
 KSERVE = {
     minor: Program(f"kserve-{minor}", "github.com/kserve/kserve", "cmd/manager") for minor in ("0.15", "0.16", "0.20")
 }
+TRAINER = {
+    minor: Program(f"trainer-{minor}", "github.com/kubeflow/trainer/v2", "cmd/trainer-controller-manager")
+    for minor in ("2.1", "2.3")
+}
+JOBSET = {
+    trainer: Program(f"jobset-{minor}", "sigs.k8s.io/jobset", "")
+    for trainer, minor in (("2.1", "0.10"), ("2.3", "0.12"))
+}
+"""By Trainer's release: the one that it is published with."""
+KATIB = Program("katib-0.19", "github.com/kubeflow/katib", "cmd/katib-controller/v1beta1")
+KUEUE = Program("kueue-0.17", "sigs.k8s.io/kueue", "cmd/kueue")
 
 
 def missing() -> str:
@@ -69,16 +80,16 @@ def build(program: Program) -> Path:
         RuntimeError: It does not build; the message has the compiler's last lines.
     """
     folder = _workplace(program)
-    binary = folder / program.package.rpartition("/")[2]
+    package = f"{program.module}/{program.package}".rstrip("/")
+    binary = folder / package.rpartition("/")[2]
     with (folder / ".lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not binary.is_file():
-            print(f"builds {program.module}/{program.package} {program.version}: minutes, the first time", flush=True)
+            print(f"builds {package} {program.version}: minutes, the first time", flush=True)
             aside = binary.with_suffix(".new")
             major, minor = program.version.lstrip("v").split(".")[:2]
             said = "k8s.io/component-base/version.git"
             flags = f"-s -w -X {said}Version={program.version} -X {said}Major={major} -X {said}Minor={minor}"
-            package = f"{program.module}/{program.package}"
             _go(folder, "build", "-p", BUILDERS, "-ldflags", flags, "-o", str(aside), package)
             aside.rename(binary)
     return binary

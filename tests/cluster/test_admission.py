@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 from kubernetes.client.exceptions import ApiException
 
+from mainspring.components.common import kubernetes_api as kubernetes
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import targets
-from mainspring.components.deployment.kserve import api as kubernetes
 from mainspring.components.deployment.kserve import objects, preflight, target
 from mainspring.components.deployment.kserve.objects import KNATIVE, STANDARD, Version
 from mainspring.components.deployment.kserve.policy import Logger, ServingPolicy

@@ -12,8 +12,8 @@ import time
 import pytest
 
 from mainspring.components.common import buckets
+from mainspring.components.common import kubernetes_api as kubernetes
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import api as kubernetes
 from mainspring.components.deployment.kserve import reach, target
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.rollouts import RolloutFailed

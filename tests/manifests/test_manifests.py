@@ -180,18 +180,24 @@ def test_what_reaches_buckets_takes_the_storage_secret_by_reference_and_starts_w
         assert {"secretRef": {"name": storage_secret.SECRET, "optional": True}} in container["envFrom"], name
 
 
+def documents(component: str) -> tuple[Manifest, ...]:
+    """Returns the objects of a component's file."""
+    return tuple(yaml.safe_load_all((MANIFESTS / "components" / component).read_text()))
+
+
 def test_prometheus_and_the_service_find_the_pods() -> None:
     manifests = rendered("plain")
     labels = {name: labels for name, labels, _ in all_pods(manifests)}
 
-    monitor = one(manifests, "PodMonitor", "mainspring-model-servers")["spec"]
+    monitor = one(documents("monitoring/alerts.yaml"), "PodMonitor", "mainspring-model-servers")["spec"]
     assert monitor["selector"]["matchLabels"].items() <= labels["mainspring"].items()
     service = one(manifests, "Service", "mainspring-collector")["spec"]
     assert service["selector"].items() <= labels["mainspring-collector"].items()
 
 
 def test_every_alert_is_promql_and_says_what_to_do() -> None:
-    rules = [r for g in one(rendered("plain"), "PrometheusRule", "mainspring")["spec"]["groups"] for r in g["rules"]]
+    manifest = one(documents("monitoring/alerts.yaml"), "PrometheusRule", "mainspring")
+    rules = [rule for group in manifest["spec"]["groups"] for rule in group["rules"]]
 
     assert len(rules) >= 8
     for rule in rules:
@@ -251,10 +257,15 @@ def _number(quantity: str | int) -> float:
     return float(str(quantity).removesuffix("Gi"))
 
 
-def test_the_laptop_needs_neither_prometheus_nor_accelerators() -> None:
+@overlays
+def test_no_overlay_needs_the_prometheus_operator(overlay: str) -> None:
+    assert not [m for m in rendered(overlay) if m["apiVersion"].startswith("monitoring.coreos.com")]
+
+
+def test_the_laptop_needs_neither_queues_nor_accelerators() -> None:
     manifests = rendered("kind")
 
-    assert not {m["apiVersion"] for m in manifests} & {"monitoring.coreos.com/v1", "kueue.x-k8s.io/v1beta2"}
+    assert "kueue.x-k8s.io/v1beta2" not in {m["apiVersion"] for m in manifests}
     limits = [container["resources"]["limits"] for _, _, pod in all_pods(manifests) for container in pod["containers"]]
     assert all(set(limit) <= {"cpu", "memory"} for limit in limits)
     assert (

@@ -1,7 +1,8 @@
 """What Kubeflow Trainer and JobSet make of a TrainJob, as far as a pod of ours can see it.
 
-Stands for the two controllers, which cannot run here. After Trainer 2.3's JAX plugin and JobSet's naming: the runtime's
-pod template, the TrainJob's environment and patches, the three variables, a name for each pod in the headless service.
+Stands for the two controllers where pods really run, which takes no cluster. What they give a pod is what the real ones
+do in `tests/cluster`: the runtime's pod template, the TrainJob's environment, the Torch policy's variables, a name for
+each pod in the headless service.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def pods_of(job: Manifest, runtime: Manifest) -> list[Pod]:
     count = trainer.get("numNodes", runtime["spec"]["mlPolicy"]["numNodes"])
     (replicated,) = runtime["spec"]["template"]["spec"]["replicatedJobs"]
     (container,) = replicated["template"]["spec"]["template"]["spec"]["containers"]
-    assert "jax" in runtime["spec"]["mlPolicy"]
+    assert "torch" in runtime["spec"]["mlPolicy"]
     variables = {item["name"]: item["value"] for item in [*container.get("env", []), *trainer.get("env", [])]}
     group = f"{name}-{replicated['name']}-0"
     return [
@@ -49,9 +50,10 @@ def pods_of(job: Manifest, runtime: Manifest) -> list[Pod]:
             command=tuple(trainer.get("command", container["command"])),
             variables=copy.deepcopy(variables)
             | {
-                "JAX_COORDINATOR_ADDRESS": f"{group}-0.{name}:{PORT}",
-                "JAX_NUM_PROCESSES": str(count),
-                "JAX_PROCESS_ID": str(index),
+                "PET_MASTER_ADDR": f"{group}-0.{name}",
+                "PET_MASTER_PORT": str(PORT),
+                "PET_NNODES": str(count),
+                "PET_NODE_RANK": str(index),
                 "JOB_COMPLETION_INDEX": str(index),
             },
         )

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import Api
 from mainspring.components.deployment.kserve import objects, settings
-from mainspring.components.deployment.kserve.api import Api
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.targets import Target
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import Api, ApiError
 from mainspring.components.deployment.kserve import objects, preflight, record, waiting
-from mainspring.components.deployment.kserve.api import Api, ApiError
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.kserve.record import Held, Record

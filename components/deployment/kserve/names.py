@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import Api
 from mainspring.components.deployment.kserve import objects, settings
-from mainspring.components.deployment.kserve.api import Api
 from mainspring.components.deployment.targets import Target
 
 PATTERN = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import UNDECLARED, Api, ApiError
 from mainspring.components.deployment.kserve import names, objects, settings
-from mainspring.components.deployment.kserve.api import UNDECLARED, Api, ApiError
 from mainspring.components.deployment.kserve.objects import KNATIVE, STANDARD, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.targets import Target

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import Api, ApiError
 from mainspring.components.deployment import judgement
 from mainspring.components.deployment.kserve import cancelling, objects
-from mainspring.components.deployment.kserve.api import Api, ApiError
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.targets import Target

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve.api import Api, ApiError
+from mainspring.components.common.kubernetes_api import Api, ApiError
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.targets import Target
 from mainspring.components.deployment.versions.takeovers import Takeover, Withdrawal

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve.api import Api
+from mainspring.components.common.kubernetes_api import Api
 
 NAMESPACES = ("kserve", "kubeflow")
 """Where KServe may be installed; Kubeflow puts it into its own namespace."""

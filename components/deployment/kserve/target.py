@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from mainspring.components.common import buckets
+from mainspring.components.common import kubernetes_api as kubernetes
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import api as kubernetes
 from mainspring.components.deployment.kserve import cancelling, credentials, objects, preflight, reach, record, rollouts
 from mainspring.components.deployment.kserve import lead as leading
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.kubernetes_api import Api
 from mainspring.components.deployment.kserve import cancelling, objects
-from mainspring.components.deployment.kserve.api import Api
 from mainspring.components.deployment.targets import Target
 
 POLL_SECONDS = 2.0

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
 from mainspring.components.common.errors import RetriableError, UserError
-from mainspring.components.training.distributed.api_retries import persistently, reason, status
+from mainspring.components.common.kubernetes_api import ApiError
 
+PATIENCE_SECONDS = 300.0
+"""How long one call is tried again: an API server's upgrade takes minutes."""
 REFUSED = (400, 422)
+QUOTA = "exceeded quota"
+UNCOUNTED = "status unknown for quota"
+WEBHOOK = "admission webhook"
+UNKNOWN_FIELD = re.compile(r'unknown field "(?:spec\.)?([^"]+)"')
 
 Answer = TypeVar("Answer")
 
@@ -19,10 +25,10 @@ class AlreadyThereError(Exception):
 
 
 def told(call: Callable[[], Answer], kind: str, namespace: str, missing: str) -> Answer:
-    """Does a call persistently, and says why it cannot be done.
+    """Does a call, and says why it cannot be done.
 
     Args:
-        call: May be done more than once.
+        call: Repeats itself while that may help.
         kind: Of the object, such as `TrainJob`.
         namespace: Where.
         missing: What to say where the API does not know what is asked for.
@@ -33,32 +39,32 @@ def told(call: Callable[[], Answer], kind: str, namespace: str, missing: str) ->
         RetriableError: The API did not answer in minutes.
     """
     try:
-        return persistently(call)
-    except Exception as error:
-        found, where = status(error), f"namespace {namespace}"
-        if found == 409:
+        return call()
+    except ApiError as error:
+        where, says = f"namespace {namespace}", str(error)
+        answer = says.partition(f": {error.status}: ")[2] or says
+        if error.status == 409:
             raise AlreadyThereError from error
-        if found == 403:
+        if error.status == 403 and UNCOUNTED in answer:
+            raise RetriableError(f"{where}: {answer}; a new quota takes a minute to be counted") from error
+        if error.status == 403 and QUOTA in answer:
+            raise UserError(f"{where}: there is no room for {_article(kind)}: {answer}") from error
+        if error.status == 403 and WEBHOOK not in answer:
             raise UserError(
-                f"{where}: this account may not do what {_article(kind)} needs ({_answer(error)}); "
+                f"{where}: this account may not do what {_article(kind)} needs ({answer}); "
                 "manifests/base/runner-role.yaml holds the Role"
             ) from error
-        if found == 404:
+        if error.status == 404:
             raise UserError(missing) from error
-        if found in REFUSED:
-            raise UserError(f"{where}: the {kind} is refused: {_answer(error)}") from error
-        raise RetriableError(f"{where}: the Kubernetes API does not answer: {reason(error)}") from error
+        if error.status in REFUSED or error.refuses:
+            raise UserError(f"{where}: the {kind} is refused: {answer}") from error
+        raise RetriableError(f"{where}: the Kubernetes API does not answer: {answer}") from error
+
+
+def unknown_fields(error: ApiError) -> list[str]:
+    """Returns the fields of `spec` that the cluster does not know, as a strict request is told."""
+    return UNKNOWN_FIELD.findall(str(error)) if error.status in REFUSED else []
 
 
 def _article(kind: str) -> str:
     return f"{'an' if kind[0] in 'AEIOU' else 'a'} {kind}"
-
-
-def _answer(error: BaseException) -> str:
-    cause: BaseException | None = error
-    while cause and not getattr(cause, "body", None):
-        cause = cause.__cause__
-    try:
-        return str(json.loads(getattr(cause, "body", ""))["message"])[:400]
-    except (ValueError, KeyError, TypeError):
-        return reason(error)

@@ -9,35 +9,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from mainspring.components.training.distributed.api_retries import persistently, reason
+from mainspring.components.common.kubernetes_api import Api, ApiError
 
 POD_NAME, POD_UID = "KFP_POD_NAME", "KFP_POD_UID"
 """Kubeflow Pipelines sets them in every step's container."""
 
 
-def owner_reference(core: Any, namespace: str, variables: Mapping[str, str]) -> dict[str, str] | None:
-    """Returns the owner reference of an object that this step makes.
+def owner_references(api: Api, namespace: str, variables: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Returns the owner references of an object that this step makes.
 
     Args:
-        core: Kubernetes' CoreV1Api.
+        api: The cluster.
         namespace: The object's.
         variables: The step's environment.
 
     Returns:
-        The run, or the step's pod where nothing controls it; None outside a step, where the object is in another
+        The run, or the step's pod where nothing controls it; nothing outside a step, where the object is in another
         namespace, or where the pod may not be read (which is said: such an object outlives a deleted run).
     """
     name, uid = variables.get(POD_NAME), variables.get(POD_UID)
     if not name or not uid:
-        return None
+        return []
     try:
-        pod = persistently(lambda: core.read_namespaced_pod(name, namespace)).metadata
-    except Exception as error:
-        print(f"pod {namespace}/{name} cannot be read ({reason(error)}): deleting the run will not stop it", flush=True)
-        return None
-    if pod.uid != uid:
-        return None
-    run = next((owner for owner in pod.owner_references or [] if owner.controller), None)
+        pod = api.get(f"/api/v1/namespaces/{namespace}/pods/{name}")
+    except ApiError as error:
+        print(f"pod {namespace}/{name} cannot be read ({error}): deleting the run will not stop it", flush=True)
+        return []
+    if pod is None or pod["metadata"]["uid"] != uid:
+        print(f"there is no pod {namespace}/{name} of this step: deleting the run will not stop it", flush=True)
+        return []
+    owners = pod["metadata"].get("ownerReferences") or []
+    run = next((owner for owner in owners if owner.get("controller")), None)
     if run is None:
-        return {"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}
-    return {"apiVersion": run.api_version, "kind": run.kind, "name": run.name, "uid": run.uid}
+        return [{"apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid}]
+    return [{key: run[key] for key in ("apiVersion", "kind", "name", "uid")}]

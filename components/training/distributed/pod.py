@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from mainspring.components.common import buckets, storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import ERROR_PREFIX, MISTAKE_STATUS, RetriableError, UserError
 from mainspring.components.training.hardware import worker_role
 from mainspring.components.training.reporting.figures import Figures
 
@@ -118,5 +119,19 @@ def _train(order: dict[str, Any], scratch: Path) -> str:
     return fingerprint
 
 
+def ending_by_status(run: Callable[[], None]) -> None:
+    """Runs what a pod does, and ends the process by `MISTAKE_STATUS` where a user's mistake ended it.
+
+    A runtime's `podFailurePolicy` knows that status: the same mistake would be made at every restart.
+    """
+    try:
+        run()
+    except RetriableError:
+        raise
+    except UserError as error:
+        print(f"{ERROR_PREFIX}{error}", file=sys.stderr, flush=True)
+        raise SystemExit(MISTAKE_STATUS) from error
+
+
 if __name__ == "__main__":
-    main()
+    ending_by_status(main)

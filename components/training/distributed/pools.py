@@ -10,6 +10,8 @@ from mainspring.components.common.errors import UserError
 
 MANAGER = "mainspring.dev/pool"
 """Who patches: Trainer keeps one patch for each."""
+JOB = "node"
+"""The replicated job of a training runtime whose pods train."""
 GPU, TPU = "nvidia.com/gpu", "google.com/tpu"
 
 
@@ -46,10 +48,21 @@ def read_pool(text: str) -> Pool | None:
 
 
 def patches(pool: Pool | None) -> list[dict[str, Any]]:
-    """Returns a TrainJob's `runtimePatches`: selectors and tolerations of its pods."""
-    if not pool or not (pool.selectors or pool.tolerations):
-        return []
+    """Returns a TrainJob's `runtimePatches`, for Trainer 2.2 and newer: selectors and tolerations of its pods."""
+    pod = _pod(pool)
+    job = {"name": JOB, "template": {"spec": {"template": {"spec": pod}}}}
+    patch = {"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}}}
+    return [patch] if pod else []
+
+
+def overrides(pool: Pool | None) -> list[dict[str, Any]]:
+    """Returns the same as `podTemplateOverrides`, which Trainer 2.1 takes."""
+    pod = _pod(pool)
+    return [{"targetJobs": [{"name": JOB}], "spec": pod}] if pod else []
+
+
+def _pod(pool: Pool | None) -> dict[str, Any]:
+    if pool is None:
+        return {}
     pod: dict[str, Any] = {"nodeSelector": pool.selectors} if pool.selectors else {}
-    pod |= {"tolerations": [*pool.tolerations]} if pool.tolerations else {}
-    job = {"name": "node", "template": {"spec": {"template": {"spec": pod}}}}
-    return [{"manager": MANAGER, "trainingRuntimeSpec": {"template": {"spec": {"replicatedJobs": [job]}}}}]
+    return pod | ({"tolerations": [*pool.tolerations]} if pool.tolerations else {})

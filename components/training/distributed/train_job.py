@@ -1,30 +1,34 @@
-"""A TrainJob of Kubeflow Trainer: submitted, followed and removed through the `kubeflow` SDK."""
+"""A TrainJob of Kubeflow Trainer: made for what the cluster knows, submitted once, removed with all its pods."""
 
 from __future__ import annotations
 
+import functools
 import json
-import os
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from mainspring.components.common.errors import ERROR_PREFIX, RetriableError, UserError
-from mainspring.components.training.distributed import owner_references, pools
-from mainspring.components.training.distributed.api_refusals import AlreadyThereError, told
-from mainspring.components.training.distributed.api_retries import persistently, reason, status
+from mainspring.components.common.errors import RetriableError, UserError
+from mainspring.components.common.kubernetes_api import Api, ApiError
+from mainspring.components.training.distributed import pools
+from mainspring.components.training.distributed.api_refusals import AlreadyThereError, told, unknown_fields
 from mainspring.components.training.distributed.pod import ORDER
 from mainspring.components.training.distributed.pools import Pool
+from mainspring.components.training.distributed.runtimes import GROUP, Runtime, missing
 from mainspring.components.training.hardware.worker_role import ONE_TPU_MACHINE
 
+KIND = "TrainJob"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
+PART_OF = {"app.kubernetes.io/part-of": "mainspring"}
 COMPLETE, FAILED = "Complete", "Failed"
-CHIEF = "node-0"
-GRACE_SECONDS = 600
-"""How long past the job's own deadline its controller may take to say so."""
-LAST_LINES = 5
-NOTHING_YET = (400, 404)
-"""A pod that is only starting has no log, and one that was replaced has none any more."""
+NEWER, OLDER = "2.2", "2.1"
+"""Forms of a TrainJob, by the Trainer that introduced them: 2.1 knows neither `runtimePatches` nor a deadline."""
+GONE_SECONDS = 300.0
+"""How long a job's pods may take to end: they save a checkpoint."""
+GRACE_SECONDS = 300
+"""How long after a job's time the cluster ends it by itself; whoever follows the job ends it in time, and says why."""
+POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -32,187 +36,186 @@ class Request:
     """What is to be submitted."""
 
     name: str
-    runtime: str
-    nodes: int
-    order: dict[str, Any]
-    """What the pods are told, as `distributed` reads it."""
+    runtime: Runtime
+    nodes: int = 1
+    order: Mapping[str, Any] = field(default_factory=dict)
+    """What the pods are told, as `pod` reads it; empty: nothing."""
+    command: Sequence[str] = ()
+    """Empty: the runtime's."""
     pool: Pool | None = None
     """None: the runtime's."""
     image: str = ""
     """Empty: the runtime's."""
     queue: str = ""
     """Kueue's local queue; empty: the namespace's default, if there is one."""
-    seconds: int = 86400
-    """Until the job is ended."""
+    seconds: int = 0
+    """Until who follows the job ends it; 0: never. The cluster does so later, where its Trainer can."""
+    owners: Sequence[Mapping[str, Any]] = ()
 
 
-def connect(namespace: str = "") -> Any:
-    """Returns the SDK's client; in a pod as its service account, elsewhere by the user's kubeconfig.
+def train_job(request: Request, form: str = NEWER) -> dict[str, Any]:
+    """Returns the TrainJob in one of the forms."""
+    trainer: dict[str, Any] = {"numNodes": request.nodes}
+    if request.image:
+        trainer["image"] = request.image
+    if request.command:
+        trainer["command"] = [*request.command]
+    if request.order:
+        trainer["env"] = [{"name": ORDER, "value": json.dumps(request.order)}]
+    if request.pool:
+        trainer["resourcesPerNode"] = {"requests": request.pool.resources, "limits": request.pool.resources}
+    spec: dict[str, Any] = {
+        "runtimeRef": {"apiGroup": "trainer.kubeflow.org", "kind": request.runtime.kind, "name": request.runtime.name},
+        "trainer": trainer,
+    }
+    if form == NEWER:
+        spec |= {"runtimePatches": patches} if (patches := pools.patches(request.pool)) else {}
+        spec |= {"activeDeadlineSeconds": request.seconds + GRACE_SECONDS} if request.seconds else {}
+    elif overrides := pools.overrides(request.pool):
+        spec["podTemplateOverrides"] = overrides
+    metadata: dict[str, Any] = {"labels": PART_OF | ({QUEUE_LABEL: request.queue} if request.queue else {})}
+    metadata |= {"name": request.name} if request.name else {}
+    metadata |= {"ownerReferences": [*request.owners]} if request.owners else {}
+    return {"apiVersion": "trainer.kubeflow.org/v1alpha1", "kind": KIND, "metadata": metadata, "spec": spec}
+
+
+def form_of(api: Api, namespace: str, request: Request) -> str:
+    """Returns the form of a TrainJob that the cluster takes: its schema, webhooks and our rights have judged it.
 
     Raises:
-        UserError: There is no cluster to connect to.
+        AlreadyThereError: There is one of that name.
+        UserError: It is refused in every form, or it is several nodes with TPUs.
+        RetriableError: The API did not answer in minutes.
     """
-    from kubeflow.common.types import KubernetesBackendConfig
-    from kubeflow.trainer import TrainerClient
-    from kubernetes.config import ConfigException
+    device = request.pool.accelerator if request.pool else "tpu" if request.runtime.has_tpus else ""
+    if device == "tpu" and request.nodes > 1:
+        raise UserError(f"nodes is {request.nodes}. {ONE_TPU_MACHINE}; set nodes=1, or train on GPUs")
+    query = {"dryRun": "All", "fieldValidation": "Strict"}
 
-    try:
-        return TrainerClient(KubernetesBackendConfig(namespace=namespace or None))
-    except ConfigException as error:
-        raise UserError(f"there is no cluster to train on: {error}; run this in one, or set KUBECONFIG") from error
+    def rehearse() -> str:
+        for form in (NEWER, OLDER):
+            try:
+                api.call("POST", place(namespace), train_job(request, form), query=query)
+            except ApiError as error:
+                if form == OLDER or not unknown_fields(error):
+                    raise
+            else:
+                return form
+        raise AssertionError
+
+    return told(rehearse, KIND, namespace, missing(request.runtime.name))
 
 
-def submit(client: Any, request: Request) -> None:
+def submit(api: Api, namespace: str, request: Request) -> None:
     """Submits a job; one of that name that is under way already is taken over, a failed one is replaced.
 
     Raises:
-        UserError: The runtime or Trainer is missing, the account may not, or the job is refused; or it is several nodes
-            with TPUs.
-        RetriableError: The API did not answer in minutes.
+        UserError: The runtime or Trainer is missing, the account may not, or the job is refused.
+        RetriableError: The API did not answer in minutes, or what is left of a job before it does not go.
     """
-    namespace = client.backend.namespace
     where = f"TrainJob {namespace}/{request.name}"
-    missing = (
-        f"there is no training runtime {request.runtime}, or no Kubeflow Trainer in this cluster; apply manifests/ "
-        "(mainspring-tensorflow, -gpu, -tpu) or name another runtime"
-    )
-    runtime = told(lambda: client.get_runtime(request.runtime), "TrainJob", namespace, missing)
-    device = request.pool.accelerator if request.pool else runtime.trainer.device
-    if device == "tpu" and request.nodes > 1:
-        raise UserError(f"nodes is {request.nodes}. {ONE_TPU_MACHINE}; set nodes=1, or train on GPUs")
-    trainer, options = _trainer(request), _options(request)
+    gone = missing(request.runtime.name)
     for _ in range(3):
-        try:
-            told(
-                lambda: client.train(runtime=runtime, trainer=trainer, options=options), "TrainJob", namespace, missing
-            )
-            print(f"submitted {where}: {request.nodes} workers on {request.runtime}", flush=True)
-        except AlreadyThereError:
+        found = told(lambda: api.get(place(namespace, request.name)), KIND, namespace, gone)
+        if found and not found["metadata"].get("deletionTimestamp") and not has(found, FAILED):
             # The step's own: from a try before this one, or from a request whose answer was lost.
-            if persistently(lambda: client.get_job(request.name)).status == FAILED:
-                remove(client, request.name)
-                continue
             print(f"{where} is under way already", flush=True)
-        _give_to_the_run(client, request.name)
+            return
+        remove(api, namespace, request.name)
+        try:
+            body = train_job(request, form_of(api, namespace, request))
+            made = told(functools.partial(api.create, place(namespace), body), KIND, namespace, gone)
+        except AlreadyThereError:
+            continue
+        print(f"submitted {where}: {request.nodes} workers on {request.runtime.name}", flush=True)
+        if lost := [*_missing(body["spec"], made.get("spec", {}), "spec")]:
+            remove(api, namespace, request.name)
+            raise UserError(f"{where}: the cluster dropped {', '.join(lost)}; is its Trainer 2.1 or newer?")
         return
-    raise RetriableError(f"{where}: the failed one of that name does not go away; delete it")
+    raise RetriableError(f"{where}: what is there under that name does not go away; delete it")
 
 
-def follow(client: Any, request: Request, pause: float = 5.0) -> None:
-    """Prints workers, events and the first worker's log until the job is complete.
+def remove(api: Api, namespace: str, name: str, longest: float | None = None) -> None:
+    """Deletes a job, and waits until its pods are gone; nothing happens if there is none.
+
+    Args:
+        api: The cluster.
+        namespace: The job's.
+        name: The job's.
+        longest: Seconds to wait; None: five minutes.
 
     Raises:
-        UserError: It failed, or was not done in time; the reason is the first worker's, if it gave one.
+        RetriableError: It is still there after five minutes.
     """
-    shown = _Shown(client, request.name)
-    deadline = time.monotonic() + request.seconds + GRACE_SECONDS
-    while True:
-        job = persistently(lambda: client.get_job(request.name))
-        shown.update(job)
-        if job.status == COMPLETE:
-            return
-        if job.status == FAILED:
-            raise UserError(f"TrainJob {request.name} failed: {shown.why()}")
+    deadline = time.monotonic() + (GONE_SECONDS if longest is None else longest)
+    told(lambda: _delete(api, place(namespace, name)), KIND, namespace, "")
+    # A JobSet may outlive its TrainJob, and a new TrainJob of that name would take the old JobSet for its own.
+    while any(_is_there(api, path) for path in (place(namespace, name), _jobset(namespace, name))) or (
+        pods_of(api, namespace, name)
+    ):
         if time.monotonic() > deadline:
-            raise UserError(f"TrainJob {request.name} is not done after {request.seconds} s; raise `timeout`")
-        time.sleep(pause)
-
-
-def remove(client: Any, name: str, longest: float = 60.0) -> None:
-    """Deletes a job with its pods, and waits until it is gone; nothing happens if there is none."""
-    end = time.monotonic() + longest
-    while time.monotonic() < end:
-        try:
-            persistently(lambda: client.delete_job(name), longest)
-        except Exception as error:
-            if status(error) == 404:
+            if longest is not None:
                 return
-            raise
-        time.sleep(0.2)
+            raise RetriableError(
+                f"TrainJob {namespace}/{name}: its pods do not end; see kubectl get pods -n {namespace}"
+            )
+        time.sleep(POLL_SECONDS)
 
 
-def _give_to_the_run(client: Any, name: str) -> None:
-    """Makes a job the run's, for a run that is deleted; the SDK has no way to say so when it submits one."""
-    from kubeflow.trainer.constants import constants
+def forget(api: Api, namespace: str, name: str) -> None:
+    """Deletes a job and does not wait; nothing happens if there is none."""
+    told(lambda: _delete(api, place(namespace, name)), KIND, namespace, "")
 
-    backend = client.backend
-    owner = owner_references.owner_reference(backend.core_api, backend.namespace, os.environ)
-    if owner is None:
-        return
-    change = [{"op": "add", "path": "/metadata/ownerReferences", "value": [owner]}]
-    place = (constants.GROUP, constants.VERSION, backend.namespace, constants.TRAINJOB_PLURAL, name)
+
+def has(found: Mapping[str, Any], kind: str) -> dict[str, Any] | None:
+    """Returns a condition of an object that holds."""
+    conditions = found.get("status", {}).get("conditions") or []
+    return next((one for one in conditions if one["type"] == kind and one["status"] == "True"), None)
+
+
+def pods_of(api: Api, namespace: str, name: str) -> list[dict[str, Any]]:
+    """Returns the pods of a job, those of earlier attempts that are still there among them."""
+    selector = f"jobset.sigs.k8s.io/jobset-name={name}"
+    found = api.call("GET", f"/api/v1/namespaces/{namespace}/pods", query={"labelSelector": selector})
+    return list(found.get("items") or [])
+
+
+def place(namespace: str, name: str = "") -> str:
+    """Returns the path of a namespace's TrainJobs, or of one."""
+    return f"{GROUP}/namespaces/{namespace}/trainjobs" + (f"/{name}" if name else "")
+
+
+def _jobset(namespace: str, name: str) -> str:
+    return f"/apis/jobset.x-k8s.io/v1alpha2/namespaces/{namespace}/jobsets/{name}"
+
+
+def _delete(api: Api, path: str) -> None:
+    # Not in the foreground: Trainer 2.1 makes a new JobSet for a TrainJob that waits for the end of its old one.
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
     try:
-        persistently(lambda: backend.custom_api.patch_namespaced_custom_object(*place, change))
-    except Exception as error:
-        print(f"TrainJob {name} outlives this run if that is deleted: {reason(error)}", flush=True)
+        api.call("DELETE", path, options)
+    except ApiError as error:
+        if error.status != 404:
+            raise
 
 
-def _trainer(request: Request) -> Any:
-    from kubeflow.trainer import CustomTrainerContainer
-
-    return CustomTrainerContainer(
-        image=request.image,
-        num_nodes=request.nodes,
-        resources_per_node=request.pool.resources if request.pool else None,
-        env={ORDER: json.dumps(request.order)},
-    )
+def _is_there(api: Api, path: str) -> bool:
+    try:
+        return api.get(path) is not None
+    except ApiError as error:
+        if error.status == 403:  # An older Role has no right on JobSets.
+            return False
+        raise RetriableError(str(error)) from error
 
 
-def _options(request: Request) -> list[Any]:
-    from kubeflow.trainer.options import kubernetes as options
-    from kubeflow.trainer.options.common import Name
-
-    labels = {"app.kubernetes.io/part-of": "mainspring"} | ({QUEUE_LABEL: request.queue} if request.queue else {})
-    chosen = [Name(request.name), options.Labels(labels), options.ActiveDeadlineSeconds(request.seconds)]
-    return [*chosen, _patched(pools.patches(request.pool))]
-
-
-def _patched(patches: list[dict[str, Any]]) -> Callable[..., None]:
-    def option(job_spec: dict[str, Any], trainer: object, backend: object) -> None:
-        job_spec.setdefault("spec", {}).setdefault("runtimePatches", []).extend(patches)
-
-    return option
-
-
-class _Shown:
-    """What has been printed of a job, so that only news are."""
-
-    def __init__(self, client: Any, name: str) -> None:
-        self._client, self._name = client, name
-        self._workers: dict[str, str] = {}
-        self._events: list[tuple[str, str, str]] = []
-        self._pod = ""
-        self._lines: list[str] = []
-
-    def update(self, job: Any) -> None:
-        """Prints what is new. What cannot be read now is read the next time: no log is worth a training."""
-        for worker in sorted(job.steps, key=lambda step: step.name):
-            if self._workers.get(worker.name) != worker.status:
-                self._workers[worker.name] = worker.status
-                print(f"{worker.name}: {worker.status}", flush=True)
-        chief = next((worker.pod_name for worker in job.steps if worker.name == CHIEF), "")
-        for tell in (self._tell_events, lambda: self._tell_log(chief)):
-            try:
-                tell()
-            except Exception as error:
-                if status(error) not in NOTHING_YET:
-                    print(f"events or log cannot be read just now: {reason(error)}", flush=True)
-
-    def why(self) -> str:
-        """Returns the reason of a failure: the trainer's own line, or its last ones, or the last event."""
-        said = [line.removeprefix(ERROR_PREFIX) for line in self._lines if line.startswith(ERROR_PREFIX)]
-        events = [f"{cause}: {message}" for _, cause, message in self._events]
-        return said[-1] if said else " / ".join(self._lines[-LAST_LINES:] or events[-1:] or ["no pod said why"])
-
-    def _tell_events(self) -> None:
-        for event in self._client.get_job_events(self._name):
-            key = (event.involved_object_name, event.reason, event.message)
-            if key not in self._events:
-                self._events.append(key)
-                print(f"{event.involved_object_name}: {event.reason}: {event.message}", flush=True)
-
-    def _tell_log(self, pod: str) -> None:
-        lines = list(self._client.get_job_logs(self._name))
-        for line in lines[len(self._lines) if pod == self._pod else 0 :]:
-            print(f"  {line}", flush=True)
-        self._pod, self._lines = pod, lines or self._lines
+def _missing(sent: Any, back: Any, path: str) -> Iterator[str]:
+    """Yields which fields of what was sent did not come back."""
+    if isinstance(sent, dict) and isinstance(back, dict):
+        for key, value in sent.items():
+            if key in back:
+                yield from _missing(value, back[key], f"{path}.{key}")
+            else:
+                yield f"{path}.{key}"
+    elif isinstance(sent, list) and isinstance(back, list):
+        for number, (one, other) in enumerate(zip(sent, back, strict=False)):
+            yield from _missing(one, other, f"{path}[{number}]")

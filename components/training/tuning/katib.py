@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,15 +21,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow reads it when i
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training import hyperparameters as hyper
-from mainspring.components.training.distributed import pools
+from mainspring.components.training.distributed import pod, train_job
 from mainspring.components.training.distributed.pools import Pool
+from mainspring.components.training.distributed.runtimes import Runtime
+from mainspring.components.training.distributed.train_job import NEWER, Request
 from mainspring.components.training.tuning.search_space import Dimension, merged, nested, searched
 
 METRIC = "eval_loss"
 CONTAINER = "node"
 """Trainer's name of the container that trains."""
 ALGORITHM = "tpe"
-QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PLAIN = "[], ."
 """What a choice keeps as it is; the rest is percent-encoded: Katib puts values into a trial's JSON without quoting."""
 MODULE = "mainspring.components.training.tuning.katib"
@@ -49,8 +51,7 @@ class Tuning:
     """Trials."""
     parallel: int
     """Trials at a time."""
-    runtime: str
-    """A training runtime."""
+    runtime: Runtime
     seed: int = 20131
     """Of the search."""
     image: str = ""
@@ -61,8 +62,8 @@ class Tuning:
     """Kueue's local queue."""
 
 
-def experiment(tuning: Tuning) -> dict[str, Any]:
-    """Returns the Experiment, `kubeflow.org/v1beta1`."""
+def experiment(tuning: Tuning, form: str = NEWER) -> dict[str, Any]:
+    """Returns the Experiment, `kubeflow.org/v1beta1`, whose trials are TrainJobs in one of their forms."""
     trial_parameters = [{"name": _reference(one), "reference": _reference(one)} for one in tuning.space]
     return {
         "apiVersion": "kubeflow.org/v1beta1",
@@ -85,13 +86,32 @@ def experiment(tuning: Tuning) -> dict[str, Any]:
             "metricsCollectorSpec": {"collector": {"kind": "StdOut"}},
             "trialTemplate": {
                 "primaryContainerName": CONTAINER,
-                # A trial's TrainJob stays until the Experiment goes: its state and its log are what a trial came to.
+                # Katib would delete a trial's TrainJob before its log is read; who follows the trials does so after.
                 "retain": True,
                 "trialParameters": trial_parameters,
-                "trialSpec": _train_job(tuning),
+                "trialSpec": train_job.train_job(trial_of(tuning), form),
             },
         },
     }
+
+
+def trial_of(tuning: Tuning, name: str = "") -> Request:
+    """Returns what each trial submits, with Katib's placeholders for what is searched.
+
+    Katib joins a container's command and arguments by blanks and gives them to a shell as they are, unless they are one
+    already: so this quotes, and Katib's values hold no quote (`_parameter`).
+    """
+    given = [f"--set={one.name}=${{trialParameters.{_reference(one)}}}" for one in tuning.space]
+    words = ["python3", "-m", MODULE, "trial", f"--order={json.dumps(tuning.order)}"]
+    words += [f"--fixed={json.dumps(tuning.fixed)}", *given]
+    return Request(
+        name=name,
+        runtime=tuning.runtime,
+        command=("sh", "-c", shlex.join(words)),
+        pool=tuning.pool,
+        image=tuning.image,
+        queue=tuning.queue,
+    )
 
 
 def values_of(assigned: Mapping[str, str], space: Sequence[Dimension]) -> dict[str, Any]:
@@ -110,7 +130,7 @@ def best(found: Mapping[str, Any]) -> dict[str, Any]:
     """
     try:
         trial = found.get("status", {}).get("currentOptimalTrial", {})
-        command = found["spec"]["trialTemplate"]["trialSpec"]["spec"]["trainer"]["command"]
+        command = shlex.split(found["spec"]["trialTemplate"]["trialSpec"]["spec"]["trainer"]["command"][2])
         fixed = next(part.removeprefix("--fixed=") for part in command if part.startswith("--fixed="))
         names = dict(_split(part.removeprefix("--set=")) for part in command if part.startswith("--set="))
     except (KeyError, IndexError, TypeError, AttributeError, StopIteration) as error:
@@ -166,7 +186,7 @@ def main(arguments: Sequence[str]) -> None:
             fixed,
             given.count,
             given.parallel,
-            given.runtime,
+            Runtime(given.runtime),
         )
         print(json.dumps(experiment(Tuning(given.name, *asked, image=given.image)), indent=2))
     elif given.command == "best":
@@ -184,29 +204,6 @@ def _parameter(dimension: Dimension) -> dict[str, Any]:
     space |= {"step": str(dimension.step)} if dimension.step else {}
     space |= {"distribution": "logUniform" if dimension.log else "uniform"}
     return {"name": name, "parameterType": "int" if dimension.is_integer else "double", "feasibleSpace": space}
-
-
-def _train_job(tuning: Tuning) -> dict[str, Any]:
-    given = [f"--set={one.name}=${{trialParameters.{_reference(one)}}}" for one in tuning.space]
-    trainer: dict[str, Any] = {
-        "numNodes": 1,
-        "command": [
-            *("python3", "-m", MODULE, "trial", f"--order={json.dumps(tuning.order)}"),
-            *(f"--fixed={json.dumps(tuning.fixed)}", *given),
-        ],
-    }
-    if tuning.image:
-        trainer["image"] = tuning.image
-    if tuning.pool:
-        trainer["resourcesPerNode"] = {"requests": tuning.pool.resources, "limits": tuning.pool.resources}
-    spec = {"runtimeRef": {"name": tuning.runtime, "kind": "ClusterTrainingRuntime"}, "trainer": trainer}
-    patches = pools.patches(tuning.pool)
-    return {
-        "apiVersion": "trainer.kubeflow.org/v1alpha1",
-        "kind": "TrainJob",
-        **({"metadata": {"labels": {QUEUE_LABEL: tuning.queue}}} if tuning.queue else {}),
-        "spec": spec | ({"runtimePatches": patches} if patches else {}),
-    }
 
 
 def _reference(dimension: Dimension) -> str:
@@ -236,4 +233,4 @@ def _object(text: str) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    pod.ending_by_status(lambda: main(sys.argv[1:]))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -18,10 +19,12 @@ from schemas import validate
 from trainer_api import NOW, Cluster, serving
 from until import until
 
+from mainspring.components.common import kubernetes_api
 from mainspring.components.common.errors import UserError
-from mainspring.components.training.distributed import api_retries
+from mainspring.components.training.distributed import train_job
 from mainspring.components.training.reporting.figures import Figures
 from mainspring.components.training.tune_model_distributed import tune_model_distributed
+from mainspring.components.training.tuning import experiments
 
 SPACE = {
     "learning_rate": {"low": 0.001, "high": 0.01, "log": True},
@@ -50,7 +53,7 @@ def start_trial(cluster: Cluster, experiment: dict[str, Any], number: int) -> di
     assert validate(job) == []
     assignments = [{"name": key, "value": value} for key, value in TRIED[number].items()]
     cluster.trials[name] = {
-        "metadata": {"name": name, "namespace": "team"},
+        "metadata": {"name": name, "namespace": "team", "creationTimestamp": f"{NOW}{number}"},
         "spec": {"parameterAssignments": assignments, "objective": experiment["spec"]["objective"]},
     }
     cluster.jobs[name] = job
@@ -59,9 +62,12 @@ def start_trial(cluster: Cluster, experiment: dict[str, Any], number: int) -> di
 
 def end_trial(cluster: Cluster, job: dict[str, Any], loss: float | None, kind: str = "Complete") -> None:
     cluster.end(job, kind)
+    state = "Failed" if kind == "Failed" else "Succeeded" if loss is not None else "MetricsUnavailable"
+    status: dict[str, Any] = {"conditions": [{"type": state, "status": "True", "reason": state, "message": ""}]}
     if loss is not None:
         observed = [{"name": "eval_loss", "latest": "0.9", "min": str(loss), "max": "0.9"}]
-        cluster.trials[job["metadata"]["name"]]["status"] = {"observation": {"metrics": observed}}
+        status["observation"] = {"metrics": observed}
+    cluster.trials[job["metadata"]["name"]]["status"] = status
 
 
 def end(cluster: Cluster, experiment: dict[str, Any], kind: str, best: int | None, message: str = "") -> None:
@@ -98,16 +104,17 @@ def hang(cluster: Cluster, experiment: dict[str, Any]) -> None:
 def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     # The client reads KUBECONFIG once, when it is imported.
     monkeypatch.setattr("kubernetes.config.kube_config.KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "kubeconfig"))
-    monkeypatch.setattr(api_retries, "LONGEST_SECONDS", 30.0)
-    monkeypatch.setattr(api_retries, "FIRST_WAIT", 0.01)
-    # Katib reads a TrainJob's runtime nowhere; the SDK reads it for each trial's steps.
+    monkeypatch.setattr(kubernetes_api, "LONGEST_PAUSE", 0.02)
+    monkeypatch.setattr(train_job, "POLL_SECONDS", 0.02)
     runtime = {
         "apiVersion": "trainer.kubeflow.org/v1alpha1",
         "kind": "ClusterTrainingRuntime",
         "metadata": {"name": "mainspring-tensorflow", "labels": {"trainer.kubeflow.org/framework": "tensorflow"}},
         "spec": {"mlPolicy": {"numNodes": 1}, "template": {"spec": {"replicatedJobs": [REPLICATED]}}},
     }
-    with serving(Cluster({"mainspring-tensorflow": runtime}, validate, succeed), tmp_path / "kubeconfig") as found:
+    labels = {experiments.LABEL: "enabled"}
+    made = Cluster({"mainspring-tensorflow": runtime}, validate, succeed, labels=labels)
+    with serving(made, tmp_path / "kubeconfig") as found:
         yield found
 
 
@@ -157,14 +164,14 @@ def test_the_best_trials_hyperparameters_come_back_and_the_experiment_goes(
     assert "Trial 2 of 2 is the best: eval loss 0.3000." in (tmp_path / "tuning.html").read_text()
     assert cluster.experiments == cluster.trials == cluster.jobs == {}
     said = capsys.readouterr().out
-    assert said.count("Complete, eval loss 0.3000") == 1
+    assert said.count("complete, eval loss 0.3000") == 1
     (experiment,) = cluster.created
     assert (experiment["spec"]["maxTrialCount"], experiment["spec"]["parallelTrialCount"]) == (2, 2)
     assert experiment["spec"]["algorithm"]["algorithmSettings"] == [{"name": "random_state", "value": "3"}]
     job = experiment["spec"]["trialTemplate"]["trialSpec"]
-    assert job["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "fast"}
+    assert job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "fast"
     assert job["spec"]["trainer"]["resourcesPerNode"]["limits"] == POOL["resources"]
-    (order,) = [word for word in job["spec"]["trainer"]["command"] if word.startswith("--order=")]
+    (order,) = [word for word in shlex.split(job["spec"]["trainer"]["command"][2]) if word.startswith("--order=")]
     assert json.loads(order.removeprefix("--order="))["accelerator"] == "gpu:1"
     (patch,) = job["spec"]["runtimePatches"]
     (replicated,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
@@ -220,7 +227,7 @@ def killed_while_it_waits(cluster: Cluster, tune: Any, number: signal.Signals) -
             status = int(ended.code or 0)
         finally:
             os._exit(status)
-    until(lambda: any(asked.startswith("GET") and "/events" in asked for asked in cluster.asked))
+    until(lambda: cluster.created and cluster.asked[-1].startswith("GET"))
     os.kill(child, number)
     _, status = os.waitpid(child, 0)
     assert number is signal.SIGKILL or os.waitstatus_to_exitcode(status) == 128 + number
@@ -232,7 +239,7 @@ def test_a_cancelled_step_removes_its_experiment(cluster: Cluster, tune: Any) ->
 
     name = killed_while_it_waits(cluster, tune, signal.SIGTERM)
 
-    assert cluster.deleted == [name]
+    assert cluster.deleted[-1] == name
     assert cluster.experiments == cluster.jobs == {}
 
 

@@ -44,7 +44,7 @@ def test_the_experiment_and_its_trials_are_what_the_schemas_ask_for(experiment: 
     spec = experiment["spec"]
     job = spec["trialTemplate"]["trialSpec"]
     assert validate(job | {"metadata": {"name": "trial"}}) == []
-    assert job["spec"]["runtimeRef"] == {"name": "mainspring-tensorflow", "kind": "ClusterTrainingRuntime"}
+    assert job["spec"]["runtimeRef"]["name"] == "mainspring-tensorflow"
     kinds = {one["name"]: (one["parameterType"], one["feasibleSpace"]) for one in spec["parameters"]}
     assert kinds["learning_rate"] == ("double", {"min": "0.001", "max": "0.01", "distribution": "logUniform"})
     assert kinds["max_epochs"] == ("int", {"min": "1", "max": "3", "distribution": "uniform"})
@@ -59,10 +59,10 @@ def test_a_trial_as_katib_would_start_it_trains_and_prints_its_metric(experiment
     for parameter in template["trialParameters"]:
         text = text.replace(f"${{trialParameters.{parameter['name']}}}", ASSIGNED[parameter["reference"]])
     command = json.loads(text)["spec"]["trainer"]["command"]
-    assert command[0] == "python3"
-    python = str(environments.environment("training").python)
-    variables = environments.task_variables()
-    done = subprocess.run([python, *command[1:]], env=variables, capture_output=True, text=True, check=False)
+    assert command[:2] == ["sh", "-c"]
+    python = environments.environment("training").python
+    variables = environments.task_variables() | {"PATH": f"{python.parent}:/usr/bin:/bin"}
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     # The expression by which Katib's collector finds metrics in what a trial prints.
     found = re.findall(r"([\w|-]+)\s*=\s*([+-]?\d*(?:\.\d+)?(?:[Ee][+-]?\d+)?)", done.stdout)

@@ -9,9 +9,9 @@ import pytest
 import yaml
 from kube_stand_in import TOKEN, Cluster
 
+from mainspring.components.common import kubernetes_api as api
 from mainspring.components.deployment import judgement, targets
 from mainspring.components.deployment.kserve import (
-    api,
     lead,
     policy,
     prometheus,

@@ -16,8 +16,9 @@ import pytest
 from kserve_cluster import STEPS, WHERE, deploy, is_serving, only
 from kube_stand_in import Cluster, Fault
 
+from mainspring.components.common import kubernetes_api as api
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.kserve import api, objects, record, target
+from mainspring.components.deployment.kserve import objects, record, target
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 

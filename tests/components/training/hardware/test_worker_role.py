@@ -11,20 +11,29 @@ from mainspring.components.training.distributed.pod import is_finished, publish,
 from mainspring.components.training.hardware.worker_role import tf_config
 
 POD = {
+    "PET_MASTER_ADDR": "flights-7-node-0-0.flights-7",
+    "PET_MASTER_PORT": "29500",
+    "PET_NNODES": "3",
+    "PET_NODE_RANK": "1",
+}
+
+
+JAX = {
     "JAX_COORDINATOR_ADDRESS": "flights-7-node-0-0.flights-7:29500",
     "JAX_NUM_PROCESSES": "3",
     "JAX_PROCESS_ID": "1",
 }
 
 
-def test_the_other_workers_names_follow_from_the_first_pods() -> None:
-    assert json.loads(tf_config(POD)) == {
+@pytest.mark.parametrize("given", [POD, JAX], ids=["torch", "jax"])
+def test_the_other_workers_names_follow_from_the_first_pods(given: dict[str, str]) -> None:
+    assert json.loads(tf_config(given)) == {
         "cluster": {"worker": [f"flights-7-node-0-{number}.flights-7:29500" for number in range(3)]},
         "task": {"type": "worker", "index": 1},
     }
 
 
-ALONE = {"JAX_NUM_PROCESSES": "1", "JAX_PROCESS_ID": "0"}
+ALONE = {"PET_NNODES": "1", "PET_NODE_RANK": "0"}
 
 
 @pytest.mark.parametrize("slice_of_one", [{}, {"TPU_WORKER_ID": "0", "TPU_WORKER_HOSTNAMES": "localhost"}])
@@ -40,13 +49,13 @@ def test_the_only_pod_of_a_job_is_refused_where_its_slice_has_more_machines() ->
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"JAX_NUM_PROCESSES": ""}, "JAX_NUM_PROCESSES is not set: start this by a TrainJob"),
-        ({"JAX_PROCESS_ID": "3"}, "there is no such worker"),
-        ({"JAX_PROCESS_ID": "-1"}, "JAX_PROCESS_ID is '-1'; it must be a whole number"),
-        ({"JAX_COORDINATOR_ADDRESS": "10.0.0.1:29500"}, "it must name the first pod"),
-        ({"JAX_COORDINATOR_ADDRESS": "job-node-0-0.job"}, "it must name the first pod"),
+        ({"PET_NNODES": ""}, "PET_NNODES is not set: start this by a TrainJob"),
+        ({"PET_NODE_RANK": "3"}, "there is no such worker"),
+        ({"PET_NODE_RANK": "-1"}, "PET_NODE_RANK is '-1'; it must be a whole number"),
+        ({"PET_MASTER_ADDR": "10.0.0.1"}, "it must name the first pod"),
+        ({"PET_MASTER_PORT": "x"}, "it must name the first pod"),
         ({"TPU_WORKER_HOSTNAMES": "a,b"}, "this TPU slice is 2 machines. TensorFlow trains on TPUs of several"),
-        ({"TPU_WORKER_HOSTNAMES": "a", "TPU_WORKER_ID": "0"}, "JAX_NUM_PROCESSES: 3 pods with TPUs. TensorFlow trains"),
+        ({"TPU_WORKER_HOSTNAMES": "a", "TPU_WORKER_ID": "0"}, "PET_NNODES: 3 pods with TPUs. TensorFlow trains"),
     ],
 )
 def test_a_pod_that_is_no_trainjobs_is_refused(change: dict[str, str], says: str) -> None:

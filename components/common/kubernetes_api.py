@@ -10,6 +10,7 @@ import contextlib
 import json
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mainspring.components.common.errors import UserError
@@ -23,10 +24,13 @@ CALL_SECONDS = 20.0
 PATIENCE_SECONDS = 60.0
 """How long a call that fails in passing (429, 5xx, a reset, an expired token) is repeated."""
 
+POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LONGEST_PAUSE = 10.0
 CONFLICTS = 10
 CONFLICT_SECONDS = 0.5
-IN_PASSING = (429, 500, 502, 503, 504)
+SAID_SECONDS = 2.0
+"""From a pause of this length on, it is said that the API is waited for."""
+IN_PASSING = (408, 425, 429, 500, 502, 503, 504)
 UNDECLARED = "failed to create typed patch object"
 """In an answer of status 500: the schema does not know a field that was applied. Asking again changes nothing."""
 
@@ -37,6 +41,11 @@ class ApiError(UserError):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether nobody answered, or said to come later, as long as it was asked."""
+        return not self.status or (self.status in (401, *IN_PASSING) and not self.refuses)
 
     @property
     def refuses(self) -> bool:
@@ -50,6 +59,8 @@ class Api:
 
     client: Any
     """`kubernetes.client.ApiClient`."""
+    patience: float | None = None
+    """Seconds that a call which fails in passing is repeated; None: `PATIENCE_SECONDS`."""
 
     def get(self, path: str, **query: Any) -> Any:
         """Returns an object, or None if there is none."""
@@ -130,7 +141,8 @@ class Api:
         Raises:
             ApiError: It was refused, or not answered in time; the message names the path and the server's reason.
         """
-        deadline, pause, renewed = time.monotonic() + PATIENCE_SECONDS, 0.2, False
+        patience = PATIENCE_SECONDS if self.patience is None else self.patience
+        deadline, pause, renewed = time.monotonic() + patience, 0.2, False
         while True:
             status, text, after = self._once(method, path, body, query or {}, kind)
             if 200 <= status < 300:
@@ -143,6 +155,10 @@ class Api:
             final = status and (status not in IN_PASSING or UNDECLARED in text)
             if final or time.monotonic() + pause > deadline:
                 raise ApiError(status, f"Kubernetes API: {method} {path}: {_said(status, text)}")
+            if pause >= SAID_SECONDS:
+                print(
+                    f"the Kubernetes API does not answer ({status or text}): asking again in {pause:.0f} s", flush=True
+                )
             time.sleep(pause)
 
     def _once(self, method: str, path: str, body: Any, query: dict[str, Any], kind: str) -> tuple[int, str, float]:
@@ -171,13 +187,28 @@ class Api:
             return 0, f"no answer: {error}", 0.0
 
 
-def connect() -> Api:
+def connect(patience: float | None = None) -> Api:
     """Connects to the cluster of the pod, or of the kubeconfig's current context.
+
+    Args:
+        patience: Seconds that a call which fails in passing is repeated; None: a minute.
 
     Raises:
         UserError: There is no configuration, or nobody answers.
     """
-    return Api(_client())
+    return Api(_client(), patience)
+
+
+def namespace() -> str:
+    """Returns the namespace of the pod, or of the kubeconfig's current context."""
+    from kubernetes import config
+    from kubernetes.config.config_exception import ConfigException
+
+    with contextlib.suppress(OSError):
+        return POD_NAMESPACE.read_text().strip()
+    with contextlib.suppress(ConfigException, OSError, KeyError):
+        return str(config.list_kube_config_contexts()[1]["context"]["namespace"])
+    return "default"
 
 
 def _client() -> Any:
