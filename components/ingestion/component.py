@@ -79,6 +79,9 @@ def ingest_examples(
     encoding: str = "utf-8",
     types: Dict[str, str] = {},  # noqa: B006
     missing_words: List[str] = [],  # noqa: B006
+    baseline_uri: str = "",
+    schema_uri: str = "",
+    accept: List[str] = [],  # noqa: B006
 ) -> NamedTuple("Ingested", fingerprint=str, train_rows=int, eval_rows=int):  # type: ignore[valid-type]
     """Reads the source's spans, shapes the rows by SQL, splits them and writes the examples artifact.
 
@@ -102,6 +105,10 @@ def ingest_examples(
             day: date %d.%m.%Y, price: double comma}`. Of the others all values decide.
         missing_words: Words that stand for a missing value in every column. Empty: NA, null and the like, in columns
             that are no text.
+        baseline_uri: The version whose data came before, from `resolve_champion`: what a column of the files was then,
+            it is read as now, and what cannot be read as that is refused. Empty: the values decide.
+        schema_uri: A curated `schema.pbtxt` that says it instead. With a query it is of the rows that the query makes.
+        accept: Columns that are meant to be otherwise from now on: their values decide.
 
     Returns:
         fingerprint: Of the examples' content: equal for equal rows, whatever the files' layout.
@@ -125,4 +132,7 @@ def ingest_examples(
         encoding=encoding,
         types=types,
         missing_words=missing_words or None,
+        baseline_uri=baseline_uri,
+        schema_uri=schema_uri,
+        accept=accept,
     )

@@ -21,6 +21,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion import parquet_tables, repeatable, rows, text_tables
 from mainspring.components.ingestion.columns import column_types
 from mainspring.components.ingestion.columns.given_types import Reading, read_types, refuse_unknown
+from mainspring.components.ingestion.columns.learnt_types import SOURCE, Learnt, learnt_types
 from mainspring.components.ingestion.portions import Portion, Said
 from mainspring.components.ingestion.sources.file import File, is_elsewhere
 from mainspring.components.ingestion.spans.found import Span, find_spans, fingerprint_files
@@ -63,6 +64,7 @@ class Options:
     csv_columns: tuple[str, ...]
     encoding: str
     reading: Reading
+    learnt: Learnt
 
 
 def ingest_examples(
@@ -80,6 +82,9 @@ def ingest_examples(
     encoding: str = UTF_8,
     types: Mapping[str, str] | str = "",
     missing_words: Sequence[str] | None = None,
+    baseline_uri: str = "",
+    schema_uri: str = "",
+    accept: Sequence[str] = (),
 ) -> Ingested:
     """Reads the spans and writes the examples artifact, all of it or nothing.
 
@@ -101,6 +106,9 @@ def ingest_examples(
             `date` by column, as `given_types` reads them; the others' values decide.
         missing_words: Words that stand for a missing value in every column; None: `text_values.MISSING_WORDS`, in
             columns that are no text.
+        baseline_uri: The version whose data came before: what a column was then, it is read as now.
+        schema_uri: A curated schema that says it instead, as `learnt_types` takes it.
+        accept: Columns that are meant to be otherwise from now on: their values decide.
 
     Raises:
         UserError: Wrong parameters, files or SQL; a span without rows; files that changed since they were resolved.
@@ -125,6 +133,7 @@ def ingest_examples(
         tuple(csv_columns),
         encoding,
         Reading(read_types(types), None if missing_words is None else tuple(missing_words)),
+        learnt_types(baseline_uri, schema_uri, accept, bool(query)),
     )
     joined = dict(map(_named_table, tables))
     target = Path(examples)
@@ -183,7 +192,7 @@ def _write_examples(
             [portion for sides in portions.values() for portion in sides.values()],
             options,
             Path(scratch),
-            "source",
+            SOURCE,
             said,
         )
         portions = _in_place_of(portions, every)
@@ -211,16 +220,22 @@ def _write_examples(
         source={"uri": source, "files": _files_in_manifest(spans), "tables": _files_in_manifest(joined.values())},
         query=options.query,
         versions=manifests.code_versions("duckdb", "numpy", "pyarrow"),
+        read_as={SOURCE: _read_as(every), **{table.name: _read_as([table]) for table in tables}},
         **held,
     )
 
 
 def _typed(portions: Sequence[Portion], options: Options, scratch: Path, name: str, said: Said) -> list[Portion]:
     """Returns the portions of one table with the types of their columns decided over all of them."""
+    reading = options.learnt.reading(name, options.reading)
     with contextlib.closing(rows.connect_freely(scratch)) as connection:
         if portions[0].format == "parquet":
-            return parquet_tables.typed(connection, portions, options.reading, said)
-        return text_tables.to_parquet(connection, portions, scratch / f"typed-{name}", options.reading, said)
+            return parquet_tables.typed(connection, portions, reading, said)
+        return text_tables.to_parquet(connection, portions, scratch / f"typed-{name}", reading, said)
+
+
+def _read_as(portions: Sequence[Portion]) -> dict[str, str]:
+    return {name: kind for portion in portions for name, kind in portion.read_as.items()}
 
 
 def _in_place_of(portions: dict[str, dict[str, Portion]], typed: Sequence[Portion]) -> dict[str, dict[str, Portion]]:
@@ -257,7 +272,7 @@ def _write_portions(
         for side, portion in sides.items()
     }
     shapes = {name: rows.shape(connection, portion, query) for name, portion in every.items()}
-    columns = column_types.merge_columns(shapes, said.add)
+    columns = column_types.merge_columns(shapes, said.add, options.learnt.examples)
     sides = _sides(connection, list(every.values()), query, columns, options)
     content = dict.fromkeys((TRAIN, EVAL), Content())
     for split in content:

@@ -23,7 +23,8 @@ from mainspring.components.ingestion.columns.column_types import (
     quoted,
     refuse_alike,
 )
-from mainspring.components.ingestion.columns.given_types import Reading
+from mainspring.components.ingestion.columns.given_types import TYPES, Reading
+from mainspring.components.ingestion.columns.learnt_types import as_read, is_of_moments
 from mainspring.components.ingestion.columns.text_values import (
     BOOLEAN,
     DATE,
@@ -99,6 +100,7 @@ def typed(
             group.shown[name] = next(iter(of_name))
     several = {next(iter(of_name)): of_name for of_name in spellings.values() if len(of_name) > 1}
     names = list(dict.fromkeys(shown for group in every for shown in group.shown.values()))
+    reading = _where_it_applies(reading, every, names)
     kinds = {name: _decided(connection, every, name, said, reading) for name in names}
     found = []
     for portion, of_portion in zip(portions, groups, strict=True):
@@ -112,9 +114,25 @@ def typed(
                 rows=rows,
                 columns=own,
                 spellings={name: of_name for name, of_name in several.items() if name in own},
+                read_as=as_read({name: kinds[name] for name in own}, reading),
             )
         )
     return found
+
+
+def _where_it_applies(reading: Reading, groups: Sequence[_Group], names: Sequence[str]) -> Reading:
+    """Leaves out what is known of columns whose files say it better: times, truth values, lists, very wide numbers."""
+    left = []
+    for name in names:
+        asked = reading.of(name)
+        if not asked or asked.by == TYPES:
+            continue
+        kinds = {group.kind(own) for group in groups for own, shown in group.shown.items() if shown == name} - {EMPTY}
+        times = bool(kinds) and all(map(is_of_moments, kinds))
+        whole = asked.kind == INT64 and (times or kinds == {BOOLEAN} or WIDE_WHOLE in kinds)
+        if whole or NESTED in kinds or (times and is_of_moments(asked.kind)):
+            left.append(name)
+    return reading.without(left)
 
 
 def _groups(connection: duckdb.DuckDBPyConnection, portion: Portion) -> list[_Group]:
@@ -148,8 +166,8 @@ def _decided(
     """Returns the kind that holds the column of every file."""
     having = [(group, own) for group in groups for own, shown in group.shown.items() if shown == name]
     kinds = {group.kind(own) for group, own in having} - {EMPTY}
-    if reading.of(name):
-        return TEXT
+    if asked := reading.of(name):
+        return TEXT if asked.by == TYPES else asked.kind
     if WIDE_WHOLE in kinds:
         fits = all(_fits(connection, group, own) for group, own in having if group.kind(own) == WIDE_WHOLE)
         if not fits:
@@ -216,9 +234,11 @@ def _column(group: _Group, name: str, kind: str, reading: Reading) -> str:
     if reading.missing and own != EMPTY:
         listed = ", ".join(literal(word) for word in reading.missing)
         column = f"CASE WHEN {column}::VARCHAR NOT IN ({listed}) THEN {column} END"
-    if asked:
+    if asked and asked.by == TYPES:
         if own == asked.kind and group.raw[name] in SQL_TYPES.values():
             return column
+        return asked_cast(Value(f"({column})::VARCHAR"), asked, reading.words, shown)
+    if asked and own not in (EMPTY, kind) and not (own in (INT64, WIDE_WHOLE) and kind == DOUBLE):
         return asked_cast(Value(f"({column})::VARCHAR"), asked, reading.words, shown)
     if own == EMPTY:
         return "NULL" if kind in (EMPTY, NESTED) else f"NULL::{SQL_TYPES[kind]}"

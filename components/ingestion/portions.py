@@ -27,6 +27,8 @@ class Portion:
     """The names of its columns, once that is decided."""
     spellings: Mapping[str, Mapping[str, Path]] = field(default_factory=dict)
     """A file by spelling, of the columns that the files spell in several ways; by the one that is used."""
+    read_as: Mapping[str, str] = field(default_factory=dict)
+    """What each column was read as, in the words of `types`, once that is decided."""
 
 
 @dataclass

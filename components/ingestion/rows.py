@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.columns.column_types import FAILED, TYPES, literal, quoted, refuse_alike, typed
+from mainspring.components.ingestion.columns.given_types import TYPES as BY_TYPES
+from mainspring.components.ingestion.columns.given_types import contradicted
 from mainspring.components.ingestion.portions import Portion, first_line
 from mainspring.components.ingestion.sources.file import exactly
 from mainspring.components.ingestion.splitting import ROW_GROUP
@@ -208,10 +210,10 @@ def _misfit(portion: Portion, name: str, kind: str, value: str) -> str:
     shown = bytes.fromhex(name).decode(errors="surrogateescape")
     if kind in _CAUSES:
         return f"column {shown} of span {portion.name} holds {value}, {_CAUSES[kind].format(name=shown)}"
+    kind, _, by = kind.partition("|")
     where = f"{portion.files[0]}: " if len(portion.files) == 1 else ""
     return (
-        f"{where}column {shown} of span {portion.name} holds {value!r}, but types says that it is {kind}; mend the "
-        "value or say another type"
+        f"{where}column {shown} of span {portion.name} holds {value!r}, but {contradicted(shown, kind, by or BY_TYPES)}"
     )
 
 

@@ -12,8 +12,10 @@ import duckdb
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.columns.column_types import FAILED, literal, quoted, refuse_alike
-from mainspring.components.ingestion.columns.given_types import Reading
+from mainspring.components.ingestion.columns.given_types import TYPES, Reading, contradicted
+from mainspring.components.ingestion.columns.learnt_types import SCHEMA, as_read, is_of_moments
 from mainspring.components.ingestion.columns.text_values import (
+    BOOLEAN,
     EMPTY,
     TEXT,
     Evidence,
@@ -111,8 +113,9 @@ def to_parquet(
     connection.execute(f"SET threads = {max(1, min(threads, _MOST_CASTS // widest))}")
     connection.execute(f"SET memory_limit = '{max(_LEAST_MEBIBYTES, widest)}MiB'")
     kinds = _guessed(connection, every, reading)
+    reading = _where_a_schema_speaks(reading, kinds)
     try:
-        written = _write_all(connection, groups, kinds, reading, scratch / "guessed")
+        written = _write_all(connection, groups, kinds, _told_apart_from(kinds, reading), scratch / "guessed")
     except _OtherwiseError:
         found = {name: kind for name, kind in kinds.items() if kind == TEXT}
         kinds |= {name: one.kind for name, one in _evidence(connection, every, reading, set(found)).items()}
@@ -122,6 +125,18 @@ def to_parquet(
         _converted(portion, of_portion, files, kinds, spellings, reading)
         for portion, of_portion, files in zip(portions, groups, written, strict=True)
     ]
+
+
+def _where_a_schema_speaks(reading: Reading, kinds: Mapping[str, str]) -> Reading:
+    """Leaves out what a schema calls whole numbers and the file has as times or truth values: they become those."""
+    held = [name for name, kind in kinds.items() if is_of_moments(kind) or kind == BOOLEAN]
+    return reading.without([name for name in held if (asked := reading.of(name)) and asked.by == SCHEMA])
+
+
+def _told_apart_from(kinds: Mapping[str, str], reading: Reading) -> Reading:
+    """Leaves out what is known to be what it was guessed to be: a guess is read faster, and ends at any other value."""
+    asked = {name: one for name in kinds if (one := reading.of(name)) and one.by != TYPES and not one.form}
+    return reading.without([name for name, one in asked.items() if one.kind == kinds[name]])
 
 
 class _OtherwiseError(Exception):
@@ -257,6 +272,7 @@ def _run(
             name, kind, value = bytes.fromhex(failed[1]).decode(errors="surrogateescape"), failed[2], failed[3]
             asked = reading.of(name) if reading else None
             if asked or kind == "nested":
+                kind = asked.kind if asked else kind
                 raise UserError(_misfit(connection, group, name, kind, value, asked.by if asked else "")) from error
             raise _OtherwiseError from error
         for file in group.files:
@@ -282,10 +298,7 @@ def _misfit(connection: duckdb.DuckDBPyConnection, group: _Group, shown: str, ki
             if kind == "nested":
                 said = f"column {shown} holds a list or an object ({value}); make numbers or text of it"
                 return f"{file}: line {line:,}: {said} in the file, or leave the key out"
-            what = f"{by} says that it is {kind}"
-            return (
-                f"{file}: line {line:,}: column {shown} holds {value!r}, but {what}; mend the value or say another type"
-            )
+            return f"{file}: line {line:,}: column {shown} holds {value!r}, but {contradicted(shown, kind, by)}"
     return f"{group.files[0]}: column {shown} holds {value!r}, which is not {kind}"
 
 
@@ -304,11 +317,14 @@ def _converted(
     names = list(dict.fromkeys(group.shown[name] for group in groups for name in group.names))
     if not names:
         raise UserError(f"{portion.files[0]}: has no rows, and no columns either")
-    columns = ", ".join(f"NULL AS {quoted(n)}" if kinds[n] == EMPTY else quoted(n) for n in names)
+    columns = ", ".join(f"NULL AS {quoted(n)}" if kinds[n] == EMPTY and not reading.of(n) else quoted(n) for n in names)
     listed = ", ".join(literal(str(file)) for file in files)
     rows = f"SELECT {columns} FROM read_parquet([{listed}], union_by_name = true, hive_partitioning = false)"
     own = {name: of_name for name, of_name in spellings.items() if name in names}
-    return Portion(portion.name, tuple(files), "parquet", rows=rows, columns=tuple(names), spellings=own)
+    read_as = as_read({name: kinds[name] for name in names}, reading)
+    return Portion(
+        portion.name, tuple(files), "parquet", rows=rows, columns=tuple(names), spellings=own, read_as=read_as
+    )
 
 
 def _say_what_was_widened(

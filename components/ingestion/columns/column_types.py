@@ -23,7 +23,11 @@ _UNKNOWN = "unknown"
 _MOMENT = "a date or time"
 
 
-def merge_columns(of_spans: Mapping[str, Mapping[str, str]], said: Callable[[str], None] = print) -> dict[str, str]:
+def merge_columns(
+    of_spans: Mapping[str, Mapping[str, str]],
+    said: Callable[[str], None] = print,
+    known_as: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Returns the columns of all spans together: `int64`, `double` or `string` by name.
 
     A column that is text in one span, or a time in one and a number in another, is text in all.
@@ -31,6 +35,7 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]], said: Callable[[str
     Args:
         of_spans: DuckDB's types by column, by span, oldest first.
         said: Takes what is told of columns that became wider.
+        known_as: What columns were before: where these rows have no value, or whole numbers only, they still are.
 
     Raises:
         UserError: A column has a type that no model takes, or two names differ in their case only.
@@ -47,6 +52,9 @@ def merge_columns(of_spans: Mapping[str, Mapping[str, str]], said: Callable[[str
                 if merged[name] == "string":
                     said(f"column {name} is {known} in span {first_seen[name]} and {kind} in span {span}: it is text")
     refuse_alike(list(merged), "the spans have")
+    for name, kind in (known_as or {}).items():
+        if merged.get(name) == _UNKNOWN or (merged.get(name), kind) == ("int64", "double"):
+            merged[name] = kind
     plain = {_UNKNOWN: "string", _MOMENT: "int64"}
     return {name: plain.get(kind, kind) for name, kind in merged.items()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mainspring.components.common.errors import UserError
@@ -29,6 +29,9 @@ _NAMES = {
 }
 """What each type may be called."""
 
+TYPES = "types"
+"""Who says what a column is, where the user does."""
+
 _KINDS = {name: kind for kind, names in _NAMES.items() for name in names}
 
 
@@ -51,6 +54,11 @@ class Reading:
         return self.types.get(name) or next(
             (one for key, one in self.types.items() if key.lower() == name.lower()), None
         )
+
+    def without(self, names: Collection[str]) -> Reading:
+        """Returns the reading in which nothing is said of these columns."""
+        lower = {name.lower() for name in names}
+        return Reading({name: one for name, one in self.types.items() if name.lower() not in lower}, self.missing)
 
 
 def read_types(given: Mapping[str, str] | str) -> dict[str, Asked]:
@@ -85,6 +93,20 @@ def _asked(name: str, what: object) -> Asked:
     return Asked(kind, form)
 
 
+def contradicted(name: str, kind: str, by: str) -> str:
+    """Returns what a value contradicts, and what to do about it.
+
+    Args:
+        name: The column.
+        kind: What it was said to be.
+        by: Who said it.
+    """
+    if by == TYPES:
+        return f"types says that it is {kind}; mend the value or say another type"
+    cure = f"or say accept={name} if the column is to be otherwise from now on"
+    return f"by {by} it is {kind}; mend the value, {cure}"
+
+
 def refuse_unknown(types: Mapping[str, Asked], columns: Sequence[str]) -> None:
     """Checks that each column that somebody named is one.
 
@@ -93,5 +115,5 @@ def refuse_unknown(types: Mapping[str, Asked], columns: Sequence[str]) -> None:
     """
     known = {name.lower() for name in columns}
     for name, asked in types.items():
-        if asked.by == "types" and name.lower() not in known:
+        if asked.by == TYPES and name.lower() not in known:
             raise UserError(f"types: {name} is no column; there are {', '.join(columns)}")

@@ -67,6 +67,11 @@ class Asked:
     by: str = "types"
     """Who said it, for a refusal."""
 
+    @property
+    def told(self) -> str:
+        """Kind and who said it, as a failure of SQL carries them."""
+        return f"{self.kind}|{self.by}"
+
 
 @dataclass(frozen=True)
 class Value:
@@ -199,7 +204,7 @@ def asked_cast(value: Value, asked: Asked, words: Sequence[str], name: str) -> s
         read = f"try_strptime({text}, {literal(asked.form)})"
         test, read = f"{read} IS NOT NULL", f"{read}::{target}"
     missing = f"WHEN {text} IS NULL OR {_missing(value, words)} THEN NULL"
-    return f"CASE {missing} WHEN {test} THEN {read} ELSE {fails(text, name, asked.kind)}::{target} END"
+    return f"CASE {missing} WHEN {test} THEN {read} ELSE {fails(text, name, asked.told)}::{target} END"
 
 
 def looks_like_decimal_comma(text: str) -> str:
