@@ -9,8 +9,6 @@ import click
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.commands.approve import approve
-from mainspring.pipelines.commands.backfill import backfill
-from mainspring.pipelines.commands.check import check
 from mainspring.pipelines.commands.compile import compile_
 from mainspring.pipelines.commands.doctor import doctor
 from mainspring.pipelines.commands.endpoints import endpoints
@@ -25,6 +23,9 @@ from mainspring.pipelines.commands.run import run
 from mainspring.pipelines.commands.schedule import schedule
 from mainspring.pipelines.commands.schema import schema
 from mainspring.pipelines.commands.setup import setup
+from mainspring.pipelines.commands.starting.backfill import backfill
+from mainspring.pipelines.commands.starting.check import check
+from mainspring.pipelines.commands.starting.receive import receive
 from mainspring.pipelines.commands.submit import submit
 from mainspring.pipelines.commands.team.plan_apply import apply, plan
 from mainspring.pipelines.commands.team.promote import promote
@@ -42,6 +43,7 @@ def cli() -> None:
 for command in (
     run,
     backfill,
+    receive,
     check,
     compile_,
     submit,

@@ -65,7 +65,7 @@ def find_spans(source: str) -> list[Span]:
     regex = as_regex(pattern, PLACEHOLDERS)
     found: dict[int | datetime | str, dict[int, list[File]]] = {}
     for file in files:
-        if (match := regex.fullmatch(file.uri)) and (key := _key(match.groupdict())) is not None:
+        if (match := regex.fullmatch(file.uri)) and (key := key_of(match.groupdict())) is not None:
             side = match.groupdict().get("SPLIT", "")
             of_version = found.setdefault(key, {}).setdefault(int(match.groupdict().get("VERSION", 0)), [])
             of_version.append(dataclasses.replace(file, side=side))
@@ -102,7 +102,7 @@ def _check_placeholders(source: str, pattern: str) -> list[str]:
     return used
 
 
-def _key(found: dict[str, str]) -> int | datetime | str | None:
+def key_of(found: dict[str, str]) -> int | datetime | str | None:
     """Returns what orders the spans; None for what is no date, such as the 31st of June."""
     if "SPAN" in found:
         return int(found["SPAN"])

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from mainspring.components.common import buckets
 from mainspring.components.common.errors import UserError
-from mainspring.pipelines.commands.check import check
+from mainspring.pipelines.commands.starting.check import check
 from mainspring.pipelines.compiling import catalogue
 from mainspring.pipelines.parameters import typed_arguments
 from tests.pipelines import small_pipelines
