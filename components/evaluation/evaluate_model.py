@@ -203,6 +203,9 @@ def _announce(content: dict[str, Any], metrics: Metrics) -> Evaluated:
     for name, value in (content["metrics"]["challenger"] or {}).items():
         if value is not None:
             metrics.log_metric(name, float(value))
+    for one in content.get("importance") or ():
+        if (one.get("challenger") or {}).get("matters"):
+            metrics.log_metric(f"importance of {one['feature']}", float(one["challenger"]["value"]))
     reasons = [str(reason) for reason in content["reasons"]]
     print("blessed" if content["blessed"] else "\n".join(["not blessed:", *reasons]), flush=True)
     return Evaluated(content["blessed"], "\n".join(reasons))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mainspring.components.evaluation.scoring.scoring import LoadedModel
 
 PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES = "prediction", "predicted_class", "predicted_classes"
+
+SOURCE = "source"
+"""Put before the name of a column that an output has as well."""
 
 THRESHOLD = 0.5
 """From which a probability names its class, where several may hold."""
@@ -83,8 +86,9 @@ def predict_batch(
     if split not in (*SPLITS, "all"):
         raise UserError(f"split: expected {', '.join(SPLITS)} or all, found {split!r}")
     found = _of_examples(Path(examples), split) if examples else _of_source(source)
-    kept = [str(name) for name in columns or found.columns]
-    _refuse_unknown_columns(kept, found, manifest, "examples" if examples else "source")
+    chosen = [str(name) for name in columns or found.columns]
+    _refuse_unknown_columns(chosen, found, manifest, "examples" if examples else "source")
+    kept = _named_apart(chosen, manifest)
     preload()
     from mainspring.components.evaluation.scoring import scoring
 
@@ -136,12 +140,23 @@ def _refuse_unknown_columns(kept: Sequence[str], found: _Input, manifest: ModelM
         missing = [name for name in names if name not in found.columns]
         if missing:
             raise UserError(f"{what}: {missing[0]!r} is no column of the {where}: {', '.join(found.columns)}")
-    taken = {PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES, *_class_columns(manifest)} & set(kept)
-    if taken:
-        raise UserError(f"columns: {min(taken)!r} is the name of an output; choose columns without it")
 
 
-def _predict_file(path: Path, model: LoadedModel, kept: Sequence[str], target: Path) -> Predicted:
+def _named_apart(columns: Sequence[str], manifest: ModelManifest) -> dict[str, str]:
+    """Returns the names to write columns under: those that outputs have as well get another one, which is said."""
+    outputs = {PREDICTION, PREDICTED_CLASS, PREDICTED_CLASSES, *_class_columns(manifest)}
+    names: dict[str, str] = {}
+    for column in columns:
+        name = column
+        while name in outputs or (name != column and name in columns):
+            name = f"{SOURCE}_{name}"
+        names[column] = name
+        if name != column:
+            print(f"the column {column!r} is written as {name!r}: {column!r} is what the model says", flush=True)
+    return names
+
+
+def _predict_file(path: Path, model: LoadedModel, kept: Mapping[str, str], target: Path) -> Predicted:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -155,7 +170,7 @@ def _predict_file(path: Path, model: LoadedModel, kept: Sequence[str], target: P
                 continue
             values = scoring.predict({"model": model}, batch)["model"]
             added, bad = _columns(values, model.manifest)
-            table = pa.table({name: batch.column(name) for name in kept} | added)
+            table = pa.table({name: batch.column(column) for column, name in kept.items()} | added)
             writer = writer or pq.ParquetWriter(target, table.schema)
             writer.write_table(table)
             count, unusable = count + batch.num_rows, unusable + bad

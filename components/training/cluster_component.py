@@ -103,6 +103,10 @@ def train_model_distributed(
     hyperparameters: str = "",
     task: str = "auto",
     exclude: List[str] = [],  # noqa: B006
+    model_kind: str = "network",
+    rises_with: str = "",
+    threshold: str = "",
+    cost: str = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -132,6 +136,11 @@ def train_model_distributed(
         hyperparameters: A JSON object of `train_model`'s by name.
         task: As `train_model` takes it.
         exclude: Columns that are no features.
+        model_kind: As `train_model` takes it. Several workers train a network: with more than one node, `auto` is one,
+            and `trees` and `linear` are refused.
+        rises_with: As `train_model` takes it, for trees.
+        threshold: As `train_model` takes it.
+        cost: As `train_model` takes it.
         module: As `train_model` takes it; a path must be in the workers' image, a URI in a bucket.
         parent_uri: The champion version this model is to replace; recorded in the manifest.
         warm_start: Whether to begin with the weights and the preprocessing of `parent_uri`; cold where that is empty.
@@ -162,6 +171,10 @@ def train_model_distributed(
         hyperparameters=hyperparameters,
         task=task,
         exclude=exclude,
+        model_kind=model_kind,
+        rises_with=rises_with,
+        threshold=threshold,
+        cost=cost,
         module=module,
         parent_uri=parent_uri,
         warm_start=warm_start,

@@ -18,7 +18,7 @@ from mainspring.components.training.choosing.choice import Jobs, fit_kind
 from mainspring.components.training.choosing.fitting_trees import TreeJob
 from mainspring.components.training.choosing.network_fitting import NetworkJob
 from mainspring.components.training.features.columns import NUMERIC
-from mainspring.components.training.fitting.threshold import checked_rule
+from mainspring.components.training.fitting.threshold_rule import checked_rule
 from mainspring.components.training.hardware import lost_workers
 from mainspring.components.training.hardware.devices import choose_hardware, make_deterministic
 from mainspring.components.training.model.team_module import load_module

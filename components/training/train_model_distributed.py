@@ -15,6 +15,7 @@ from mainspring.components.common import buckets, kubernetes_api, storage
 from mainspring.components.common.errors import RetriableError, UserError
 from mainspring.components.common.kubernetes_api import Api
 from mainspring.components.training import hyperparameters as hyper
+from mainspring.components.training.choosing import kinds
 from mainspring.components.training.distributed import following, pod, runtimes, train_job
 from mainspring.components.training.distributed.api_refusals import PATIENCE_SECONDS
 from mainspring.components.training.distributed.cancelling import removing_when_cancelled
@@ -22,6 +23,7 @@ from mainspring.components.training.distributed.following import Followed
 from mainspring.components.training.distributed.owner_references import owner_references
 from mainspring.components.training.distributed.pools import read_pool
 from mainspring.components.training.distributed.train_job import Request
+from mainspring.components.training.fitting.threshold_rule import checked_rule
 from mainspring.components.training.reporting.figures import Metrics
 
 MOST_NODES = 1024
@@ -55,6 +57,10 @@ def train_model_distributed(
     hyperparameters: str = "",
     task: str = "auto",
     exclude: Sequence[str] = (),
+    model_kind: str = kinds.NETWORK,
+    rises_with: str = "",
+    threshold: str = "",
+    cost: str = "",
     module: str = "",
     parent_uri: str = "",
     warm_start: bool = False,
@@ -80,9 +86,13 @@ def train_model_distributed(
         nodes: Workers; 1 with TPUs.
         runtime: A training runtime.
         pool: From `accelerators.pool`; empty: the runtime's.
-        hyperparameters: As `train_model` takes them; so are the seven that follow.
+        hyperparameters: As `train_model` takes them; so are the eleven that follow.
         task: Binary, multiclass, regression or auto.
         exclude: Columns that are no features.
+        model_kind: Several workers make a network only.
+        rises_with: What predictions may only do as a quantity rises.
+        threshold: Of two classes.
+        cost: Of their errors.
         module: The team's own code.
         parent_uri: The version to replace.
         warm_start: Whether to start from it.
@@ -108,6 +118,8 @@ def train_model_distributed(
     for name, uri in {"examples": examples, "schema": schema, "model": model_uri}.items():
         pod.check_reachable(name, uri)
     given = hyper.as_mapping(hyperparameters)
+    kinds.checked_kind(model_kind, module, nodes)
+    checked_rule(threshold, cost)
     hyper.checked(given)  # Here, not in the pods: nodes with accelerators may take minutes to come.
     output = f"{model_uri.rstrip('/')}-trainjob"
     where = read_pool(pool)
@@ -119,6 +131,10 @@ def train_model_distributed(
         "hyperparameters": given,
         "task": hyper.checked_task(task),
         "exclude": list(exclude),
+        "model_kind": model_kind if model_kind != kinds.NETWORK else "",
+        "rises_with": rises_with,
+        "threshold": threshold,
+        "cost": cost,
         "module": module,
         "parent_uri": parent_uri,
         "warm_start": warm_start,

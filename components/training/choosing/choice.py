@@ -20,8 +20,9 @@ from mainspring.components.training.fitting.epoch import Epoch
 from mainspring.components.training.fitting.loop import automatic_epochs
 from mainspring.components.training.fitting.progress import predictor
 from mainspring.components.training.fitting.scores import loss_and_metric
-from mainspring.components.training.fitting.threshold import Rule, without_rows
 from mainspring.components.training.fitting.threshold import chosen as threshold_of
+from mainspring.components.training.fitting.threshold import without_rows
+from mainspring.components.training.fitting.threshold_rule import Rule
 from mainspring.components.training.hyperparameters import checked_class_weights
 from mainspring.components.training.publishing.published_model import Fitted, Tried, of_network
 from mainspring.components.training.rows.examples import count_rows

@@ -12,6 +12,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.training.hardware.awaiting_workers import await_workers
 from mainspring.components.training.hardware.worker_role import ONE_TPU_MACHINE
 
 CLUSTER_VARIABLE = "TF_CONFIG"
@@ -73,6 +74,7 @@ def choose_hardware(accelerator: str = "", precision: str = "") -> Hardware:
     precision = precision or (BFLOAT16 if gpus and all(map(_takes_bfloat16, gpus)) else FLOAT32)
     described = f"{len(gpus)} GPU" if gpus else f"CPU ({_cores()} cores)"
     if cluster:
+        await_workers(os.environ[CLUSTER_VARIABLE])
         strategy: tf.distribute.Strategy = tf.distribute.MultiWorkerMirroredStrategy()
         worker, workers = cluster
         return Hardware(strategy, f"worker {worker + 1} of {workers}: {described}", precision, worker, workers)

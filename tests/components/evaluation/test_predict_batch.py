@@ -157,3 +157,17 @@ def test_each_of_several_labels_has_its_column(tmp_path):
     assert table.column_names == ["carrier", "prediction_x", "prediction_z", "predicted_classes"]
     assert table["predicted_classes"].to_pylist() == [["x", "z"], [], None]
     assert found.unusable == 1
+
+
+def test_a_column_of_an_outputs_name_is_kept_under_another_and_works_as_a_feature(tmp_path, capsys):
+    columns = toys.binary_columns()
+    columns["prediction"] = columns.pop("good")
+    columns["source_prediction"] = columns.pop("fair")
+    examples = toys.write_examples(tmp_path / "examples", columns)
+    model = toys.write_model(tmp_path / "model", ["prediction"])
+    predict_batch(str(model), str(tmp_path / "out"), str(examples), split="eval")
+    found = pq.read_table(tmp_path / "out" / "eval")
+    np.testing.assert_allclose(found["prediction"], columns["prediction"], rtol=1e-6)
+    np.testing.assert_array_equal(found["source_source_prediction"], columns["prediction"])
+    np.testing.assert_array_equal(found["source_prediction"], columns["source_prediction"])
+    assert "'prediction' is written as 'source_source_prediction'" in capsys.readouterr().out

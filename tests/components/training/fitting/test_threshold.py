@@ -15,7 +15,8 @@ from samples import Trained, table_of, write_examples
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.features.labels import LabelSpec
 from mainspring.components.training.fitting import threshold
-from mainspring.components.training.fitting.threshold import checked_rule, chosen
+from mainspring.components.training.fitting.threshold import chosen
+from mainspring.components.training.fitting.threshold_rule import checked_rule
 
 Train = Callable[..., Trained]
 LABEL = LabelSpec("bad", "binary_classification", ("no", "yes"))
