@@ -16,7 +16,7 @@ from mainspring.components.deployment.versions import models_root
 from mainspring.pipelines import asking
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.doctor.findings import NOTE, OK, WRONG, Finding
-from mainspring.pipelines.parameters.declared import Declared, parameters
+from mainspring.pipelines.parameters.declared import effective
 
 INGESTION = "mainspring.components.ingestion.source_tool"
 VALIDATION = "mainspring.components.validation.policy_tool"
@@ -33,7 +33,7 @@ def check(spec: PipelineSpec, arguments: dict[str, Any], say: Callable[[str], No
         arguments: Typed and checked by themselves.
         say: Is told what is prepared for the check.
     """
-    given = {name: _default(each) for name, each in parameters(spec).items() if each.default is not None} | arguments
+    given = effective(spec, arguments)
     yield Finding("parameters", OK, f"{len(arguments)} given, each of its type and in its range")
     if given.get("source"):
         yield from _of_source(given, say)
@@ -42,11 +42,6 @@ def check(spec: PipelineSpec, arguments: dict[str, Any], say: Callable[[str], No
     target = str(given.get("target") or "")
     if target:
         yield from _of_target(target, given)
-
-
-def _default(parameter: Declared) -> Any:
-    """Returns a parameter's default; the compiled pipeline has whole numbers as floats."""
-    return int(parameter.default) if parameter.kind.name == "NUMBER_INTEGER" else parameter.default
 
 
 def _of_source(given: dict[str, Any], say: Callable[[str], None]) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from mainspring.components.common import buckets, leases
 from mainspring.components.deployment import targets
 from mainspring.pipelines.compiling import deploying
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
+from mainspring.pipelines.parameters.declared import effective
 
 
 @contextlib.contextmanager
@@ -39,12 +40,13 @@ def alone_at_target(
     Raises:
         RetriableError: Another run is under way, and that is not to be waited for.
     """
-    target = str(arguments.get("target") or "")
+    values = effective(spec, arguments)
+    target = str(values.get("target") or "")
     if not target or not deploying.deploys(spec):
         yield
         return
     holder = f"run of {spec.pipeline_info.name} on {socket.gethostname()} (process {os.getpid()})"
-    with leases.held(place_of(target, arguments, root), target, holder, if_busy=if_busy, say=say):
+    with leases.held(place_of(target, values, root), target, holder, if_busy=if_busy, say=say):
         yield
 
 

@@ -45,6 +45,8 @@ class RunResult:
     """The parameters that were given."""
     started: str = ""
     """ISO 8601, UTC."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """The parameters with their defaults."""
 
     @property
     def is_success(self) -> bool:
@@ -57,7 +59,9 @@ class RunResult:
 
     def as_json(self) -> dict[str, Any]:
         """Returns the result as plain JSON values."""
-        return asdict(self) | {"run": self.folder.name, "folder": str(self.folder), "report": str(self.report)}
+        content = asdict(self)
+        del content["values"]
+        return content | {"run": self.folder.name, "folder": str(self.folder), "report": str(self.report)}
 
     def record(self) -> RunRecord:
         """Returns the result as the history of runs keeps it."""
@@ -68,7 +72,7 @@ class RunResult:
             status=self.status,
             started=self.started,
             seconds=self.seconds,
-            arguments=self.arguments,
+            arguments=self.values or self.arguments,
             outcome=outcome_of(tasks),
             error=self.error or self.refusal,
             tasks=tasks,

@@ -19,6 +19,7 @@ from mainspring.pipelines.engines import kfp_seam
 from mainspring.pipelines.engines.results import RunResult, TaskResult, plain_outputs
 from mainspring.pipelines.engines.run_page import write_run_page
 from mainspring.pipelines.history import index_page, records
+from mainspring.pipelines.parameters.declared import effective
 
 REFUSING = "refuse-run"
 """The tasks of this name end a run whose data or model did not pass."""
@@ -86,14 +87,14 @@ def run_here(
         UserError: The engine lacks something that the tasks need.
         KeyboardInterrupt: The run was interrupted (SIGINT or SIGTERM); nothing of it is left running.
     """
-    steps = kfp_seam.steps(spec)
+    steps, values = kfp_seam.steps(spec), effective(spec, arguments)
     folder = root / "runs" / f"{spec.pipeline_info.name}-{datetime.now():%Y%m%d-%H%M%S-%f}"
     logs = folder / "logs"
     logs.mkdir(parents=True)
     tasks = engine(steps, folder)
     cache = root / "cache" / tasks.fingerprint if caching else None
     watcher = _Watcher(steps, tasks, progress, logs)
-    with records.recording(folder, spec.pipeline_info.name, arguments) as begun:
+    with records.recording(folder, spec.pipeline_info.name, values) as begun:
         started = time.monotonic()
         try:
             if cache is None or not cache.is_dir():
@@ -124,6 +125,7 @@ def run_here(
             refusal=refusal_of(watcher.results),
             arguments=arguments,
             started=begun.started,
+            values=values,
         )
         write_run_page(result)
         records.write(folder, result.record())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +88,15 @@ def parameters(spec: PipelineSpec) -> dict[str, Declared]:
         description = given.description or takers.description(spec.root, name)
         found[name] = Declared(name, kind, not (given.is_optional or has_default), default, description)
     return found
+
+
+def effective(spec: PipelineSpec, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that a run works with: what is given, and the defaults of the rest."""
+    found = {name: each.default for name, each in parameters(spec).items() if each.default is not None}
+    for name, each in parameters(spec).items():
+        if name in found and each.kind.name == "NUMBER_INTEGER":
+            found[name] = int(found[name])  # The compiled pipeline has whole numbers as floats.
+    return found | dict(arguments)
 
 
 class _Takers:

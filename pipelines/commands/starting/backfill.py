@@ -81,6 +81,7 @@ def backfill(
     from mainspring.pipelines.engines import process
     from mainspring.pipelines.history import records
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
+    from mainspring.pipelines.parameters.declared import effective
     from mainspring.pipelines.project import in_environment
 
     if parallel and where["host"]:
@@ -92,7 +93,8 @@ def backfill(
         raise UserError("span: a backfill gives each run its own; leave it out, and say --from and --to")
     prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests)
     spec = prepared.spec
-    arguments = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
+    typed = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
+    arguments = {name: value for name, value in effective(spec, typed).items() if name != "span"}
     if "span" not in spec.root.input_definitions.parameters:
         raise UserError(f"{pipeline}: has no parameter span, by which a run would be told what to read")
     names = spans.spans_between(arguments, first, last, say)

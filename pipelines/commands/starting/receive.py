@@ -65,6 +65,7 @@ def receive(
     from mainspring.pipelines.events.queue import Queue
     from mainspring.pipelines.events.receiver import receiver
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
+    from mainspring.pipelines.parameters.declared import effective
     from mainspring.pipelines.parameters.declared import parameters as declared
     from mainspring.pipelines.project import in_environment
 
@@ -75,10 +76,10 @@ def receive(
         raise UserError("span: each run gets that of the object that arrived; leave it out")
     spec = prepared.spec
     arguments = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
-    known = declared(spec)
-    if "span" not in known:
+    arguments = effective(spec, arguments)
+    if "span" not in declared(spec):
         raise UserError(f"{pipeline}: has no parameter span, by which a run would be told what to read")
-    source = pattern or str(arguments.get("source") or known["source"].default or "")
+    source = pattern or str(arguments.get("source") or "")
     if not source:
         raise UserError("source: is not given; give -p source=… or --on, by which arrivals are known")
     host, _, port = listen.rpartition(":")
