@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from mainspring.components.common import pod_security
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines.doctor.findings import NOTE, OK, WRONG, Finding
 from mainspring.pipelines.doctor.needs import Needs, Pool
 
 SECONDS = 5
+RUNTIME = "mainspring-tensorflow"
+COLLECTED = "katib.kubeflow.org/metrics-collector-injection"
+"""The label of a namespace in which Katib measures."""
 KINDS = (
     ("KServe", "serving.kserve.io", "v1beta1", "inferenceservices", "kserve:// targets need it: install KServe"),
     (
@@ -88,9 +92,48 @@ def check_cluster(kubernetes: Kubernetes, namespace: str, needs: Needs, account:
         found = status == 200 and any(item.get("name") == kind for item in answer.get("resources", []))
         says = f"{group}/{version} is served" if found else f"{group}/{version} {kind} are not there"
         yield Finding(name, OK if found else WRONG if name == "KServe" else NOTE, says, "" if found else fix)
+    yield from _training(kubernetes, namespace)
+    yield from _pod_security(kubernetes, namespace)
     yield from _rights(kubernetes, namespace, account)
     yield _storage(kubernetes)
     yield from _pools(kubernetes, needs.pools)
+
+
+def _training(kubernetes: Kubernetes, namespace: str) -> Iterator[Finding]:
+    """Yields what training and tuning on the cluster lack; nothing where their services are not there."""
+    status, _ = kubernetes.ask("GET", f"/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/{RUNTIME}")
+    if status == 200:
+        yield Finding("training runtime", OK, f"{RUNTIME} is there")
+    elif status == 404:
+        yield Finding("training runtime", NOTE, f"{RUNTIME} is not there", "apply one of manifests/overlays")
+    status, answer = kubernetes.ask("GET", "/apis/kubeflow.org/v1beta1")
+    if status != 200 or not any(item.get("name") == "experiments" for item in answer.get("resources", [])):
+        return
+    status, found = kubernetes.ask("GET", f"/api/v1/namespaces/{namespace}")
+    if status != 200:
+        return
+    if (found.get("metadata", {}).get("labels") or {}).get(COLLECTED) == "enabled":
+        yield Finding("Katib", OK, f"collects what trials in {namespace} print")
+    else:
+        fix = f"kubectl label namespace {namespace} {COLLECTED}=enabled"
+        yield Finding("Katib", NOTE, f"collects nothing in {namespace}: tune_model_distributed would be refused", fix)
+
+
+def _pod_security(kubernetes: Kubernetes, namespace: str) -> Iterator[Finding]:
+    status, found = kubernetes.ask("GET", f"/api/v1/namespaces/{namespace}")
+    if status != 200 or pod_security.level(found) != pod_security.RESTRICTED:
+        return
+    status, listed = kubernetes.ask("GET", "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers")
+    if status == 404:
+        return
+    if status != 200:
+        says = f"{namespace} enforces {pod_security.RESTRICTED!r}; whether KServe's pods hold to it cannot be seen"
+        yield Finding("pod security", NOTE, f"{says} ({status})")
+    elif why := pod_security.refused_initializer(listed.get("items") or []):
+        says, _, fix = why.partition("; ")
+        yield Finding("pod security", WRONG, says, fix)
+    else:
+        yield Finding("pod security", OK, f"{namespace} enforces {pod_security.RESTRICTED!r}, and KServe holds to it")
 
 
 def _rights(kubernetes: Kubernetes, namespace: str, account: str) -> Iterator[Finding]:

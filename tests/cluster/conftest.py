@@ -13,7 +13,7 @@ from mainspring.components.deployment import judgement, targets
 from mainspring.components.deployment.targets import Target
 from mainspring.pipelines import environments
 from tests import run_in_environments
-from tests.cluster import control_plane, katib, kserve, pods, programs, trained
+from tests.cluster import control_plane, katib, kserve, kueue, pods, programs, trained
 from tests.cluster.control_plane import ControlPlane
 from tests.cluster.models import Models
 
@@ -105,6 +105,13 @@ def tuning(training) -> Iterator[katib.Services]:
     """Katib on such a cluster, set up for namespaces that enforce "restricted"."""
     with katib.running(training.plane, restricted=True) as services:
         yield services
+
+
+@pytest.fixture(scope="module")
+def queues(training) -> Iterator[None]:
+    """Kueue on such a cluster."""
+    with kueue.running(training.plane):
+        yield
 
 
 @pytest.fixture(scope="session")

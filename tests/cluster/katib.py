@@ -7,16 +7,14 @@ resolves. Played are a search that draws at random, and a database that keeps wh
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import random
 import socket
 import socketserver
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from concurrent import futures
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ import yaml
 from mainspring.pipelines import environments
 from tests.cluster import programs
 from tests.cluster.control_plane import ControlPlane, documents, free_port
-from tests.cluster.managers import READY_SECONDS, configuration, register
+from tests.cluster.managers import READY_SECONDS, certificates_at, configuration, register
 
 NAMESPACE = "kubeflow"
 COLLECTOR = "metrics-logger-and-collector"
@@ -38,9 +36,13 @@ class Services:
     """What Katib asks: for values to try, and for what was measured."""
 
     port: int
-    measured: dict[str, list[float]] = field(default_factory=dict)
-    """By trial."""
-    seed: int = 7
+    folder: Path
+
+    def report(self, trial: str, losses: list[float]) -> None:
+        """Reports what a trial's collector has measured."""
+        aside = self.folder / f"{trial}.new"
+        aside.write_text(json.dumps(losses))
+        aside.rename(self.folder / f"{trial}.json")
 
 
 @contextlib.contextmanager
@@ -74,7 +76,8 @@ def running(plane: ControlPlane, *, restricted: bool = False) -> Iterator[Servic
     plane.apply(f"/api/v1/namespaces/{NAMESPACE}/configmaps/katib-config", {**body, "data": data})
     folder = plane.folder / "katib"
     folder.mkdir()
-    with _certificates(plane), _played(programs.sources(program)) as services, _proxy(services.port) as proxy:
+    services = _play(plane, folder)
+    with certificates_at(plane, "katib", FOLDER), _proxy(services.port) as proxy:
         command = [
             str(programs.build(program)),
             f"--katib-config={configuration(folder, settings)}",
@@ -83,9 +86,13 @@ def running(plane: ControlPlane, *, restricted: bool = False) -> Iterator[Servic
         environment = {**os.environ, "KATIB_CORE_NAMESPACE": NAMESPACE, "HTTPS_PROXY": f"http://127.0.0.1:{proxy}"}
         manager = plane.run("katib", command, environment)
         manager.wait_ready(f"http://127.0.0.1:{health}/readyz", READY_SECONDS)
-        register(plane, "katib", sources / "components/webhook/webhooks.yaml", port)
-        yield services
-        manager.stop()
+        places = register(plane, "katib", sources / "components/webhook/webhooks.yaml", port)
+        try:
+            yield services
+        finally:
+            for place in places:
+                plane.call("DELETE", place)
+            manager.stop()
 
 
 RESTRICTED = {
@@ -101,77 +108,16 @@ def _kinds(path: Path) -> list[dict[str, Any]]:
     return [each for each in documents(path) if each["kind"] == "CustomResourceDefinition"]
 
 
-@contextlib.contextmanager
-def _certificates(plane: ControlPlane) -> Iterator[None]:
-    pair = plane.authority.sign("katib-webhook-server", hosts=("127.0.0.1",))
-    FOLDER.mkdir(exist_ok=True)
-    ours = [FOLDER / "tls.crt", FOLDER / "tls.key"]
-    for path, source in zip(ours, (pair.certificate, pair.key), strict=True):
-        path.write_bytes(source.read_bytes())
-    try:
-        yield
-    finally:
-        for path in ours:
-            path.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _played(sources: Path) -> Iterator[Services]:
-    """Serves what Katib asks by gRPC, in the words of its own protocol."""
-    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    sys.path += [
-        str(environments.environment("serving").path / f"lib/{version}/site-packages"),  # It brings gRPC.
-        str(sources / "pkg/apis/manager/v1beta1/python"),
-    ]
-    import api_pb2 as words
-    import api_pb2_grpc as served
-    import grpc
-
-    services = Services(0)
-    draw = random.Random(services.seed)
-
-    class Algorithm(served.SuggestionServicer):
-        def ValidateAlgorithmSettings(self, request: Any, context: Any) -> Any:
-            return words.ValidateAlgorithmSettingsReply()
-
-        def GetSuggestions(self, request: Any, context: Any) -> Any:
-            spaces = request.experiment.spec.parameter_specs.parameters
-            answer = words.GetSuggestionsReply()
-            for _ in range(request.current_request_number):
-                given = answer.parameter_assignments.add()
-                for space in spaces:
-                    value = _drawn(draw, space.feasible_space, space.parameter_type == words.INT)
-                    given.assignments.add(name=space.name, value=value)
-            return answer
-
-    class Database(served.DBManagerServicer):
-        def GetObservationLog(self, request: Any, context: Any) -> Any:
-            answer = words.GetObservationLogReply()
-            for number, value in enumerate(services.measured.get(request.trial_name, [])):
-                log = answer.observation_log.metric_logs.add(time_stamp=f"2026-01-01T00:00:{number:02}Z")
-                log.metric.name, log.metric.value = "eval_loss", str(value)
-            return answer
-
-        def DeleteObservationLog(self, request: Any, context: Any) -> Any:
-            services.measured.pop(request.trial_name, None)
-            return words.DeleteObservationLogReply()
-
-    server = grpc.server(futures.ThreadPoolExecutor(4))
-    served.add_SuggestionServicer_to_server(Algorithm(), server)
-    served.add_DBManagerServicer_to_server(Database(), server)
-    services.port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    try:
-        yield services
-    finally:
-        server.stop(None)
-
-
-def _drawn(draw: random.Random, space: Any, whole: bool) -> str:
-    if space.list:
-        return str(draw.choice(list(space.list)))
-    low, high = float(space.min), float(space.max)
-    return str(draw.randint(int(low), int(high))) if whole else str(draw.uniform(low, high))
+def _play(plane: ControlPlane, folder: Path) -> Services:
+    """Starts what Katib asks by gRPC, in the words of its own protocol; apart, for gRPC bears no forks."""
+    (folder / "measured").mkdir()
+    services = Services(free_port(), folder / "measured")
+    protocol = programs.sources(programs.KATIB) / "pkg/apis/manager/v1beta1/python"
+    program = Path(__file__).with_name("katib_services.py")
+    python = environments.environment("serving").python  # It brings gRPC.
+    command = [str(python), str(program), str(services.port), str(services.folder)]
+    plane.run("katib-services", command, {**os.environ, "PYTHONPATH": str(protocol)})
+    return services
 
 
 @contextlib.contextmanager

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 from tests.cluster import programs
 from tests.cluster.control_plane import ControlPlane, documents, free_port
-from tests.cluster.managers import READY_SECONDS, configuration, folder_with_certificates, register
+from tests.cluster.managers import READY_SECONDS, certificates_at, configuration, folder_with_certificates, register
 
 NAMESPACE = "kueue-system"
+METRICS = Path("/etc/kueue/metrics/certs")
+"""Where Kueue looks for its metrics' certificates, and nowhere else."""
 
 
-def install(plane: ControlPlane) -> None:
-    """Starts Kueue on a control plane that has Trainer, and returns once its webhooks judge; it queues TrainJobs."""
+@contextlib.contextmanager
+def running(plane: ControlPlane) -> Iterator[None]:
+    """Runs Kueue on a control plane that has Trainer, until the block ends; it queues TrainJobs."""
     sources = programs.sources(programs.KUEUE) / "config/components"
     plane.namespace(NAMESPACE)
     plane.define([each for path in sorted((sources / "crd/bases").glob("*.yaml")) for each in documents(path)])
@@ -33,6 +39,13 @@ def install(plane: ControlPlane) -> None:
         f"--kubeconfig={plane.kubeconfig}",
         "--feature-gates=VisibilityOnDemand=false",
     ]
-    manager = plane.run("kueue", command, {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": NAMESPACE})
-    manager.wait_ready(f"http://127.0.0.1:{health}/readyz", READY_SECONDS)
-    register(plane, "kueue", sources / "webhook/manifests.yaml", port)
+    with certificates_at(plane, "kueue-metrics", METRICS):
+        manager = plane.run("kueue", command, {**os.environ, "TMPDIR": str(folder), "POD_NAMESPACE": NAMESPACE})
+        manager.wait_ready(f"http://127.0.0.1:{health}/readyz", READY_SECONDS)
+        places = register(plane, "kueue", sources / "webhook/manifests.yaml", port)
+        try:
+            yield
+        finally:
+            for place in places:
+                plane.call("DELETE", place)
+            manager.stop()

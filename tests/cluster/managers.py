@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,21 @@ def folder_with_certificates(plane: ControlPlane, name: str) -> Path:
     return folder
 
 
+@contextlib.contextmanager
+def certificates_at(plane: ControlPlane, name: str, folder: Path) -> Iterator[None]:
+    """Puts a controller's certificates where it looks for them and nowhere else, while the block runs."""
+    pair = plane.authority.sign(f"{name}-server", hosts=("127.0.0.1",))
+    folder.mkdir(parents=True, exist_ok=True)
+    written = {folder / "tls.crt": pair.certificate, folder / "tls.key": pair.key}
+    for path, source in written.items():
+        path.write_bytes(source.read_bytes())
+    try:
+        yield
+    finally:
+        for path in written:
+            path.unlink(missing_ok=True)
+
+
 def configuration(folder: Path, content: dict[str, Any]) -> Path:
     """Writes a controller's configuration and returns its path."""
     path = folder / "configuration.yaml"
@@ -34,8 +51,8 @@ def configuration(folder: Path, content: dict[str, Any]) -> Path:
     return path
 
 
-def register(plane: ControlPlane, name: str, path: Path, port: int) -> None:
-    """Makes the API server ask a controller on loopback, as its webhook manifests say.
+def register(plane: ControlPlane, name: str, path: Path, port: int) -> list[str]:
+    """Makes the API server ask a controller on loopback, as its webhook manifests say; returns where that is written.
 
     Args:
         plane: The control plane.
@@ -43,6 +60,7 @@ def register(plane: ControlPlane, name: str, path: Path, port: int) -> None:
         path: The manifests.
         port: Where the controller listens.
     """
+    places = []
     authority = base64.b64encode(plane.authority.certificate).decode()
     for each in documents(path):
         if not each["kind"].endswith("WebhookConfiguration"):
@@ -52,4 +70,6 @@ def register(plane: ControlPlane, name: str, path: Path, port: int) -> None:
         for hook in each["webhooks"]:
             asked = hook["clientConfig"]["service"]["path"]
             hook["clientConfig"] = {"url": f"https://127.0.0.1:{port}{asked}", "caBundle": authority}
-        plane.apply(f"{ADMISSION}/{each['kind'].lower()}s/{each['metadata']['name']}", each)
+        places.append(f"{ADMISSION}/{each['kind'].lower()}s/{each['metadata']['name']}")
+        plane.apply(places[-1], each)
+    return places

@@ -15,7 +15,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.1
-LOG_LINES = 15
+LOG_LINES, LINE = 15, 300
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Process:
 
     def tail(self) -> str:
         """Returns the last lines of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+        return "\n".join(line[:LINE] for line in self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
     def stop(self) -> None:
         """Ends it: by SIGTERM, and by SIGKILL if it takes too long."""

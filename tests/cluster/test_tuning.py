@@ -84,7 +84,7 @@ def trial(tuning: Services, tmp_path: Path) -> Callable[..., Play]:
             command = [*container["command"], *words_]
             subprocess.run(command, env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}, check=True)
             if not status:
-                tuning.measured[name] = losses
+                tuning.report(name, losses)
             log = "".join(f"{LOGGED}{line}\n" for line in (words or (logs / "metrics.log").read_text()).splitlines())
             workers.end(made, status, log, COLLECTOR)
 

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 from typing import Any
 
+from mainspring.components.common import pod_security
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.kubernetes_api import UNDECLARED, Api, ApiError
 from mainspring.components.deployment.kserve import names, objects, settings
@@ -72,6 +73,7 @@ def check(
     names.check(api, target, mode)
     _check_steps(mode, policy, percents)
     check_layout(policy, version)
+    _check_pod_security(api, target, version)
     _check_runtime(api, target, policy)
     _check_account(api, target, policy)
     word = (objects.word_of(found) if found else "") or _word(api, target, mode, policy, version)
@@ -138,6 +140,24 @@ def _check_namespace(api: Api, target: Target) -> None:
         raise UserError(
             f"kserve://{target.namespace}/{target.name}: there is no namespace {target.namespace!r}; make it, or name "
             "another one"
+        )
+
+
+def _check_pod_security(api: Api, target: Target, version: Version) -> None:
+    """Refuses a namespace that would refuse the version's pods; nothing is wrong with what may not be read."""
+    try:
+        namespace = api.get(f"/api/v1/namespaces/{target.namespace}") or {}
+        if pod_security.level(namespace) != pod_security.RESTRICTED:
+            return
+        listed = api.get(f"/apis/{GROUP}/v1alpha1/clusterstoragecontainers") or {}
+    except ApiError as error:
+        if error.is_unanswered:
+            raise
+        return
+    if why := pod_security.refused_initializer(listed.get("items") or [], version.uri):
+        raise UserError(
+            f"kserve://{target.namespace}/{target.name}: namespace {target.namespace} enforces pod security "
+            f"{pod_security.RESTRICTED!r}. {why}"
         )
 
 

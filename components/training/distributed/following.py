@@ -192,7 +192,10 @@ class Followed:
         if time.monotonic() - self._began < UNSAID_SECONDS:
             return None
         if has(self.job, "Suspended"):
-            return Obstacle("it is suspended: it waits in Kueue's queue, or somebody has suspended it")
+            return Obstacle(
+                "it is suspended, and no event says why: it waits in Kueue's queue, somebody has suspended it, or "
+                "Kueue cannot start it (Kueue 0.17 needs Trainer 2.2 or newer)"
+            )
         return Obstacle("it has no pods yet, and no event says why; do Trainer and JobSet run?")
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from mainspring.components.common.errors import UserError
 from mainspring.pipelines import environments
@@ -78,6 +79,28 @@ def test_what_a_cluster_lacks_is_said_with_its_fix(
     assert found[check]["state"] == state
     assert fix in found[check]["fix"]
     assert status == 1 or state == "note"
+
+
+def test_pod_security_and_katibs_label_are_looked_at(kubernetes: Kubernetes, kfp: KfpServer, tmp_path: Path) -> None:
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    container = {"name": "storage-initializer", "image": "kserve/storage-initializer"}
+    storage = {"metadata": {"name": "default"}, "spec": {"container": container}}
+    kubernetes.objects |= {
+        "/api/v1/namespaces/kubeflow": {"metadata": {"name": "kubeflow", "labels": labels}},
+        "/apis/serving.kserve.io/v1alpha1/clusterstoragecontainers": {"items": [storage]},
+        "/apis/kubeflow.org/v1beta1": {"resources": [{"name": "experiments"}]},
+    }
+    compiled = str(kubernetes.write_pipeline(tmp_path / "compiled.yaml"))
+    status, found = doctor(kubernetes, kfp, tmp_path, compiled)
+    assert status == 1
+    assert found["pod security"]["state"] == "wrong"
+    assert "kubectl patch clusterstoragecontainer default" in found["pod security"]["fix"]
+    assert "kubectl label namespace kubeflow katib.kubeflow.org" in found["Katib"]["fix"]
+    shipped = Path(__file__).parents[3] / "manifests" / "kserve" / "storage-container.yaml"
+    container |= yaml.safe_load(shipped.read_text())["spec"]["container"]
+    labels["katib.kubeflow.org/metrics-collector-injection"] = "enabled"
+    status, found = doctor(kubernetes, kfp, tmp_path, compiled)
+    assert (status, found["pod security"]["state"], found["Katib"]["state"]) == (0, "ok", "ok")
 
 
 def test_lacking_rights_and_node_pools_and_registries_are_told(

@@ -49,6 +49,13 @@ class Cluster:
         self.groups = {"serving.kserve.io", "apps", "authorization.k8s.io", "gateway.networking.k8s.io"}
         self.groups |= {"serving.knative.dev"} if mode == "Knative" else set()
         self.namespaces, self.denied = {"team"}, set()
+        self.labels: dict[str, str] = {}
+        """Of the namespaces."""
+        self.storage_container = {
+            "container": {"name": "storage-initializer", "image": "kserve/storage-initializer"},
+            "supportedUriFormats": [{"prefix": "gs://"}, {"prefix": "s3://"}, {"regex": "https://(.+?)/(.+)"}],
+        }
+        """As KServe's releases ship it."""
         keys = {"s3AccessKeyIDName": "AWS_ACCESS_KEY_ID", "s3SecretAccessKeyName": "AWS_SECRET_ACCESS_KEY"}
         settings = {"data": {"credentials": json.dumps({"s3": keys})}}
         self.objects: dict[str, dict[str, Any]] = {
@@ -90,7 +97,10 @@ class Cluster:
         if path.endswith("/servingruntimes"):
             return 200, {"items": []}
         if match := re.fullmatch(r"/api/v1/namespaces/([^/]+)", path):
-            return (200, {}) if match[1] in self.namespaces else (404, "namespace not found")
+            found = {"metadata": {"name": match[1], "labels": self.labels}}
+            return (200, found) if match[1] in self.namespaces else (404, "namespace not found")
+        if path.endswith("/clusterstoragecontainers"):
+            return 200, {"items": [{"metadata": {"name": "default"}, "spec": self.storage_container}]}
         if match := re.search(r"/services/([^/]+):80/proxy/v1/models/([^/]+):predict$", path):
             if match[1] != f"{match[2]}-predictor":
                 return 404, f"no model {match[2]} there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -38,6 +39,21 @@ def test_what_a_cluster_lacks_is_said_before_anything_is_done(cluster, version, 
             "resources": ["inferenceservices"],
             "verbs": ["patch"],
         }
+
+
+@pytest.mark.parametrize("mode", ["Standard"], indirect=True)
+def test_a_namespace_that_would_refuse_the_pods_is_said_before_and_with_what_mends_it(cluster, version):
+    cluster.storage_container["supportedUriFormats"].append({"prefix": version(1).uri[:7]})  # The tests' own bucket.
+    cluster.labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    with pytest.raises(
+        UserError, match=r"enforces pod security 'restricted'. KServe's storage initializer .* kubectl pa"
+    ):
+        deploy(version(1))
+    assert cluster.applied == []
+    shipped = Path(__file__).parents[4] / "manifests" / "kserve" / "storage-container.yaml"
+    cluster.storage_container["container"] |= yaml.safe_load(shipped.read_text())["spec"]["container"]
+    deploy(version(1))
+    assert is_serving(cluster, version(1))
 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
