@@ -66,6 +66,8 @@ class ExamplesManifest:
     """Columns of dates or times, which are held as seconds since 1970 in UTC."""
     booleans: list[str] = field(default_factory=list)
     """Columns of true and false, which are held as 1 and 0."""
+    split: dict[str, Any] = field(default_factory=dict)
+    """What decided the rows' sides: `by` (source rows, rows, columns, time, source), and what else decides it alike."""
     read_as: dict[str, dict[str, str]] = field(default_factory=dict)
     """What the files' columns were read as, in the words of `types`, by table and column; `source` is the source."""
 

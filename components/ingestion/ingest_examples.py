@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import duckdb
 
@@ -22,20 +22,12 @@ from mainspring.components.ingestion import parquet_tables, repeatable, rows, te
 from mainspring.components.ingestion.columns import column_types
 from mainspring.components.ingestion.columns.given_types import Reading, read_types, refuse_unknown
 from mainspring.components.ingestion.columns.learnt_types import SOURCE, Learnt, learnt_types
+from mainspring.components.ingestion.dealing import dealing, say_what_lies_together
 from mainspring.components.ingestion.portions import Portion, Said
 from mainspring.components.ingestion.sources.file import File, is_elsewhere
 from mainspring.components.ingestion.spans.found import Span, find_spans, fingerprint_files
 from mainspring.components.ingestion.spans.selecting import in_words, select_spans
-from mainspring.components.ingestion.splitting import (
-    EVAL,
-    TRAIN,
-    Content,
-    Sides,
-    all_to,
-    by_hash,
-    by_time,
-    write_splits,
-)
+from mainspring.components.ingestion.splitting import EVAL, TRAIN, Content, all_to, write_splits
 from mainspring.components.ingestion.staging import AUTO, UTF_8, stage
 
 LARGEST_HASHED = 2**31
@@ -264,7 +256,7 @@ def _write_portions(
     options: Options,
     folder: Path,
     said: Said,
-) -> tuple[dict[str, str], dict[str, list[str]], dict[str, Content]]:
+) -> tuple[dict[str, str], dict[str, Any], dict[str, Content]]:
     query = rows.check_query(connection, options.query)
     every = {
         f"{name} ({side})" if side else name: portion
@@ -273,7 +265,16 @@ def _write_portions(
     }
     shapes = {name: rows.shape(connection, portion, query) for name, portion in every.items()}
     columns = column_types.merge_columns(shapes, said.add, options.learnt.examples)
-    sides = _sides(connection, list(every.values()), query, columns, options)
+    dealt = dealing(
+        connection,
+        every,
+        query,
+        columns,
+        options.eval_fraction,
+        options.split_columns,
+        options.time_column,
+        given=any(side for sides in portions.values() for side in sides),
+    )
     content = dict.fromkeys((TRAIN, EVAL), Content())
     for split in content:
         (folder / split).mkdir()
@@ -282,36 +283,20 @@ def _write_portions(
         targets = {split: folder / split / f"{name}.parquet" for split in content}
         written: dict[str, Content] = {}
         for side, portion in of_side.items():
-            batches = rows.stream(connection, portion, query, columns)
+            batches = rows.stream(connection, portion, query, columns, dealt.identities.get(name, ""))
             of_targets = {side: targets[side]} if side else targets
-            written |= write_splits(batches, columns, all_to(side) if side else sides, of_targets)
+            written |= write_splits(batches, columns, all_to(side) if side else dealt.sides, of_targets)
         count = sum(part.rows for part in written.values())
         if not count:
             kept = " that the query keeps" if query != rows.WHOLE else ""
             raise UserError(f"{source}: span {name} has no rows{kept}")
         content = {split: content[split] + part for split, part in written.items()}
         print(f"span {name}: {count:,} rows in {time.monotonic() - started:.1f} s", flush=True)
+    say_what_lies_together(content, options.eval_fraction, dealt.told, said)
     whole = [name for name, kind in columns.items() if kind == "int64"]
-    held = {"moments": column_types.moments(shapes), "booleans": column_types.booleans(shapes)}
-    return columns, {what: [name for name in names if name in whole] for what, names in held.items()}, content
-
-
-def _sides(
-    connection: duckdb.DuckDBPyConnection,
-    portions: Sequence[Portion],
-    query: str,
-    columns: dict[str, str],
-    options: Options,
-) -> Sides:
-    time_columns = [options.time_column] if options.time_column else []
-    for parameter, names in (("split_columns", options.split_columns), ("time_column", time_columns)):
-        if unknown := [name for name in names if name not in columns]:
-            raise UserError(f"{parameter}: {', '.join(unknown)} is no column; there are {', '.join(columns)}")
-    if not options.time_column:
-        return by_hash(options.eval_fraction, options.split_columns)
-    cut = rows.time_cut(connection, portions, query, columns, options.time_column, options.eval_fraction)
-    print(f"eval is what has {options.time_column} {cut} or later", flush=True)
-    return by_time(options.time_column, cut)
+    kinds = {"moments": column_types.moments(shapes), "booleans": column_types.booleans(shapes)}
+    held = {what: [name for name in names if name in whole] for what, names in kinds.items()}
+    return columns, {**held, "split": dealt.told}, content
 
 
 def _files_in_manifest(spans: Iterable[Span]) -> list[dict[str, object]]:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.ingestion import row_identity
 from mainspring.components.ingestion.columns.column_types import FAILED, TYPES, literal, quoted, refuse_alike, typed
 from mainspring.components.ingestion.columns.given_types import TYPES as BY_TYPES
 from mainspring.components.ingestion.columns.given_types import contradicted
@@ -131,18 +132,29 @@ def _refuse_spelling(
         )
 
 
+def identity(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> str:
+    """Returns the query with its rows' source rows beside them, as `row_identity.identified` has it; empty: none."""
+    add_table(connection, portion)
+    return row_identity.identified(connection, query)
+
+
 def stream(
-    connection: duckdb.DuckDBPyConnection, portion: Portion, query: str, columns: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, portion: Portion, query: str, columns: Mapping[str, str], identity: str = ""
 ) -> Iterator[pa.RecordBatch]:
     """Yields the span's rows in the given columns and types, in the order in which the query gives them.
 
-    A column that this span lacks is null in all its rows: whether that may be is for validation to say.
+    A column that this span lacks is null in all its rows: whether that may be is for validation to say. With an
+    identity, `row_identity.COLUMN` is the last column.
 
     Raises:
         UserError: A file is unreadable, or a value cannot be converted.
     """
     present = shape(connection, portion, query)
+    if identity:
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW shaped AS {identity}")
     selected = ", ".join(f"{typed(name, present.get(name), kind)} AS {quoted(name)}" for name, kind in columns.items())
+    if identity:
+        selected += f", {quoted(row_identity.COLUMN)}"
     with _errors_named(portion, query):
         for batch in connection.sql(f"SELECT {selected} FROM shaped").to_arrow_reader(ROW_GROUP):
             _refuse_infinite(batch, portion)

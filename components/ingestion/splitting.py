@@ -64,6 +64,12 @@ def by_hash(eval_fraction: float, split_columns: Sequence[str]) -> Sides:
     return sides
 
 
+def by_source_row(eval_fraction: float, column: str) -> Sides:
+    """Returns what puts rows into eval whose source row's hash, in that column, lies below the share of all hashes."""
+    threshold = np.uint64(int(eval_fraction * 2**64))
+    return lambda batch, _: batch.column(column).to_numpy(zero_copy_only=False) < threshold
+
+
 def by_time(time_column: str, cut: int | float | str) -> Sides:
     """Returns what puts rows into eval whose time is `cut` or later."""
     return lambda batch, _: pc.greater_equal(batch.column(time_column), cut).to_numpy(zero_copy_only=False)
@@ -80,7 +86,7 @@ def write_splits(
     """Writes each row to train or eval, in the order in which the rows come.
 
     Args:
-        batches: In the columns and types of `columns`.
+        batches: In the columns and types of `columns`, and what else `sides` looks at.
         columns: `int64`, `double` or `string` by name.
         sides: Tells which rows go to eval.
         targets: The Parquet file to write, by split; rows of other splits are left out.
@@ -97,7 +103,7 @@ def write_splits(
         hashes = row_hashes(batch, names)
         in_eval = sides(batch, hashes)
         return {
-            split: (batch.filter(pa.array(chosen)), _content_of(hashes[chosen]))
+            split: (batch.select(names).filter(pa.array(chosen)), _content_of(hashes[chosen]))
             for split, chosen in ((TRAIN, ~in_eval), (EVAL, in_eval))
             if split in targets
         }
