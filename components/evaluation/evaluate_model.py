@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -22,6 +22,7 @@ from mainspring.components.evaluation import deferred_imports
 from mainspring.components.evaluation.gates import standing_verdict
 from mainspring.components.evaluation.model_manifest import read_manifest
 from mainspring.components.evaluation.policy import policy_yaml
+from mainspring.components.evaluation.unseen_rows import only_unseen, unseen_rows
 
 REFUSE, REBASELINE = "refuse", "rebaseline"
 
@@ -58,6 +59,11 @@ def preload() -> None:
     with deferred_imports.deferred():
         import mainspring.components.evaluation.evaluation
         import mainspring.components.evaluation.reporting.page  # noqa: F401
+
+
+_DEAL_ALIKE = (
+    "deal them as then (eval_fraction, split_columns, time_column, query), or say on_broken_champion=rebaseline"
+)
 
 
 def evaluate_model(
@@ -151,9 +157,16 @@ def _evaluate(
     from mainspring.components.evaluation.metrics import measuring
     from mainspring.components.evaluation.reporting import evaluation_json, history, ml_test_score, model_card, page
 
-    result = evaluating.evaluate(
-        examples, examples_manifest, model, manifest, champion_uri, policy, rebaseline, beam_options
-    )
+    unseen = unseen_rows(examples_manifest, champion_uri)
+    incomparable = f"{unseen.why}; {_DEAL_ALIKE}" if unseen.nothing_left else ""
+    with only_unseen(examples, examples_manifest, unseen) as (kept, kept_manifest):
+        result = evaluating.evaluate(
+            kept, kept_manifest, model, manifest, champion_uri, policy, rebaseline, beam_options, incomparable
+        )
+    if unseen.left_out and not incomparable:
+        note = f"{unseen.why}; spans {', '.join(sorted(unseen.left_out))} are left out of this evaluation"
+        print(note, flush=True)
+        result = replace(result, notes=[*result.notes, note])
     versions = history.read(champion_uri, manifest.task)
     content = {
         **judged,

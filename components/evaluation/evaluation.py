@@ -81,6 +81,7 @@ def evaluate(
     policy: Policy,
     rebaseline: bool = False,
     beam_options: Sequence[str] = (),
+    incomparable: str = "",
 ) -> Evaluation:
     """Measures the challenger, and the champion if there is one, and judges the gates.
 
@@ -93,14 +94,15 @@ def evaluate(
         policy: What to measure and to ask.
         rebaseline: Whether a champion that cannot be measured is left out, instead of refusing the challenger.
         beam_options: Of the Beam runner that predicts; empty to predict here.
+        incomparable: Why no row is left to compare the champion on; empty if there are rows.
 
     Raises:
         UserError: The challenger cannot be loaded, or the examples cannot be read.
     """
     print("loading the models", flush=True)
     models = {CHALLENGER: scoring.load(model, manifest)}
-    broken = []
-    if champion_uri:
+    broken = [incomparable] if incomparable else []
+    if champion_uri and not incomparable:
         try:
             models[CHAMPION] = _load_champion(champion_uri, manifest, examples_manifest)
         except UserError as error:

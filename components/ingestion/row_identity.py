@@ -70,8 +70,8 @@ def _alias(node: Mapping[str, Any]) -> str:
     if any(modifier.get("type") == "DISTINCT_MODIFIER" for modifier in node.get("modifiers", [])):
         return ""
     tables = _tables(node.get("from_table", {}))
-    sources = [table for table in tables if table.get("table_name") == _TABLE and not table.get("schema_name")]
-    if len(sources) != 1 or any(table.get("type") != "BASE_TABLE" or table.get("sample") for table in tables):
+    sources = [table for table in tables if table.get("type") == "BASE_TABLE" and table.get("table_name") == _TABLE]
+    if len(sources) != 1 or sources[0].get("schema_name") or any(table.get("sample") for table in tables):
         return ""
     return str(sources[0].get("alias") or _TABLE)
 
