@@ -25,6 +25,9 @@ RESERVED = 2
 ONLY = 1
 """The id of every value of a feature that is constant in train."""
 
+TINY = float(np.finfo(np.float32).tiny)
+"""Numbers nearer to zero are zero: processors, and even threads of one process, differ in what they do with them."""
+
 MAX_DEVIATIONS = 10.0
 """Standardised values are cut off here, so that one absurd value cannot dominate."""
 ROWS_AT_ONCE = 65_536
@@ -99,6 +102,7 @@ def raw_columns(table: pa.Table, features: Sequence[Feature]) -> RawColumns:
     numbers = np.empty((table.num_rows, len(numeric)), np.float32)
     for place, feature in enumerate(numeric):
         numbers[:, place] = without_offset(table[feature.name], feature)
+    numbers[np.abs(numbers) < TINY] = 0
     categories = [
         pc.dictionary_encode(pc.fill_null(table[feature.name].cast(pa.string()), "")).combine_chunks()
         for feature in features
@@ -165,6 +169,7 @@ class Encoder(tf.Module):
             then 1.0 where one is missing.
         """
         statistics = self.statistics
+        numbers = tf.where(tf.abs(numbers) < TINY, tf.zeros_like(numbers), numbers)
         finite = tf.math.is_finite(numbers)
         filled = tf.where(finite, numbers, statistics.mean)
         columns = [categories]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mainspring.components.training.features.columns import NUMERIC, Feature
-from mainspring.components.training.features.preprocessing import without_offset
+from mainspring.components.training.features.preprocessing import TINY, without_offset
 
 FIRST_INTEGER = 2**24
 """From here on, float32 does not hold every whole number."""
@@ -38,6 +38,8 @@ class Resolution:
     features: Sequence[Feature]
     beyond: dict[str, int] = field(default_factory=dict)
     """By feature, rows with a number that float32 does not reach; they count as missing."""
+    tiny: set[str] = field(default_factory=set)
+    """Features of which a part varies only nearer to zero than float32 holds numbers at full precision."""
     merged: dict[str, tuple[int, int]] = field(default_factory=dict)
     """By feature, the different values in a part of train, and how many of them float32 tells apart."""
 
@@ -54,7 +56,9 @@ class Resolution:
         if low is None:
             return
         largest = max(abs(low - feature.offset), abs(high - feature.offset))
-        if largest > LARGEST:
+        if largest < TINY and high != low:
+            self.tiny.add(name)
+        elif largest > LARGEST:
             self.beyond[name] = self.beyond.get(name, 0) + pc.sum(pc.greater(pc.abs(column), LARGEST)).as_py()
         elif name not in self.merged and self._may_merge(column, largest, high - low):
             some = column.slice(0, MAX_LOOKED_AT).drop_null()

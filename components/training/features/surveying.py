@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mainspring.components.training.features.columns import CATEGORICAL, NUMERIC, Feature
 from mainspring.components.training.features.labels import LabelValues, labelled
-from mainspring.components.training.features.preprocessing import RawColumns, Statistics, raw_columns
+from mainspring.components.training.features.preprocessing import TINY, RawColumns, Statistics, raw_columns
 from mainspring.components.training.features.resolution import Resolution
 
 RESIDENT_CELLS = 8_000_000
@@ -177,7 +177,8 @@ def notes(seen: Survey, learned: Statistics) -> list[str]:
     never = [name for name, is_constant in zip(learned.names, learned.constant, strict=True) if is_constant]
     moments, tiny = seen.moments, []
     for place, feature in enumerate(learned.numeric):
-        if learned.unusable[place] and moments.count[place] and moments.lowest[place] != moments.highest[place]:
+        varies = moments.lowest[place] != moments.highest[place] or feature.name in seen.resolution.tiny
+        if learned.unusable[place] and moments.count[place] and varies:
             tiny.append(feature.name)
             lines.append(
                 f"{feature.name}: its values differ by too little for float32 (deviation below "
@@ -219,12 +220,14 @@ def _bin_edges(values: np.ndarray) -> np.ndarray:
 
 def _quantiles(values: np.ndarray, most: int) -> np.ndarray:
     bins = int(np.clip(len(values) // ROWS_PER_BIN, FEWEST_BINS, most))
-    return np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]).astype(np.float32))
+    borders = np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]).astype(np.float32)
+    return np.unique(np.where(np.abs(borders) < TINY, np.float32(0), borders))
 
 
 def _between(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
     """Returns float32 borders above each lower value and not above its upper one."""
     middle = ((upper.astype(np.float64) + lower) / 2).astype(np.float32)
+    middle = np.where((np.abs(middle) < TINY) & (middle != 0), np.where(middle > 0, upper, np.float32(0)), middle)
     return np.where(middle > lower, middle, upper).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from mainspring.components.training.features.columns import CATEGORICAL, NUMERIC, Feature
 from mainspring.components.training.features.labels import LabelSpec
-from mainspring.components.training.features.preprocessing import RawColumns
+from mainspring.components.training.features.preprocessing import TINY, RawColumns
 from mainspring.components.training.trees.table_rows import TableRows
 
 MISSING = 255
@@ -30,8 +30,6 @@ MOST_VALUES = 100_000
 SMOOTHING = 10.0
 """Rows' worth of the overall mean in a category's mean label."""
 FOLDS = 5
-TINY = float(np.finfo(np.float32).tiny)
-"""Numbers nearer to zero are zero: processors and TensorFlow differ in what they do with them."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from mainspring.components.training.features.columns import Feature
-from mainspring.components.training.trees.codes import MISSING, TINY, Codes
+from mainspring.components.training.features.preprocessing import TINY
+from mainspring.components.training.trees.codes import MISSING, Codes
 from mainspring.components.training.trees.forest import Forest
 
 ROWS_AT_ONCE = 512
