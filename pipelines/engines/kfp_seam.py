@@ -27,17 +27,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from kfp import __version__ as kfp_version
 from kfp import dsl, local
 from kfp.local import graph_utils, pipeline_orchestrator, placeholder_utils, status, utils
-from kfp.local.cache import LocalCache
-from kfp.local.orchestrator import task_executor
-from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
 from kfp.local.subprocess_task_handler import SubprocessTaskHandler
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
+from mainspring.components.common.errors import UserError
 from mainspring.pipelines.compiling import never_cached
 from mainspring.pipelines.engines.named_files import contents_of_files
 from mainspring.pipelines.engines.placeholders import Placeholders
+
+try:
+    from kfp.local.cache import LocalCache
+    from kfp.local.orchestrator import task_executor
+    from kfp.local.orchestrator.enhanced_dag_orchestrator import ConditionEvaluator
+except ImportError as missing:
+    raise UserError(
+        f"kfp {kfp_version} runs no conditions on this machine; install kfp 2.17 or a newer 2.x to run pipelines here "
+        "(compiling them and running them on a cluster needs 2.15)"
+    ) from missing
 
 _LAUNCHER_LENGTH = 4
 """`sh -ec SCRIPT SOURCE`, then the executor's arguments: the command of a lightweight Python component."""

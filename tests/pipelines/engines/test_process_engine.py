@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,14 @@ def test_the_seam_into_kfp_is_where_it_was() -> None:
     assert "task_name" in inspect.signature(task_executor.execute_single_task).parameters
     handler = inspect.signature(subprocess_task_handler.SubprocessTaskHandler.__init__).parameters
     assert {"image", "full_command", "env_vars"} <= set(handler)
+
+
+def test_an_older_kfp_is_told_in_one_line_what_it_cannot_do() -> None:
+    lines = "import sys; sys.modules['kfp.local.cache'] = None; from mainspring.pipelines.engines import kfp_seam"
+    done = subprocess.run([sys.executable, "-c", lines], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    [said] = done.stderr.splitlines()
+    assert "install kfp 2.17 or a newer 2.x to run pipelines here" in said
 
 
 def test_a_pipeline_runs_and_its_summary_says_how(run, tmp_path: Path) -> None:
