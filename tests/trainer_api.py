@@ -172,7 +172,7 @@ def serving(cluster: Cluster, kubeconfig: Path) -> Iterator[Cluster]:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     host = f"http://127.0.0.1:{server.server_address[1]}"
     config = {
         "apiVersion": "v1",

@@ -25,7 +25,8 @@ PATIENCE_SECONDS = 60.0
 """How long a call that fails in passing (429, 5xx, a reset, an expired token) is repeated."""
 
 POD_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-LONGEST_PAUSE = 10.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds between two tries: each pause is twice the one before."""
 CONFLICTS = 10
 CONFLICT_SECONDS = 0.5
 SAID_SECONDS = 2.0
@@ -142,7 +143,7 @@ class Api:
             ApiError: It was refused, or not answered in time; the message names the path and the server's reason.
         """
         patience = PATIENCE_SECONDS if self.patience is None else self.patience
-        deadline, pause, renewed = time.monotonic() + patience, 0.2, False
+        deadline, pause, renewed = time.monotonic() + patience, FIRST_PAUSE, False
         while True:
             status, text, after = self._once(method, path, body, query or {}, kind)
             if 200 <= status < 300:

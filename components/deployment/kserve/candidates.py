@@ -10,13 +10,10 @@ import time
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.deployment.kserve import durations, objects, waiting
 from mainspring.components.deployment.kserve import lead as leading
-from mainspring.components.deployment.kserve import objects, waiting
 from mainspring.components.deployment.kserve.lead import Lead
 from mainspring.components.deployment.kserve.objects import Version
-
-GONE_SECONDS = 60.0
-"""How long KServe may take to remove what it made for a service."""
 
 
 def start(lead: Lead, version: Version) -> dict[str, Any]:
@@ -51,9 +48,9 @@ def remove(lead: Lead) -> None:
     if not found or objects.specified(found) is None:
         return
     lead.api.delete(objects.path(where))
-    deadline = time.monotonic() + GONE_SECONDS
+    deadline = time.monotonic() + durations.GONE_SECONDS
     while lead.api.get(objects.path(where)) is not None:
         if time.monotonic() > deadline:
             print(f"{lead.title}: InferenceService {where.name} was deleted and is still there; KServe removes it")
             return
-        time.sleep(waiting.POLL_SECONDS)
+        time.sleep(durations.POLL_SECONDS)

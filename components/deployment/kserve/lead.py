@@ -11,20 +11,11 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.kubernetes_api import Api, ApiError
-from mainspring.components.deployment.kserve import objects, preflight, record, waiting
+from mainspring.components.deployment.kserve import durations, objects, preflight, record, waiting
 from mainspring.components.deployment.kserve.objects import KNATIVE, Version
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.kserve.record import Held, Record
 from mainspring.components.deployment.targets import Target
-
-LOCK_SECONDS = 300.0
-"""How long a run waits for another one that leads a rollout of another version."""
-
-MARGIN_SECONDS = 120.0
-"""By how much a leader may be late before it counts as gone."""
-
-CREATE_SECONDS = 120.0
-"""How long Knative may take to make a revision of a changed predictor."""
 
 
 @dataclass
@@ -56,7 +47,7 @@ class Lead:
         Raises:
             record.Overtaken: Another run leads by now.
         """
-        until = time.time() + self.policy.ready_seconds + self.step_seconds + MARGIN_SECONDS
+        until = time.time() + self.policy.ready_seconds + self.step_seconds + durations.MARGIN_SECONDS
         changed = replace(self.record, holder=self.holder, until=until, **changes)
         self.held = record.write(self.api, self.target, self.held, changed)
 
@@ -96,7 +87,9 @@ class Lead:
                     raise UserError(f"{self.title}: the cluster refuses the InferenceService: {error}") from error
                 if error.status != 409 or not left:
                     raise
-                time.sleep(record.CONFLICT_SECONDS)  # Somebody wrote it at the same moment, such as KServe's webhook.
+                time.sleep(
+                    durations.CONFLICT_SECONDS
+                )  # Somebody wrote it at the same moment, such as KServe's webhook.
 
     def wait(self, version: Version, arrived: Callable[[dict[str, Any]], str], seconds: float = 0.0) -> dict[str, Any]:
         """Returns the service once it is as wanted; see `waiting.until`."""
@@ -115,7 +108,7 @@ def take(
     Raises:
         UserError: That one did not end in time.
     """
-    deadline, told = time.monotonic() + LOCK_SECONDS, False
+    deadline, told = time.monotonic() + durations.LOCK_SECONDS, False
     while True:
         held = record.read(api, target)
         known = held.record
@@ -126,12 +119,12 @@ def take(
         if time.monotonic() > deadline:
             raise UserError(
                 f"{lead_title(target)}: another run has been rolling out version {known.candidate.number} for more "
-                f"than {LOCK_SECONDS:.0f} s; wait for its end, then run again"
+                f"than {durations.LOCK_SECONDS:.0f} s; wait for its end, then run again"
             )
         if not told:
             told = True
             print(f"{lead_title(target)}: waits for the rollout of version {known.candidate.number}", flush=True)
-        time.sleep(waiting.POLL_SECONDS)
+        time.sleep(durations.POLL_SECONDS)
 
 
 def lead_title(target: Target) -> str:

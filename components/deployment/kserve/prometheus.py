@@ -13,11 +13,10 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.judgement import ERROR_MARGIN, of_latency
+from mainspring.components.deployment.kserve import durations
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 
-ANSWER_SECONDS = 20.0
 ATTEMPTS = 3
-PAUSE_SECONDS = 2.0
 
 
 def judge(policy: ServingPolicy, canary: Callable[[str], str], champion: Callable[[str], str]) -> list[str]:
@@ -57,7 +56,7 @@ def instant(url: str, query: str) -> float | None:
     address = f"{url.rstrip('/')}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
     for attempt in range(ATTEMPTS):
         try:
-            with urllib.request.urlopen(address, timeout=ANSWER_SECONDS) as answer:
+            with urllib.request.urlopen(address, timeout=durations.PROMETHEUS_SECONDS) as answer:
                 return _value(json.load(answer)["data"], query)
         except urllib.error.HTTPError as error:
             trouble = f"Prometheus at {url}: {error.code}: {_said(error)}"
@@ -66,7 +65,7 @@ def instant(url: str, query: str) -> float | None:
         except (OSError, ValueError, KeyError, TypeError) as error:
             trouble = f"Prometheus at {url} does not answer as it should: {error}"
         if attempt + 1 < ATTEMPTS:
-            time.sleep(PAUSE_SECONDS)
+            time.sleep(durations.PROMETHEUS_PAUSE_SECONDS)
     raise UserError(trouble)
 
 

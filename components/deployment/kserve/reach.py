@@ -14,17 +14,13 @@ from typing import Any
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.kubernetes_api import Api, ApiError
 from mainspring.components.deployment import judgement
-from mainspring.components.deployment.kserve import cancelling, objects
+from mainspring.components.deployment.kserve import cancelling, durations, objects
 from mainspring.components.deployment.kserve.policy import ServingPolicy
 from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.targets import Target
 
-ANSWER_SECONDS = 30.0
 PAIRS = 20
 """Requests to each of two versions, in turns, from which their median latencies are compared."""
-
-PATIENCE_SECONDS = 30.0
-"""How long an address may take to answer after KServe says that it is ready: routes and names spread slowly."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ def _is_newest(found: dict[str, Any], version: objects.Version) -> bool:
 
 def parity(api: Api, place: Address, replay: Replay) -> list[str]:
     """Returns what is wrong with the predictions that are served for held-out rows; waits until there are any."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + durations.ROUTE_SECONDS
     while True:
         try:
             served = predict(api, place, replay.rows)
@@ -93,7 +89,7 @@ def parity(api: Api, place: Address, replay: Replay) -> list[str]:
             cancelling.check(place.model)
             if time.monotonic() > deadline:
                 return [f"the held-out rows are not predicted: {error}"]
-            time.sleep(1.0)
+            time.sleep(durations.ROUTE_PAUSE_SECONDS)
 
 
 def latency(api: Api, canary: Address, champion: Address, replay: Replay) -> list[str]:
@@ -101,14 +97,14 @@ def latency(api: Api, canary: Address, champion: Address, replay: Replay) -> lis
     took: dict[Address, list[float]] = {canary: [], champion: []}
     for pair in range(PAIRS):
         for place in (champion, canary):
-            began = time.perf_counter()
+            began = durations.clock()
             try:
                 predict(api, place, [replay.rows[pair % len(replay.rows)]])
             except UserError as error:
                 if place == canary:
                     return [f"a held-out row is not predicted: {error}"]
                 continue  # A champion with other features refuses these rows: there is nothing to compare with.
-            took[place].append(time.perf_counter() - began)
+            took[place].append(durations.clock() - began)
     if len(took[champion]) < PAIRS / 2:
         return []
     return judgement.of_latency(statistics.median(took[canary]), statistics.median(took[champion]), "a held-out row")
@@ -138,7 +134,7 @@ def predict(api: Api, place: Address, rows: list[Any]) -> list[Any]:
 def _post(place: Address, route: str, body: Any) -> Any:
     parts = urllib.parse.urlsplit(place.url)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.netloc, timeout=ANSWER_SECONDS)
+    connection = kind(parts.netloc, timeout=durations.ANSWER_SECONDS)
     headers = {"Content-Type": "application/json", **({"Host": place.host} if place.host else {})}
     try:
         connection.request("POST", parts.path.rstrip("/") + route, json.dumps(body), headers)

@@ -12,6 +12,7 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.kubernetes_api import Api, ApiError
+from mainspring.components.deployment.kserve import durations
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.targets import Target
 from mainspring.components.deployment.versions.takeovers import Takeover, Withdrawal
@@ -19,8 +20,6 @@ from mainspring.components.deployment.versions.takeovers import Takeover, Withdr
 KEY = "record.json"
 CONFLICTS = 10
 """How often a write is repeated that the server refused for a conflict, though nobody else has written."""
-
-CONFLICT_SECONDS = 0.5
 
 KEPT = 100
 """Takeovers and withdrawals that are remembered: a ConfigMap holds 1 MB, and each takes less than 1 kB."""
@@ -120,7 +119,7 @@ def write(api: Api, target: Target, held: Held, record: Record) -> Held:
             return again  # The answer to our first attempt was lost.
         if again != held:
             break
-        time.sleep(CONFLICT_SECONDS)
+        time.sleep(durations.CONFLICT_SECONDS)
     raise Overtaken(
         f"kserve://{target.namespace}/{target.name}: another run changes it at the same moment; run again when that "
         "has ended"

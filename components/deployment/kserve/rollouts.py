@@ -9,16 +9,14 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import replay
-from mainspring.components.deployment.kserve import cancelling, candidates, objects, prometheus, reach
+from mainspring.components.deployment.kserve import cancelling, candidates, durations, objects, prometheus, reach
 from mainspring.components.deployment.kserve import lead as leading
-from mainspring.components.deployment.kserve.lead import CREATE_SECONDS, Lead
+from mainspring.components.deployment.kserve.lead import Lead
 from mainspring.components.deployment.kserve.objects import STANDARD, Version
 from mainspring.components.deployment.kserve.record import Overtaken
 from mainspring.components.deployment.replay import Replay
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 from mainspring.components.deployment.versions import takeovers
-
-POLL_SECONDS = 2.0
 
 
 def settle(lead: Lead, coming: str) -> None:
@@ -185,7 +183,7 @@ def _restore(lead: Lead, candidate: Version) -> None:
         share = sum(each.get("percent") or 0 for each in shares if each.get("revisionName") == created)
         return f"the canary still has {share} % of the traffic" if share else ""
 
-    lead.wait(candidate, gone, CREATE_SECONDS)
+    lead.wait(candidate, gone, durations.CREATE_SECONDS)
     lead.note(before=lead.newest(), restoring=True)
 
 
@@ -220,7 +218,7 @@ def _judge(
     reasons = reasons or reach.latency(lead.api, canary, _address(lead, champion, found), held_out)
     deadline = time.monotonic() + (seconds if percent else 0.0)
     while not reasons and time.monotonic() < deadline:
-        time.sleep(min(POLL_SECONDS, max(0.0, deadline - time.monotonic())))
+        time.sleep(min(durations.POLL_SECONDS, max(0.0, deadline - time.monotonic())))
         cancelling.check(lead.title)
         problem = leading.has_share(lead, percent)(lead.found() or {})
         reasons = [problem] if problem else []

@@ -10,15 +10,8 @@ from typing import Any
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.kubernetes_api import Api
-from mainspring.components.deployment.kserve import cancelling, objects
+from mainspring.components.deployment.kserve import cancelling, durations, objects
 from mainspring.components.deployment.targets import Target
-
-POLL_SECONDS = 2.0
-FIRST_WORD_SECONDS = 10.0
-"""After this, what is missing and why is said, and then whenever that changes."""
-
-PROGRESS_SECONDS = 60.0
-"""How often it is said again while it stays the same."""
 
 LOG_LINES = 40
 HOPELESS = (
@@ -33,9 +26,6 @@ HOPELESS = (
 
 NO_POD = ("exceeded quota", "violates PodSecurity")
 """In an event: no pod may be made; that seldom passes, too."""
-
-HOPELESS_SECONDS = 20.0
-"""...but either may: it must last so long."""
 
 TELLING = re.compile(r"error|exception|fail|denied|forbidden|not found|no such|refused|invalid|cannot", re.IGNORECASE)
 """Marks the line of a log that says what went wrong."""
@@ -71,16 +61,16 @@ def until(
         waited = time.monotonic() - began
         hopeless = looking.hopeless()
         hopeless_since = (hopeless_since or waited) if hopeless else 0.0
-        if hopeless and (waited - hopeless_since > HOPELESS_SECONDS or waited > seconds):
+        if hopeless and (waited - hopeless_since > durations.HOPELESS_SECONDS or waited > seconds):
             raise UserError(f"{title}: does not start: {hopeless}{looking.log()}")
         reason = hopeless or looking.reason(found)
         text = f"{missing}: {reason}" if reason and reason not in missing else missing
         if waited > seconds:
             raise UserError(f"{title}: {text} after {waited:.0f} s{looking.log()}")
-        if waited > FIRST_WORD_SECONDS and (text != said or waited - told > PROGRESS_SECONDS):
+        if waited > durations.FIRST_WORD_SECONDS and (text != said or waited - told > durations.PROGRESS_SECONDS):
             told, said = waited, text
             print(f"{title}: {text} ({waited:.0f} s)", flush=True)
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.POLL_SECONDS)
 
 
 @dataclass

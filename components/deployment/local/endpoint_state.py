@@ -14,13 +14,11 @@ from typing import Any, Literal
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.local import loopback
-from mainspring.components.deployment.local.processes import POLL_SECONDS, Process
+from mainspring.components.deployment.local import durations, loopback
+from mainspring.components.deployment.local.processes import Process
 from mainspring.components.deployment.versions.takeovers import Takeover, Withdrawal
 
 STATE_FILE = "endpoint.json"
-LOCK_SECONDS = 300.0
-"""How long one deployment waits for another to the same endpoint."""
 
 PORTS = range(20000, 30000)
 """Below the ports that systems give to outgoing connections, so that a stopped endpoint finds its own free again."""
@@ -168,16 +166,16 @@ def locked(name: str) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / "lock").open("a")
     with file:
-        deadline, told = time.monotonic() + LOCK_SECONDS, False
+        deadline, told = time.monotonic() + durations.LOCK_SECONDS, False
         while not _try_lock(file.fileno()):
             if not told:
                 print(f"local://{name}: waiting for another deployment to end", flush=True)
                 told = True
             if time.monotonic() > deadline:
                 raise UserError(
-                    f"local://{name}: another deployment has held it for {LOCK_SECONDS:.0f} s; end that first"
+                    f"local://{name}: another deployment has held it for {durations.LOCK_SECONDS:.0f} s; end that first"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(durations.POLL_SECONDS)
         yield
 
 

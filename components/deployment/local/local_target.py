@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.local import (
+    durations,
     endpoint_state,
     loopback,
     model_servers,
@@ -139,9 +140,9 @@ def stop(name: str) -> Endpoint:
     _known(name)
     with endpoint_state.locked(name):
         state = repair.served(_known(name))
-        processes.stop(state.front, repair.DRAIN_SECONDS)
+        processes.stop(state.front, durations.DRAIN_SECONDS)
         for server in state.servers:
-            processes.stop(server.process, repair.DRAIN_SECONDS)
+            processes.stop(server.process, durations.DRAIN_SECONDS)
         return _endpoint(endpoint_state.write(replace(state, front=None, servers=())))
 
 
@@ -214,8 +215,8 @@ def _record(state: State, server: Server) -> State:
 def _retire_others(state: State, server: Server) -> State:
     for other in state.servers:
         if other.process != server.process:
-            routing.drain(state, other, repair.DRAIN_SECONDS)
-            processes.stop(other.process, repair.DRAIN_SECONDS)
+            routing.drain(state, other, durations.DRAIN_SECONDS)
+            processes.stop(other.process, durations.DRAIN_SECONDS)
     return endpoint_state.write(replace(state, servers=(server,)))
 
 

@@ -14,18 +14,9 @@ from typing import Any
 
 from mainspring.components.common import buckets, manifests, published, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.deployment.local import endpoint_state, loopback, processes
+from mainspring.components.deployment.local import durations, endpoint_state, loopback, processes
 from mainspring.components.deployment.local.endpoint_state import Server
 from mainspring.components.deployment.local.processes import Probationer
-
-READY_SECONDS = 180.0
-"""How long a version may take to be ready, the libraries' import included."""
-
-POLL_SECONDS = 0.1
-"""Asking costs a millisecond that live requests could have; loading takes seconds."""
-
-PROGRESS_SECONDS = 10.0
-"""How often a wait says that it still waits."""
 
 _preloaded: list[Probationer] = []
 
@@ -74,12 +65,12 @@ def wait_until_ready(name: str, server: Server) -> Server:
         log = log_of(name, server.version)
         if not processes.alive(server.process):
             raise UserError(f"local://{name}: version {server.version} cannot be served: {processes.last_line(log)}")
-        if waited > READY_SECONDS:
+        if waited > durations.READY_SECONDS:
             raise UserError(f"local://{name}: version {server.version} is not ready after {waited:.0f} s; see {log}")
-        if waited - told > PROGRESS_SECONDS:
+        if waited - told > durations.PROGRESS_SECONDS:
             told = waited
             print(f"local://{name}: version {server.version} still loads after {waited:.0f} s", flush=True)
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.READY_POLL_SECONDS)
 
 
 def is_ready(name: str, server: Server) -> bool:

@@ -14,17 +14,13 @@ from pathlib import Path
 from typing import IO
 
 from mainspring.components.common.errors import ERROR_PREFIX, UserError
+from mainspring.components.deployment.local import durations
 
 SERVING_PYTHON_VARIABLE = "MAINSPRING_SERVING_PYTHON"
 """Names the interpreter of the `serving` environment; the process engine and the command line set it."""
 
 SERVING_SOCKET_VARIABLE = "MAINSPRING_SERVING_SOCKET"
 """Names the socket of `serving.process_host`, which starts the servers instead; the docker engine sets it."""
-
-HOST_SECONDS = 30.0
-"""How long that may take to listen: its container may just be starting."""
-
-POLL_SECONDS = 0.02
 
 _children: set[int] = set()
 
@@ -103,15 +99,15 @@ def _serving_python() -> str:
 def _started_by_host(path: str, module: str, arguments: tuple[str, ...], log: Path) -> Probationer:
     """Has the process started in another container; the connection is its standard input."""
     connection = socket.socket(socket.AF_UNIX)
-    connection.settimeout(HOST_SECONDS)
-    deadline = time.monotonic() + HOST_SECONDS
+    connection.settimeout(durations.HOST_SECONDS)
+    deadline = time.monotonic() + durations.HOST_SECONDS
     try:
         while connection.connect_ex(path):
             if time.monotonic() > deadline:
                 raise UserError(
                     f"${SERVING_SOCKET_VARIABLE}: nobody answers at {path}; is the serving container there?"
                 )
-            time.sleep(POLL_SECONDS)
+            time.sleep(durations.POLL_SECONDS)
         order = {"module": module, "arguments": arguments, "log": str(log)}
         connection.sendall(json.dumps(order).encode() + b"\n")
         with connection.makefile("rb") as reader:
@@ -165,7 +161,7 @@ def stop(process: Process | None, grace_seconds: float) -> None:
             os.kill(process.pid, number)
         deadline = time.monotonic() + seconds
         while alive(process) and time.monotonic() < deadline:
-            time.sleep(POLL_SECONDS)
+            time.sleep(durations.POLL_SECONDS)
 
 
 def last_line(log: Path) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from mainspring.components.deployment.local import endpoint_state, loopback, model_servers, processes, routing
+from mainspring.components.deployment.local import (
+    durations,
+    endpoint_state,
+    loopback,
+    model_servers,
+    processes,
+    routing,
+)
 from mainspring.components.deployment.local.endpoint_state import Server, State
 from mainspring.components.deployment.versions import takeovers
-
-DRAIN_SECONDS = 60.0
-"""How long a replaced model server may take to finish its requests before it is ended."""
 
 
 def tidy(state: State, coming: str = "") -> State:
@@ -27,7 +31,7 @@ def tidy(state: State, coming: str = "") -> State:
         routed = {champion.port}
         for server in state.servers:
             if server.port not in routed:
-                routing.drain(state, server, DRAIN_SECONDS)
+                routing.drain(state, server, durations.DRAIN_SECONDS)
     kept = []
     for server in state.servers:
         if not processes.alive(server.process):
@@ -36,7 +40,7 @@ def tidy(state: State, coming: str = "") -> State:
         if server.port in routed or (not routed and server.uri == state.uri):
             kept.append(server)
         else:
-            processes.stop(server.process, DRAIN_SECONDS)
+            processes.stop(server.process, durations.DRAIN_SECONDS)
     state = replace(state, front=state.front if front_lives else None, servers=tuple(kept))
     return endpoint_state.write(state) if state.version or state.front or endpoint_state.read(state.name) else state
 

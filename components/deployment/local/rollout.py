@@ -9,28 +9,21 @@ from typing import Any
 from mainspring.components.common import manifests, published, storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment import judgement
-from mainspring.components.deployment.local import endpoint_state, loopback, model_servers, processes, routing
+from mainspring.components.deployment.local import (
+    durations,
+    endpoint_state,
+    loopback,
+    model_servers,
+    processes,
+    routing,
+)
 from mainspring.components.deployment.local.endpoint_state import Server, State
 from mainspring.components.deployment.local.routing import Route
 from mainspring.components.deployment.replay import MODEL_ITSELF, Replay, held_out
 from mainspring.components.deployment.rollouts import Plan, RolloutFailed
 
-POLL_SECONDS = 0.2
-
-ENDING_SECONDS = 1.0
-"""A process that is killed breaks its connections a moment before it is gone: that it ended is the better reason."""
-
 PAIRS = 40
 """Requests to each version, in turns, from which their median latencies are compared: noise meets both alike."""
-
-PAIRS_PAUSE_SECONDS = 0.01
-"""Between two of them, so that live requests do not wait for forty at a time."""
-
-PAIRS_SECONDS = 5.0
-"""A slow model is compared by fewer."""
-
-OWN_SECONDS = 120.0
-"""How long the model's own predictions may take."""
 
 
 def follow(state: State, champion: Server, canary: Server, plan: Plan) -> None:
@@ -65,13 +58,13 @@ def _judge(
             for server in (canary, champion)
         )
         reasons = reasons or judgement.of_traffic(live, usual)
-        if _has_ended(canary, ENDING_SECONDS if reasons else 0.0):
+        if _has_ended(canary, durations.ENDING_SECONDS if reasons else 0.0):
             reasons = [
                 f"its model server ended: {processes.last_line(model_servers.log_of(state.name, canary.version))}"
             ]
         if reasons or time.monotonic() >= deadline:
             break
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.STEP_POLL_SECONDS)
     print(
         f"local://{state.name}: version {canary.version} at {percent:g} %: "
         f"{sum(len(replay.rows) for replay in replays)} rows replayed, "
@@ -87,7 +80,7 @@ def _has_ended(server: Server, seconds: float) -> bool:
     while processes.alive(server.process):
         if time.monotonic() >= deadline:
             return False
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.STEP_POLL_SECONDS)
     return True
 
 
@@ -101,7 +94,7 @@ def _parity(name: str, canary: Server, replay: Replay) -> list[str]:
 def _replayed_latency(name: str, champion: Server, canary: Server, replay: Replay) -> list[str]:
     took: dict[int, list[float]] = {champion.port: [], canary.port: []}
     began_all, pairs = time.monotonic(), 0
-    while pairs < PAIRS and (pairs < 3 or time.monotonic() < began_all + PAIRS_SECONDS):
+    while pairs < PAIRS and (pairs < 3 or time.monotonic() < began_all + durations.PAIRS_SECONDS):
         for server in (champion, canary):
             began = time.perf_counter()
             answer = _predict(name, server, [replay.rows[pairs % len(replay.rows)]])
@@ -110,7 +103,7 @@ def _replayed_latency(name: str, champion: Server, canary: Server, replay: Repla
             elif server is canary:
                 return [f"a replayed row is not predicted ({answer.error})"]
         pairs += 1
-        time.sleep(PAIRS_PAUSE_SECONDS)
+        time.sleep(durations.PAIRS_PAUSE_SECONDS)
     # A champion with other features refuses these rows: there is nothing to compare with.
     if len(took[champion.port]) < pairs / 2:
         return []
@@ -132,15 +125,15 @@ def _own_predictions(name: str, server: Server) -> Replay:
     arguments = (str(path), str(answer), *([str(sample)] if sample.is_file() else []))
     asked = processes.start_serving("own_predictions", *arguments, log=log)
     asked.release()
-    deadline = time.monotonic() + OWN_SECONDS
+    deadline = time.monotonic() + durations.OWN_SECONDS
     while processes.alive(asked.process):
         if time.monotonic() > deadline:
             processes.stop(asked.process, 1.0)
             raise UserError(
                 f"local://{name}: version {server.version}'s own predictions, with which a rollout compares, took more "
-                f"than {OWN_SECONDS:.0f} s; run again when the machine is less busy"
+                f"than {durations.OWN_SECONDS:.0f} s; run again when the machine is less busy"
             )
-        time.sleep(model_servers.POLL_SECONDS)
+        time.sleep(durations.READY_POLL_SECONDS)
     if not answer.is_file():
         said = processes.last_line(log)
         raise RolloutFailed(f"local://{name}: version {server.version}, asked without a server, fails: {said}")

@@ -10,19 +10,16 @@ from typing import Any
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.judgement import Observed
-from mainspring.components.deployment.local import endpoint_state, loopback, processes
+from mainspring.components.deployment.local import durations, endpoint_state, loopback, processes
 from mainspring.components.deployment.local.endpoint_state import Server, State
 from mainspring.components.deployment.local.loopback import Answer
-from mainspring.components.deployment.local.processes import POLL_SECONDS, Probationer
+from mainspring.components.deployment.local.processes import Probationer
 
 VERSION_HEADER = "x-mainspring-version"
 """The front says in it which version answered."""
 
 PAYLOADS = "payloads"
 """Beside an endpoint's state."""
-
-FRONT_SECONDS = 60.0
-"""How long a front may take to listen."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,13 @@ def wait_for_front(state: State) -> None:
     Raises:
         UserError: It ended, or did not listen in time.
     """
-    deadline = time.monotonic() + FRONT_SECONDS
+    deadline = time.monotonic() + durations.FRONT_SECONDS
     while _call(state, "GET").status != 200:
         if not processes.alive(state.front):
             raise UserError(f"local://{state.name}: its front ended: {processes.last_line(_log(state))}")
         if time.monotonic() > deadline:
             raise UserError(f"local://{state.name}: its front does not answer; see {_log(state)}")
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.POLL_SECONDS)
 
 
 def read(state: State) -> list[Route]:
@@ -110,7 +107,7 @@ def drain(state: State, server: Server, seconds: float) -> None:
         answer = _call(state, "GET")
         if answer.status != 200 or not answer.content["in_flight"].get(str(server.port)):
             return
-        time.sleep(POLL_SECONDS)
+        time.sleep(durations.POLL_SECONDS)
 
 
 def _call(state: State, method: str, body: Any = None) -> Answer:

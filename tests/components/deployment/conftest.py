@@ -7,13 +7,15 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import warm
 
 sys.path.insert(0, str(Path(__file__).parent / "kserve"))  # What several rooms of tests share.
-from kserve_cluster import cluster, mode, version  # noqa: F401
+from kserve_cluster import cluster, limits, mode, version  # noqa: F401
 
 from mainspring.components.deployment.local import endpoint_state, processes
 
@@ -51,6 +53,23 @@ def light(root, tmp_path, monkeypatch):
     )
     wrapper.chmod(0o755)
     monkeypatch.setenv("MAINSPRING_SERVING_PYTHON", str(wrapper))
+
+
+@pytest.fixture(scope="session")
+def warm_sockets(tmp_path_factory) -> Iterator[warm.Warm]:
+    # A Unix socket's path may have 107 characters, and pytest's folders are long.
+    with tempfile.TemporaryDirectory(prefix="warm-") as folder:
+        serving = os.environ["MAINSPRING_SERVING_PYTHON"]
+        with warm.running(Path(folder), serving, dict(os.environ)) as running:
+            yield running
+
+
+@pytest.fixture(scope="module")
+def warm_serving(warm_sockets) -> Iterator[None]:
+    """Has servers forked from an interpreter that has imported TensorFlow already (`tests/warm.py`)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MAINSPRING_SERVING_SOCKET", warm_sockets.servers)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from mainspring.components.deployment.notify import notify
 
 @contextmanager
 def serving(server):
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     try:
         yield server.server_address[1]
     finally:

@@ -17,6 +17,7 @@ from mainspring.components.deployment.resolve_champion import resolve_champion
 from mainspring.components.deployment.rollback_model import rollback_model
 from mainspring.components.deployment.versions import models_root
 
+pytestmark = pytest.mark.usefixtures("warm_serving")
 TARGET = "local://flights"
 
 

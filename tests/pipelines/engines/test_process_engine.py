@@ -240,6 +240,6 @@ def webhook() -> Iterator[tuple[str, list[dict[str, Any]]]]:
             """Says nothing."""
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Webhook) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/hook", got
         server.shutdown()

@@ -9,18 +9,9 @@ import pytest
 import yaml
 from kube_stand_in import TOKEN, Cluster
 
-from mainspring.components.common import kubernetes_api as api
-from mainspring.components.deployment import judgement, targets
-from mainspring.components.deployment.kserve import (
-    lead,
-    policy,
-    prometheus,
-    reach,
-    record,
-    rollouts,
-    target,
-    waiting,
-)
+from mainspring.components.common import kubernetes_api
+from mainspring.components.deployment import targets
+from mainspring.components.deployment.kserve import durations, policy, reach, target
 from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan
 
@@ -32,22 +23,50 @@ ROLLOUTS = {"mode": ""}
 """The mode of the cluster that a test deploys to."""
 
 
+class Clock:
+    """Says the time that a test lets pass: no machine is so slow that a version seems to be."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        """Lets time pass."""
+        self.now += seconds
+
+
 QUICK = (
-    (waiting, "POLL_SECONDS", 0.02),
-    (waiting, "HOPELESS_SECONDS", 0.1),
-    (reach, "PATIENCE_SECONDS", 0.5),
+    (kubernetes_api, "FIRST_PAUSE", 0.001),
+    (kubernetes_api, "LONGEST_PAUSE", 0.02),
+    (kubernetes_api, "CONFLICT_SECONDS", 0.001),
+    (durations, "CONFLICT_SECONDS", 0.001),
+    (durations, "PROMETHEUS_PAUSE_SECONDS", 0.001),
+    (durations, "ROUTE_PAUSE_SECONDS", 0.01),
+    (durations, "POLL_SECONDS", 0.01),
+    (durations, "HOPELESS_SECONDS", 0.05),
     (reach, "PAIRS", 3),
-    (rollouts, "POLL_SECONDS", 0.02),
-    (rollouts, "CREATE_SECONDS", 3.0),
-    (prometheus, "PAUSE_SECONDS", 0.02),
-    (api, "LONGEST_PAUSE", 0.05),
-    (api, "CONFLICT_SECONDS", 0.01),
-    (api, "PATIENCE_SECONDS", 3.0),
-    (lead, "LOCK_SECONDS", 1.0),
-    (record, "CONFLICT_SECONDS", 0.01),
-    (judgement, "SLOWER_SECONDS", 0.3),
 )
-"""What takes minutes on a cluster; and a busy machine is no slow model."""
+"""How often it looks, in seconds. How long it waits at most stays as it is for users: what comes may take its time."""
+
+
+def set_quick() -> None:
+    """Sets `QUICK` in this process for good."""
+    for module, name, value in QUICK:
+        setattr(module, name, value)
+    durations.clock = Clock()
+
+
+@pytest.fixture
+def limits(monkeypatch):
+    """Sets how long something that never comes is waited for: `limits(ROUTE_SECONDS=0.1)`."""
+
+    def given(module=durations, **seconds: float) -> None:
+        for name, value in seconds.items():
+            monkeypatch.setattr(module, name, value)
+
+    return given
 
 
 @pytest.fixture(params=["Standard", "Knative"])
@@ -59,8 +78,11 @@ def mode(request) -> str:
 def cluster(mode, tmp_path, monkeypatch):
     for module, name, value in QUICK:
         monkeypatch.setattr(module, name, value)
+    clock = Clock()
+    monkeypatch.setattr(durations, "clock", clock)
     ROLLOUTS["mode"] = mode
     with Cluster(mode).running() as running:
+        running.sleep = clock.sleep
         (tmp_path / "token").write_text(TOKEN)
         config = {
             "current-context": "c",
@@ -101,7 +123,7 @@ def version(tmp_path):
 
 
 def deploy(version: Version, plan: Plan | None = None, **changes: object) -> str:
-    settings = policy.ServingPolicy(**{"reach": "api", "runtime": "", "ready_seconds": 3.0, **changes})
+    settings = policy.ServingPolicy(**{"reach": "api", "runtime": "", "ready_seconds": 600.0, **changes})
     return target.deploy(WHERE, version, settings, plan or STEPS[ROLLOUTS["mode"]])
 
 

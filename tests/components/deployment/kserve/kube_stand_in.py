@@ -74,6 +74,8 @@ class Cluster:
         self.ready_seconds, self.broken, self.events, self.logs = 0.02, set(), [], {}
         self.shift: dict[str, float] = {}
         self.slow: dict[str, float] = {}
+        """Seconds by version that a prediction takes, of the clock that `sleep` belongs to."""
+        self.sleep = time.sleep
         self.servers: dict[str, Any] = {}
         self.born: dict[str, float] = {}
         self.revisions: list[tuple[str, str]] = []
@@ -166,7 +168,7 @@ class Cluster:
     def predict(self, uri: str, body: Any) -> tuple[int, Any]:
         if not uri or not self.is_up(uri):
             return 503, "no endpoints available"
-        time.sleep(self.slow.get(uri, 0.0))
+        self.sleep(self.slow.get(uri, 0.0))
         if uri in self.servers:
             connection = http.client.HTTPConnection("127.0.0.1", self.servers[uri](), timeout=30)
             headers = {"Content-Type": "application/json"}
@@ -320,7 +322,7 @@ class Cluster:
                 pass  # Connections that a test broke.
 
         self.server = Server(("127.0.0.1", 0), Handler)
-        threads = [threading.Thread(target=self.server.serve_forever, daemon=True)]
+        threads = [threading.Thread(target=self.server.serve_forever, args=[0.01], daemon=True)]
         threads.append(threading.Thread(target=self._control, daemon=True))
         for thread in threads:
             thread.start()

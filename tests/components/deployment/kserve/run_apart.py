@@ -1,10 +1,7 @@
 """Deployments and rollbacks in processes of their own, which can be killed.
 
-An interpreter that has imported everything forks them.
-
-    python run_apart.py KUBECONFIG
-
-reads an order a line (JSON: `version`, `percents`, `policy`; none of them: a rollback), and says the process's number,
+An interpreter that has imported everything forks them. It reads an order a line (JSON: `kubeconfig`, `version`,
+`percents`, `policy`; the first alone: a rollback), and says the process's number,
 then its exit status: 0; 1 where it ended by a `UserError`; negative: the signal that ended it.
 """
 
@@ -23,10 +20,8 @@ from mainspring.components.deployment.kserve.objects import Version
 from mainspring.components.deployment.rollouts import Plan
 
 
-def main(kubeconfig: str) -> None:
-    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = kubeconfig
-    for module, name, value in kserve_cluster.QUICK:
-        setattr(module, name, value)
+def main() -> None:
+    kserve_cluster.set_quick()
     for line in sys.stdin:
         child = os.fork()
         if not child:
@@ -37,6 +32,7 @@ def main(kubeconfig: str) -> None:
 
 
 def done(order: dict) -> int:
+    kube_config.KUBE_CONFIG_DEFAULT_LOCATION = order["kubeconfig"]
     os.dup2(2, 1)  # What it says is not for whoever reads our numbers.
     try:
         if "version" not in order:
@@ -49,4 +45,4 @@ def done(order: dict) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -175,7 +175,9 @@ def test_each_version_on_the_service_names_the_run_that_published_it(cluster, ve
 
 
 @pytest.mark.parametrize("mode", ["Standard"], indirect=True)
-def test_real_model_servers_are_rolled_out_and_a_moody_one_is_taken_back(cluster, root, saved_models, tmp_path):
+def test_real_model_servers_are_rolled_out_and_a_moody_one_is_taken_back(
+    cluster, root, saved_models, tmp_path, warm_serving
+):
     """The same with our serving processes, whose predictions are TensorFlow's."""
     (root / "endpoints" / "flights").mkdir(parents=True)
     rows = [{"distance": float(10 * number), "carrier": "AA"} for number in range(5)]

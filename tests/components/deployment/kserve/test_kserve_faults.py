@@ -49,8 +49,9 @@ def test_an_expired_token_is_read_anew(cluster, version, tmp_path):
     assert connection.get(objects.path(WHERE))["kind"] == "InferenceService"
 
 
-def test_an_api_that_never_answers_is_one_line_and_changes_nothing(cluster, version):
+def test_an_api_that_never_answers_is_one_line_and_changes_nothing(cluster, version, limits):
     deploy(version(1))
+    limits(api, PATIENCE_SECONDS=0.1)
     cluster.faults = [Fault(status=500, times=10_000)]
     with pytest.raises(UserError, match=r"Kubernetes API: GET .*500: in passing"):
         deploy(version(2))
@@ -90,13 +91,9 @@ def test_a_conflict_at_every_write_of_a_rollout_is_no_reason_to_stop(cluster, ve
 class Apart:
     """Runs orders in a process that is killed once the cluster has done a write and before it is told."""
 
-    def __init__(self, cluster: Cluster, kubeconfig: Path) -> None:
-        self.cluster, self.pid, self.started, self.signal = cluster, 0, threading.Event(), signal.SIGKILL
-        command = [sys.executable, str(Path(__file__).with_name("run_apart.py")), str(kubeconfig)]
-        path = os.pathsep.join(sys.path)
-        self.runner = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": path}
-        )
+    def __init__(self, cluster: Cluster, kubeconfig: Path, runner: subprocess.Popen[str]) -> None:
+        self.cluster, self.kubeconfig, self.runner = cluster, kubeconfig, runner
+        self.pid, self.started, self.signal = 0, threading.Event(), signal.SIGKILL
 
     def deploy(self, version: Version, percents: tuple[float, ...], writes: int) -> int:
         """Returns the exit status of a deployment that is killed after so many writes; positive: it ended before."""
@@ -119,7 +116,7 @@ class Apart:
             return answer
 
         self.cluster.handle = killing
-        self.runner.stdin.write(json.dumps(order) + "\n")
+        self.runner.stdin.write(json.dumps(order | {"kubeconfig": str(self.kubeconfig)}) + "\n")
         self.runner.stdin.flush()
         self.pid = int(self.runner.stdout.readline())
         self.started.set()
@@ -128,13 +125,19 @@ class Apart:
         return status
 
 
+@pytest.fixture(scope="module")
+def runner():
+    command = [sys.executable, str(Path(__file__).with_name("run_apart.py"))]
+    variables = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables) as running:
+        yield running
+        running.stdin.close()
+        assert running.wait() == 0
+
+
 @pytest.fixture
-def apart(cluster, tmp_path):
-    running = Apart(cluster, tmp_path / "kubeconfig")
-    yield running
-    running.runner.stdin.close()
-    assert running.runner.wait() == 0
-    running.runner.stdout.close()
+def apart(cluster, runner, tmp_path):
+    return Apart(cluster, tmp_path / "kubeconfig", runner)
 
 
 def recorded(cluster) -> dict:
@@ -239,8 +242,9 @@ def test_a_first_version_that_does_not_come_up_leaves_no_service(cluster, versio
     assert is_serving(cluster, version(2))
 
 
-def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version):
+def test_two_runs_at_once_follow_each_other_or_one_is_told(cluster, version, limits):
     deploy(version(1))
+    limits(LOCK_SECONDS=0.1)
     connection = api.connect()
     held = record.read(connection, WHERE)
     record.write(connection, WHERE, held, held.record)

@@ -10,6 +10,7 @@ import pytest
 from kserve_cluster import deploy, is_serving
 
 from mainspring.components.common.errors import UserError
+from mainspring.components.deployment.kserve import durations
 from mainspring.components.deployment.kserve import prometheus as client
 from mainspring.components.deployment.rollouts import RolloutFailed
 
@@ -121,7 +122,7 @@ def test_a_prometheus_that_is_down_takes_the_canary_back_and_one_that_fails_once
 
 
 def test_what_a_query_gives_must_be_one_number(monkeypatch):
-    monkeypatch.setattr(client, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(durations, "PROMETHEUS_PAUSE_SECONDS", 0.0)
     with prometheus_api.running() as running:
 
         def given(kind, result):

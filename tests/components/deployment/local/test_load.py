@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from traffic import ROW
 
 from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.local import local_target
 
 CLIENT = Path(__file__).parents[3] / "benchmarks" / "load_client.py"
+pytestmark = pytest.mark.usefixtures("warm_serving")
 TARGET = "local://loaded"
 
 

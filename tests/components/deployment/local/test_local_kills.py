@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import signal
-import subprocess
-import sys
+import traceback
+from pathlib import Path
 
 import pytest
 from until import until
@@ -17,38 +19,6 @@ from mainspring.components.deployment.rollback_model import rollback_model
 TARGET = "local://flights"
 STEPS = "0,50,100"
 
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-from mainspring.components.deployment.local import loopback
-from mainspring.components.deployment.deploy_model import deploy_model
-from mainspring.components.deployment.rollback_model import rollback_model
-
-done, wanted = 0, int(sys.argv[1])
-
-def count():
-    global done
-    done += 1
-    if done == wanted:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def after(function, matters=lambda *_: True):
-    def counted(*given, **more):
-        answer = function(*given, **more)
-        if matters(*given):
-            count()
-        return answer
-    return counted
-
-Path.replace, Path.rename = after(Path.replace), after(Path.rename)
-loopback.call = after(loopback.call, lambda port, method, *_: method == "PUT")
-if sys.argv[2:]:
-    deploy_model(*sys.argv[2:], "local://flights", rollout="0,50,100", rollout_seconds=0)
-else:
-    rollback_model("local://flights", reason="late")
-"""
-"""Every file and folder is published by a rename; the front's routes are changed by PUT."""
-
 
 def deploy(make, judged, name: str):
     return deploy_model(str(make(name)), *judged(name), TARGET, rollout=STEPS, rollout_seconds=0)
@@ -56,11 +26,48 @@ def deploy(make, judged, name: str):
 
 def killed(after: int, *given: str) -> bool:
     """Whether a deployment (of a model, its statistics and evaluation), or else a rollback, was killed after so many
-    publications and switches; False: it ended before."""
-    command = [sys.executable, "-c", KILLED, str(after), *given]
-    ended = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=120)
-    assert ended.returncode in (0, 1, -signal.SIGKILL), ended.stderr.decode()[-500:]
-    return ended.returncode == -signal.SIGKILL
+    publications and switches; False: it ended before. It runs in a fork, which has imported everything."""
+    child = os.fork()
+    if not child:
+        status = 70
+        try:
+            kill_after(after)
+            status = run(*given)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 1, -signal.SIGKILL)
+    return status == -signal.SIGKILL
+
+
+def kill_after(wanted: int) -> None:
+    """Has this process killed after so many renames, by which files and folders are published, and changed routes."""
+    done = itertools.count(1)
+
+    def after(function, matters=lambda *_: True):
+        def counted(*given, **more):
+            answer = function(*given, **more)
+            if matters(*given) and next(done) == wanted:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return answer
+
+        return counted
+
+    Path.replace, Path.rename = after(Path.replace), after(Path.rename)
+    loopback.call = after(loopback.call, lambda port, method, *_: method == "PUT")
+
+
+def run(*given: str) -> int:
+    try:
+        if given:
+            deploy_model(*given, TARGET, rollout=STEPS, rollout_seconds=0)
+        else:
+            rollback_model(TARGET, reason="late")
+    except UserError:
+        return 1
+    return 0
 
 
 def answering(url: str) -> int:

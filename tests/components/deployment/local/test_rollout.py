@@ -20,6 +20,7 @@ from mainspring.components.deployment.deploy_model import deploy_model
 from mainspring.components.deployment.local import endpoint_state, local_target, rollout
 from mainspring.components.deployment.resolve_champion import resolve_champion
 
+pytestmark = pytest.mark.usefixtures("warm_serving")
 TARGET = "local://flights"
 
 

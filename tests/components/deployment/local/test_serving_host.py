@@ -13,7 +13,7 @@ import pytest
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.deployment.deploy_model import deploy_model
-from mainspring.components.deployment.local import local_target, processes
+from mainspring.components.deployment.local import durations, local_target, processes
 
 TARGET = "local://flights"
 
@@ -59,6 +59,6 @@ def test_only_serving_modules_are_started(host, tmp_path):
 
 def test_a_host_that_is_gone_is_one_line(monkeypatch, tmp_path):
     monkeypatch.setenv("MAINSPRING_SERVING_SOCKET", str(tmp_path / "nobody"))
-    monkeypatch.setattr(processes, "HOST_SECONDS", 0.2)
+    monkeypatch.setattr(durations, "HOST_SECONDS", 0.2)
     with pytest.raises(UserError, match=r"nobody answers at .*; is the serving container there"):
         processes.start_serving("front", log=tmp_path / "log")

@@ -35,7 +35,7 @@ class Server:
         self.port, self.storage_port = self._http.server_port, self._grpc.add_insecure_port("127.0.0.1:0")
 
     def __enter__(self) -> Server:
-        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        threading.Thread(target=self._http.serve_forever, args=[0.01], daemon=True).start()
         self._grpc.start()
         return self
 
