@@ -128,6 +128,13 @@ def test_what_keeps_pods_from_starting_is_said(training: Cluster, train: Any, ca
     ):
         train(nodes=1, timeout=6)
     assert "it does not start: pod train-" in capsys.readouterr().out
+    volume = 'MountVolume.SetUp failed for volume "storage": secret "key" not found'
+    says = r"is not done after 6 s \(pod train-.*: FailedMount: MountVolume.SetUp failed"
+    with (
+        training.playing(lambda workers, made: workers.tell(made, "FailedMount", volume)),
+        pytest.raises(UserError, match=says),
+    ):
+        train(nodes=1, timeout=6)
     image = 'rpc error: code = NotFound desc = failed to pull and unpack image "mainspring/training:0.1.0": not found'
     says = r"does not start: container node: ImagePullBackOff: rpc error.*not found"
     with training.playing(lambda workers, made: workers.lack(made, image)), pytest.raises(UserError, match=says):
@@ -139,6 +146,11 @@ def test_a_quota_and_pod_security_are_said_in_their_own_words(training: Cluster,
     big = {"resources": {"cpu": "9", "memory": "4Gi"}, "selectors": {}, "tolerations": []}
     with pytest.raises(UserError, match=r"the quota has no room for it: .*exceeded quota: mainspring, requested: .*=9"):
         train(nodes=1, pool=json.dumps(big))
+    half = {"resources": {"cpu": "5", "memory": "4Gi"}, "selectors": {}, "tolerations": []}  # One of two has room.
+    with pytest.raises(
+        UserError, match=r"not done after 8 s \(the quota has no room for it: .*exceeded quota: mainspr"
+    ):
+        train(nodes=2, pool=json.dumps(half), timeout=8)
     runtime = training.plane.get("/apis/trainer.kubeflow.org/v1alpha1/clustertrainingruntimes/mainspring-tensorflow")
     own = {"apiVersion": runtime["apiVersion"], "kind": "TrainingRuntime", "metadata": {"name": "loose"}}
     own["spec"] = runtime["spec"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.distributed import following
@@ -148,6 +149,23 @@ def test_more_trials_than_the_quota_has_jobs_end_all_the_same(training: Cluster,
     finally:
         training.plane.call("PATCH", place, {"spec": {"hard": {used: "100"}}}, "application/merge-patch+json")
     assert len(made) == 6
+    assert rests(training)
+
+
+def test_a_search_that_pod_security_refuses_is_said_with_the_two_settings(training: Cluster, tune: Any) -> None:
+    place = "/api/v1/namespaces/kubeflow/configmaps/katib-config"
+    before = training.plane.get(place)["data"]
+    settings = yaml.safe_load(before["katib-config.yaml"])
+    for each in settings["runtime"]["suggestions"]:
+        each.pop("securityContext", None)
+    loose = {"data": {"katib-config.yaml": yaml.safe_dump(settings)}}
+    training.plane.call("PATCH", place, loose, "application/merge-patch+json")
+    says = r"does not go on: pod security refuses its pods: .*PodSecurity.*; Katib's pods hold to it with `injectSecu"
+    try:
+        with pytest.raises(UserError, match=says):
+            tune()
+    finally:
+        training.plane.call("PATCH", place, {"data": before}, "application/merge-patch+json")
     assert rests(training)
 
 

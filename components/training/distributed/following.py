@@ -176,20 +176,20 @@ class Followed:
     def _found(self) -> Obstacle | None:
         assert self.job is not None
         phases = {pod.get("status", {}).get("phase", "Pending") for pod in self.pods}
-        if has(self.job, COMPLETE) or has(self.job, FAILED) or (phases and "Pending" not in phases):
+        nodes = self.job["spec"].get("trainer", {}).get("numNodes", 1)
+        all_run = len(self.pods) >= nodes and "Pending" not in phases
+        if has(self.job, COMPLETE) or has(self.job, FAILED) or all_run:
             return None
         if found := obstacles.of_pods(self.pods):
             return found
-        if self.pods:
-            return None
         try:
             told = obstacles.warnings(self.api, self.namespace, self.name, self.job["metadata"]["creationTimestamp"])
         except ApiError as error:
             self.say(f"events cannot be read just now: {error}")
             return self.obstacle
-        if found := obstacles.of_warnings(told):
+        if found := obstacles.of_warnings(told, about_pods="Pending" in phases):
             return found
-        if time.monotonic() - self._began < UNSAID_SECONDS:
+        if self.pods or time.monotonic() - self._began < UNSAID_SECONDS:
             return None
         if has(self.job, "Suspended"):
             return Obstacle(

@@ -22,6 +22,9 @@ UNUSABLE = (
 )
 """Why the kubelet keeps a container waiting that it cannot start."""
 
+UNREADY = ("FailedAttachVolume", "FailedCreatePodSandBox", "FailedMount", "FailedScheduling")
+"""Why a pod that there is does not run, in words of nodes that may pass."""
+
 QUOTA = "exceeded quota"
 SECURITY = "violates PodSecurity"
 NEVER = "maximum capacity"
@@ -68,10 +71,14 @@ def of_pods(pods: Sequence[Object]) -> Obstacle | None:
     return None
 
 
-def of_warnings(events: Sequence[Object]) -> Obstacle | None:
-    """Returns what the newest warning says about pods that are not made."""
+def of_warnings(events: Sequence[Object], *, about_pods: bool = False) -> Obstacle | None:
+    """Returns what the newest warning says about pods that are not made, or that are and do not run (`about_pods`)."""
     for event in reversed(events):
         said = " ".join(str(event.get("message", "")).split())
+        if about_pods:
+            if event.get("reason") in UNREADY:
+                return Obstacle(f"pod {event['involvedObject'].get('name')}: {event['reason']}: {said}")
+            continue
         if SECURITY in said:
             cure = KATIB_CURE if COLLECTOR in said or "suggestion" in said else SECURITY_CURE
             return Obstacle(f"pod security refuses its pods: {said}; {cure}", is_final=True)
