@@ -17,6 +17,7 @@ from typing import Any
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.written import strict_yaml
 from mainspring.components.evaluation.policy import early_check
+from mainspring.components.evaluation.policy.policy import Policy
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters import early
 from mainspring.pipelines.parameters.declared import UNKNOWN, Declared, Kind, parameters
@@ -25,6 +26,10 @@ from mainspring.pipelines.parameters.written import Written
 
 EVALUATION_POLICY = "evaluation_policy"
 """The pipelines' parameter that is `evaluate_model`'s policy."""
+
+RISES_WITH, MODEL = "rises_with", "model"
+HELD_KINDS = ("trees", "auto")
+"""The kinds of model that can be held to a direction; `auto` is trees then."""
 
 LARGEST_WHOLE = 2**53
 """Beyond it a 64-bit float, in which KFP carries numbers, cannot tell two neighbours apart."""
@@ -67,9 +72,18 @@ def typed_arguments(spec: PipelineSpec, given: dict[str, Any]) -> dict[str, Any]
     typed = {name: _argument(declared[name], value) for name, value in given.items()}
     if typed.get(EVALUATION_POLICY):
         # Before anything is ingested or trained: evaluation would say the same when all of that is done.
-        early_check.check(str(typed[EVALUATION_POLICY]), str(typed.get("task", "auto")))
+        policy = early_check.check(str(typed[EVALUATION_POLICY]), str(typed.get("task", "auto")))
+        typed |= _held_to(declared, typed, policy)
     early.check(spec, typed)
     return typed
+
+
+def _held_to(declared: dict[str, Declared], typed: dict[str, Any], policy: Policy | None) -> dict[str, Any]:
+    """Returns what trees are held to while they are trained, because the evaluation policy tests it afterwards."""
+    if policy is None or RISES_WITH not in declared or typed.get(RISES_WITH):
+        return {}
+    held = early_check.directions(policy) if typed.get(MODEL) in HELD_KINDS else {}
+    return {RISES_WITH: json.dumps(held, ensure_ascii=False)} if held else {}
 
 
 @dataclass(frozen=True)

@@ -187,3 +187,27 @@ def test_help_after_a_pipelines_name_lists_its_parameters_as_they_are_declared()
     assert "window [whole number; default 1]" in said
     assert "exclude [list of text] Columns " in said
     assert "Parameters of" not in CliRunner().invoke(run, ["--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("more", "held"),
+    [
+        ({"model": "trees"}, {"price": "falls", "size": "rises"}),
+        ({"model": "auto"}, {"price": "falls", "size": "rises"}),
+        ({"model": "network"}, None),
+        ({}, None),
+        ({"model": "trees", "rises_with": '{"size": "rises"}'}, {"size": "rises"}),
+    ],
+)
+def test_what_the_policy_tests_of_a_direction_trees_are_trained_to_keep(more: dict[str, str], held: Any) -> None:
+    policy = """behaviour:
+- {rises_with: size, by: 1}
+- {falls_with: price, by: 10}
+- {rises_with: odd, by: 1}
+- {falls_with: odd, by: 1}
+- {robust_to: missing}
+"""
+    spec = catalogue.load_pipeline("continuous_training")
+    given = {"source": "s.csv", "label": "l", "target": "local://t", "evaluation_policy": policy}
+    typed = typed_arguments(spec, given | more)
+    assert (json.loads(typed["rises_with"]) if "rises_with" in typed else None) == held
