@@ -12,9 +12,12 @@ from pathlib import Path
 
 from mainspring.components.common import buckets, storage
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines.cluster.rest import Unreachable
 from mainspring.pipelines.events.arrivals import Arrival
 
 QUEUED, DONE, FAILED = "queued", "done", "failed"
+AGAIN_SECONDS = 30.0
+"""Between two attempts to reach a cluster that does not answer."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,8 @@ class Queue:
                 # All of them are read by the same run; what arrives while it runs waits for the next one.
                 entries = list(self._waiting[span])
             ended = self._started(span)
+            if ended is None:
+                return
             with self._change:
                 for entry in entries:
                     state = DONE if ended.is_success else FAILED
@@ -113,12 +118,22 @@ class Queue:
                     self._waiting[span] = left
                 self._change.notify_all()
 
-    def _started(self, span: str) -> Started:
+    def _started(self, span: str) -> Started | None:
+        """Runs a span; None: the receiver ends before the cluster answered, and the span still waits."""
         self._say(f"span {span}: its run begins")
-        try:
-            ended = self._run(span)
-        except UserError as error:
-            ended = Started("", False, str(error))
+        while True:
+            try:
+                ended = self._run(span)
+            except Unreachable as error:
+                # Nobody sends the event again: it was acknowledged.
+                self._say(f"span {span}: is tried again: {error}")
+                with self._change:
+                    if self._change.wait_for(lambda: self._over, AGAIN_SECONDS):
+                        return None
+                continue
+            except UserError as error:
+                ended = Started("", False, str(error))
+            break
         self._say(f"span {span}: {'ended well' if ended.is_success else 'failed'} {ended.run} {ended.says}".rstrip())
         return ended
 

@@ -17,8 +17,14 @@ def removable(records: list[RunRecord], keep: int, older_than_days: float) -> li
         records: Newest first.
         keep: How many of the newest stay, whatever their age.
         older_than_days: A run goes only when it began so long ago; 0: at any age.
+
+    Raises:
+        UserError: The age is no number of days.
     """
-    limit = datetime.now(timezone.utc) - timedelta(days=older_than_days)
+    try:
+        limit = datetime.now(timezone.utc) - timedelta(days=older_than_days)
+    except (ValueError, OverflowError) as error:
+        raise UserError(f"--older-than {older_than_days}: give a number of days, such as 90") from error
     return [
         record
         for record in reversed(records[keep:])

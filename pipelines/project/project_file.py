@@ -168,8 +168,11 @@ def _refuse_unknown_names(project: Project) -> None:
     for environment in project.environments.values():
         for name in environment.of_pipelines:
             _named(project.pipelines, name, f"{project.path}: environment {environment.name}: pipeline")
-        for name in environment.of_schedules:
+        for name, changed in environment.of_schedules.items():
             _named(project.schedules, name, f"{project.path}: environment {environment.name}: schedule")
+            if "pipeline" in changed:
+                other = changed["pipeline"]
+                _named(project.pipelines, _text(other, "pipeline"), f"{other.where}: pipeline")
 
 
 def _named(known: dict[str, Any], name: str, what: str) -> Any:

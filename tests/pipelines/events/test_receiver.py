@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines.cluster.rest import Unreachable
 from mainspring.pipelines.events.arrivals import Arrival, arrivals
 from mainspring.pipelines.events.matching import span_of
 from mainspring.pipelines.events.queue import Queue, Started
@@ -183,6 +184,24 @@ def test_a_run_that_failed_is_tried_again_when_the_event_comes_again(tmp_path: P
         assert send(url, bodies.STRUCTURED)[0] == 202
         queue.wait_until_idle()
         assert json.loads(entry.read_text())["state"] == "done"
+
+
+def test_a_cluster_that_does_not_answer_loses_no_event(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mainspring.pipelines.events.queue.AGAIN_SECONDS", 0.01)
+    tried: list[str] = []
+
+    def run(span: str) -> Started:
+        tried.append(span)
+        if len(tried) < 3:
+            raise Unreachable("http://kfp: cannot be reached")
+        return Started("run-1", True)
+
+    queue = Queue(str(tmp_path), run, lambda line: None)
+    assert queue.accept(GOOGLE, "2026-11-30")
+    queue.wait_until_idle()
+    queue.close()
+    assert tried == ["2026-11-30"] * 3
+    assert json.loads(next(tmp_path.glob("*.json")).read_text())["state"] == "done"
 
 
 def test_a_stranger_and_a_flood_are_turned_away(tmp_path: Path) -> None:

@@ -80,6 +80,8 @@ def test_old_runs_go_and_one_under_way_stays(root: Path) -> None:
         left = [record.status for record in records.all_runs(root)]
         assert sorted(left) == ["failed", "running"]
     assert asked("prune", "--root", root).exit_code == 2
+    for days in ("nan", "inf"):
+        assert "give a number of days" in str(asked("prune", "--older-than", days, "--root", root).exception)
 
 
 def test_a_faulty_record_hides_no_other_run(root: Path) -> None:

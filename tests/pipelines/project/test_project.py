@@ -103,6 +103,7 @@ def test_a_pipeline_of_the_project_is_a_name_for_every_command(tmp_path: Path, m
         ),
         ("    pipeline: training\n", "    pipeline: trainin\n", "pipeline 'trainin': is not in the file"),
         ("daily: {cron", "dayly: {cron", "schedule 'dayly': is not in the file; did you mean daily?"),
+        ("daily: {cron", "daily: {pipeline: traning, cron", "'traning': is not in the file; did you mean training?"),
         ("max_concurrency: 1", "max_concurrency: 11", "max_concurrency is 11; it must be 1 to 10"),
         ("project: flights", "project: Flights", "use lower-case letters"),
         (
