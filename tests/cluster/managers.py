@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,8 @@ def certificates_at(plane: ControlPlane, name: str, folder: Path) -> Iterator[No
     finally:
         for path in written:
             path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # Somebody else has something there.
+            os.removedirs(folder)
 
 
 def configuration(folder: Path, content: dict[str, Any]) -> Path:
