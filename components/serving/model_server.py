@@ -18,7 +18,7 @@ from pathlib import Path
 
 from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.serving import low_priority, probation
+from mainspring.components.serving import library_pages, light_imports, low_priority, probation
 
 HOST = "127.0.0.1"
 
@@ -58,7 +58,9 @@ def serve(order: Order) -> None:
     model = TabularModel(order.name, order.version, Path(order.path), batching.limits())
     signature.start_threads()
     low_priority.run(model.load)
-    kserve_app.run(low_priority.run(lambda: kserve_app.application(model)), listener)
+    made = low_priority.run(lambda: kserve_app.application(model))
+    library_pages.give_back()
+    kserve_app.run(made, listener)
 
 
 def _order() -> Order:
@@ -72,16 +74,11 @@ def _order() -> Order:
         probation.wait_until_kept()
 
     threading.Thread(target=read, daemon=True).start()
-    low_priority.run(_import)
+    low_priority.run(light_imports.run)
     ordered.wait()
     order = _parse(lines[0])
     _leave_caller(order)
     return order
-
-
-def _import() -> None:
-    from mainspring.components.serving.model import tabular_model  # noqa: F401
-    from mainspring.components.serving.protocol import kserve_app  # noqa: F401
 
 
 def _parse(line: str) -> Order:

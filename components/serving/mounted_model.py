@@ -14,6 +14,7 @@ from pathlib import Path
 
 from mainspring.components.common import published
 from mainspring.components.common.errors import UserError
+from mainspring.components.serving import library_pages, light_imports
 
 PORT = 8080
 """KServe's usual one."""
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
+    light_imports.run()
     from mainspring.components.serving.model import batching
     from mainspring.components.serving.model.tabular_model import TabularModel
     from mainspring.components.serving.protocol import kserve_app
@@ -56,7 +58,9 @@ def main(arguments: list[str] | None = None) -> None:
         raise UserError(f"http_port {options.http_port}: cannot be listened on: {error.strerror}") from error
     model = TabularModel(options.model_name, version, folder, limits)
     model.load()
-    kserve_app.run(kserve_app.application(model), listener, options.grpc_port if options.enable_grpc else None)
+    made = kserve_app.application(model)
+    library_pages.give_back()
+    kserve_app.run(made, listener, options.grpc_port if options.enable_grpc else None)
 
 
 def _truth(text: str) -> bool:

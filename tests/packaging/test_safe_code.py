@@ -17,7 +17,7 @@ METHODS = frozenset(("os.system", "os.popen", "yaml.load", "yaml.unsafe_load", "
 TRAINER = "components/training/model/team_module.py"
 """Where what a user names is run as code, on purpose, and in one place: their own trainer module."""
 
-IMPORTS = "components/evaluation/deferred_imports.py"
+IMPORTS = "components/common/deferred_imports.py"
 """Where installed packages, which the lock names, are imported later than usual; nothing that a user names."""
 
 

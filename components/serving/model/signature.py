@@ -9,17 +9,17 @@ rows run in the thread that asks, where handing them to another one and back tak
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from google.protobuf.message import DecodeError
-from tensorflow.core.protobuf import config_pb2, saved_model_pb2
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.serving.model import rows
+from mainspring.components.serving.model import tensorflow_parts as tf
 from mainspring.components.serving.model.rows import Feature
 
 SIGNATURE = "serving_default"
@@ -65,7 +65,7 @@ class Signature:
 
 def start_threads() -> None:
     """Has TensorFlow start its threads, which are as quick or as patient as the one that calls this."""
-    tf.compat.v1.Session(graph=tf.Graph()).close()
+    tf.Session(graph=tf.Graph()).close()
 
 
 def load(path: Path) -> Signature:
@@ -94,7 +94,7 @@ def load(path: Path) -> Signature:
 
 
 def _signatures(path: Path) -> Mapping[str, Any]:
-    content = saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
+    content = tf.saved_model_pb2.SavedModel.FromString((path / "saved_model.pb").read_bytes())
     found = (graph.signature_def for graph in content.meta_graphs if SERVE in graph.meta_info_def.tags)
     return next(found, {})
 
@@ -103,25 +103,26 @@ def _calls(path: Path, groups: Sequence[Sequence[Any]], outputs: Sequence[Any]) 
     """Returns `call` and `call_in_place` of a session that holds the model, fed a matrix per group of its inputs."""
     logger = tf.get_logger()
     with tf.Graph().as_default() as graph:
-        matrices: list[tf.Tensor] = []
-        taken: dict[str, tf.Tensor] = {}
+        matrices: list[Any] = []
+        taken: dict[str, Any] = {}
         for group in groups:
-            matrices.append(tf.compat.v1.placeholder(tf.as_dtype(group[0].dtype), [len(group), None]))
+            matrices.append(tf.placeholder(tf.as_dtype(group[0].dtype), [len(group), None]))
             taken |= dict(zip((info.name for info in group), tf.unstack(matrices[-1], num=len(group)), strict=True))
-        session = tf.compat.v1.Session(graph=graph)
+        session = tf.Session(graph=graph)
         level = logger.level
         logger.setLevel("ERROR")  # It advises every caller to use the eager loader instead.
         try:
-            tf.compat.v1.saved_model.load(session, [SERVE], str(path), input_map=taken)
+            tf.load(session, [SERVE], str(path), input_map=taken)
         finally:
             logger.setLevel(level)
-    options = [config_pb2.CallableOptions(), config_pb2.CallableOptions()]
+    options = [tf.config_pb2.CallableOptions(), tf.config_pb2.CallableOptions()]
     options[1].run_options.inter_op_thread_pool = IN_PLACE
     for one in options:
         one.feed.extend(matrix.name for matrix in matrices)
         one.fetch.extend(info.name for info in outputs)
     # `make_callable`, for more than one output, looks up what it feeds and fetches at every call, which costs a third.
-    return [session._make_callable_from_options(one) for one in options]
+    with ThreadPoolExecutor(len(options)) as makers:  # TensorFlow optimises the graph for each one by itself.
+        return list(makers.map(session._make_callable_from_options, options))
 
 
 def _spec(info: Any) -> tf.TensorSpec:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-import tensorflow as tf
 from kserve import InferRequest, InferResponse, Model
 from kserve.errors import InvalidInput
 
@@ -17,6 +16,7 @@ from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
 from mainspring.components.serving import metrics
 from mainspring.components.serving.model import as_written, rows, signature, tensors
+from mainspring.components.serving.model import tensorflow_parts as tf
 from mainspring.components.serving.model.batching import Batcher, Limits
 from mainspring.components.serving.model.rows import Feature
 from mainspring.components.serving.model.signature import PREDICTION, Outputs, Signature

@@ -76,6 +76,18 @@ def test_the_threads_that_serve_are_not_the_nice_ones_that_loaded(server):
     assert (nice, main) == ({0}, 0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux says what a process has mapped")
+def test_a_small_models_server_takes_less_than_400_megabytes(port, server, ask):
+    assert ask(port, "GET", "/v2/models/flights/ready").status == 200
+    said = Path(f"/proc/{server[0].pid}/status").read_text()
+    resident = next(int(line.split()[1]) for line in said.splitlines() if line.startswith("VmRSS:"))
+    assert resident < 400_000  # Kilobytes; 203,000 in December 2026.
+    libraries = Path(f"/proc/{server[0].pid}/maps").read_text()
+    assert "_pywrap_tf_session" in libraries
+    # What only the whole of TensorFlow's and KServe's packages import.
+    assert not [name for name in ("pandas", "h5py", "tflite") if name in libraries]
+
+
 def test_v1_takes_what_curl_sends_without_a_content_type(port, ask):
     body = json.dumps({"instances": [{"distance": 1}]}).encode()
     assert ask(port, "POST", PREDICT, body, {"Content-Type": "application/x-www-form-urlencoded"}).status == 200
