@@ -34,6 +34,10 @@ class Warm:
         """Returns the one whose sockets are in a folder."""
         return cls(str(folder / "calls"), str(folder / "servers"))
 
+    def command(self, python: str, module: str) -> list[str]:
+        """Returns the command that runs a module, or `module:function`, in a fork of an interpreter."""
+        return [sys.executable, "-I", "-S", str(TESTS / "warm_client.py"), self.calls, python, "-m", module]
+
 
 @contextlib.contextmanager
 def running(folder: Path, serving_python: str, variables: dict[str, str]) -> Iterator[Warm]:

@@ -45,5 +45,5 @@ def call(path: str, python: str, module: str, arguments: list[str], descriptors:
 
 if __name__ == "__main__":
     _, given_socket, given_python, _, given_module, *given_arguments = sys.argv
-    handed = [0, 1, 2] + [int(os.environ[READY_VARIABLE])] * (READY_VARIABLE in os.environ)
+    handed = [0, 1, 2, *map(int, filter(None, [os.environ.get(READY_VARIABLE)]))]
     sys.exit(call(given_socket, given_python, given_module, given_arguments, {each: each for each in handed}))

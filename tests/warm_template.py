@@ -29,6 +29,10 @@ SERVERS = "mainspring.components.serving"
 AHEAD = {
     WORKER: ("kfp.dsl.executor_main",),
     "mainspring.pipelines.cli:main": ("kfp", "kfp.compiler", "kfp.kubernetes", "kfp.local", "duckdb", "yaml"),
+    "train_once:main": (
+        "mainspring.components.training.train_model",
+        "mainspring.components.training.choosing.fitting",
+    ),
     f"{SERVERS}.front": (f"{SERVERS}.front",),
     f"{SERVERS}.model_server": (f"{SERVERS}.model.tabular_model", f"{SERVERS}.protocol.kserve_app"),
     f"{SERVERS}.own_predictions": ("tensorflow",),
@@ -138,7 +142,7 @@ def _fork(prepare: Callable[[], socket.socket | None], module: str, arguments: l
 def _run(module: str) -> None:
     name, _, function = module.partition(":")
     if function:
-        sys.argv[0] = "mainspring"
+        sys.argv[0] = "mainspring"  # What the command line calls itself.
         getattr(importlib.import_module(name), function)()
         return
     sys.modules.pop(name, None)  # As `__main__` it is executed again.

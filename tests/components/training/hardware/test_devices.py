@@ -9,33 +9,24 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+import warm
 from samples import binary_rows, table_of, write_examples
 
 from mainspring.components.common.errors import UserError
 from mainspring.components.training.hardware.devices import choose_hardware
 
-RUN = """
-import json, os, sys
-from samples import Recorder
-from trainer_server import signal_at
-from mainspring.components.training.train_model import train_model
-if "TOLD_TO_END" in os.environ:
-    signal_at(*json.loads(os.environ["TOLD_TO_END"]))
-train_model(metrics=Recorder(), **json.loads(sys.argv[1]))
-"""
-ASK_DETERMINISM = """
-from tensorflow.python.framework import config
-print(config.is_op_determinism_enabled())
-"""
 EPOCHS = 12
 NOTICE = json.dumps(["an epoch is over", 2, int(signal.SIGTERM)])
 """A spot node's notice, in the midst of the training."""
+TRAINING = Path(__file__).parents[1]
 HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 
 
@@ -43,6 +34,17 @@ HAS_GPU = bool(tf.config.list_physical_devices("GPU"))
 def examples(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("hardware") / "examples"
     return str(write_examples(folder, binary_rows(1200, 1), binary_rows(400, 2)))
+
+
+@pytest.fixture(scope="module")
+def train_once() -> Iterator[list[str]]:
+    """The command of `train_once.py`: run with an order and `TRAINING` as folder, it is a fork that has imported."""
+    # A Unix socket's path may have 107 characters, and pytest's folders are long.
+    with (
+        tempfile.TemporaryDirectory(prefix="warm-") as folder,
+        warm.running(Path(folder), sys.executable, dict(os.environ)) as running,
+    ):
+        yield running.command(sys.executable, "train_once:main")
 
 
 def test_workers_with_tpus_are_refused_before_each_trains_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,9 +83,11 @@ def test_an_unknown_precision_and_a_cluster_without_this_worker_are_refused(monk
             choose_hardware()
 
 
-def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(examples: str, tmp_path: Path) -> None:
+def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(
+    train_once: list[str], examples: str, tmp_path: Path
+) -> None:
     order = _order(examples, tmp_path) | {"accelerator": "cpu:2", "precision": "mixed_bfloat16", "max_epochs": 8}
-    done = subprocess.run(_command(order), env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+    done = _run(train_once, order)
     assert done.returncode == 0, done.stderr
     assert re.match(r"training on CPU \(\d+ cores\), mirrored over 2 devices\n", done.stdout)
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text())
@@ -95,35 +99,36 @@ def test_two_devices_in_bfloat16_train_one_model_that_is_served_in_float32(examp
     assert scores["prediction"].numpy()[0] > 0.8 > 0.2 > scores["prediction"].numpy()[1]
 
 
-def test_fewer_rows_than_devices_are_one_line(tmp_path: Path) -> None:
+def test_fewer_rows_than_devices_are_one_line(train_once: list[str], tmp_path: Path) -> None:
     few = table_of(x=("double", [1.0, 2.0, 3.0]), good=("int64", [0, 1, 0]))
     examples = str(write_examples(tmp_path / "few", few, few))
     order = _order(examples, tmp_path) | {"accelerator": "cpu:4"}
-    done = subprocess.run(_command(order), env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+    done = _run(train_once, order)
     assert done.returncode == 1
     assert done.stderr.endswith("mainspring: error: examples: train has 3 rows for 4 devices; train on fewer\n")
 
 
-def test_operations_keep_to_one_order_where_that_is_asked_for(examples: str, tmp_path: Path) -> None:
+def test_operations_keep_to_one_order_where_that_is_asked_for(
+    train_once: list[str], examples: str, tmp_path: Path
+) -> None:
     models = []
     for number in range(2):
         order = _order(examples, tmp_path / str(number)) | {"deterministic": True, "max_epochs": 2}
-        command = [sys.executable, "-c", RUN + ASK_DETERMINISM, json.dumps(order)]
-        done = subprocess.run(command, env=_environment(), capture_output=True, text=True, timeout=300, check=False)
+        done = _run(train_once, order)
         assert done.returncode == 0, done.stderr
-        assert done.stdout.endswith("\nTrue\n")
+        assert done.stdout.endswith("\ndeterministic: True\n")
         assert "as asked for" in (tmp_path / str(number) / "report.html").read_text()
         models.append(json.loads((tmp_path / str(number) / "model" / "manifest.json").read_text())["fingerprint"])
     assert models[0] == models[1]
 
 
 def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_notice_saves_for_both(
-    examples: str, tmp_path: Path
+    train_once: list[str], examples: str, tmp_path: Path
 ) -> None:
     settings = {"max_epochs": EPOCHS, "patience": EPOCHS, "batch_size": 64, "checkpoint_seconds": 3600}
     settings |= {"checkpoints": str(tmp_path / "checkpoints")}
 
-    workers, logs = _two_workers(examples, tmp_path, settings, "first", {"TOLD_TO_END": NOTICE})
+    workers, logs = _two_workers(train_once, examples, tmp_path, settings, "first", {"TOLD_TO_END": NOTICE})
     statuses = [worker.wait() for worker in workers]
     said = [log.read_text() for log in logs]
     assert statuses == [143, 143], said
@@ -132,7 +137,7 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
     assert step
     assert not (tmp_path / "of-0").exists()
 
-    workers, logs = _two_workers(examples, tmp_path, settings, "again")
+    workers, logs = _two_workers(train_once, examples, tmp_path, settings, "again")
     statuses = [worker.wait() for worker in workers]
     said = [log.read_text() for log in logs]
     assert statuses == [0, 0], said
@@ -151,7 +156,12 @@ def test_two_workers_train_one_model_that_the_chief_alone_publishes_and_one_noti
 
 
 def _two_workers(
-    examples: str, folder: Path, settings: dict[str, Any], attempt: str, of_the_second: dict[str, str] | None = None
+    train_once: list[str],
+    examples: str,
+    folder: Path,
+    settings: dict[str, Any],
+    attempt: str,
+    of_the_second: dict[str, str] | None = None,
 ) -> tuple[list[subprocess.Popen[bytes]], list[Path]]:
     """Starts the workers of one cluster; returns them, and the files that they write what they say to."""
     cluster = {"worker": [f"127.0.0.1:{_free_port()}" for _ in range(2)]}
@@ -161,9 +171,10 @@ def _two_workers(
         variables = {"TF_CONFIG": json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})}
         # A notice comes to one machine, and not to the chief's.
         variables |= (of_the_second or {}) if number else {}
-        command = _command(_order(examples, folder / f"of-{number}") | settings)
+        command = [*train_once, json.dumps(_order(examples, folder / f"of-{number}") | settings)]
+        given = {"env": os.environ | variables, "cwd": TRAINING}
         with log.open("wb") as file:
-            started = subprocess.Popen(command, env=_environment() | variables, stdout=file, stderr=subprocess.STDOUT)
+            started = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT, **given)
         workers.append(started)
     return workers, logs
 
@@ -177,13 +188,8 @@ def _order(examples: str, folder: Path) -> dict[str, Any]:
     return {"examples": examples, "schema": examples, "label": "good", **places}
 
 
-def _command(order: dict[str, Any]) -> list[str]:
-    return [sys.executable, "-c", RUN, json.dumps(order)]
-
-
-def _environment() -> dict[str, str]:
-    here = str(Path(__file__).parents[1])
-    return dict(os.environ) | {"PYTHONPATH": f"{here}:{os.environ.get('PYTHONPATH', '')}"}
+def _run(train_once: list[str], order: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*train_once, json.dumps(order)], cwd=TRAINING, capture_output=True, text=True, check=False)
 
 
 def _free_port() -> int:
