@@ -38,10 +38,9 @@ Mainspring = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Starts the switchboard of warm interpreters that all workers of this run of pytest share."""
-    if WARM in os.environ:
+    """Starts the switchboard of warm interpreters that all workers of this run of pytest share, once there are any."""
+    if WARM in os.environ or not all(environments.environment(name).is_ready for name in environments.FOLDERS):
         return
-    environments.ensure(environments.FOLDERS, print)
     stack = contextlib.ExitStack()
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warm-")))
     serving = str(environments.environment("serving").python)
@@ -56,13 +55,14 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def mainspring() -> Mainspring:
     """Runs the command line in a warm process of its own and returns what it printed; `anew`: all in new ones."""
-    running = warm.Warm.in_folder(Path(os.environ[WARM]))
-    made = str(Path(os.environ[WARM]) / "environments")
-    given = {environments.ENVIRONMENTS_VARIABLE: made, "MAINSPRING_SERVING_SOCKET": running.servers}
+    folder = Path(os.environ.get(WARM, ""))
+    running = warm.Warm.in_folder(folder)
+    made = {environments.ENVIRONMENTS_VARIABLE: str(folder / "environments")}
+    given = made | {"MAINSPRING_SERVING_SOCKET": running.servers}
 
     def run(*arguments: str | Path, cwd: Path | None = None, anew: bool = False) -> subprocess.CompletedProcess[str]:
         command = [MAINSPRING, *map(str, arguments)]
-        if anew:
+        if anew or WARM not in os.environ:
             return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open() as nothing:
             descriptors = {0: nothing.fileno(), 1: out.fileno(), 2: err.fileno()}

@@ -7,8 +7,8 @@ import json
 import urllib.request
 from pathlib import Path
 
+from ..docs.test_snippets import block_with
 from .conftest import Mainspring, summary_of
-from .test_readme import block_with
 
 
 def penguins() -> Path:
@@ -37,11 +37,11 @@ def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, roo
         assert json.load(answer)["predictions"][0]["label"] == "Gentoo"
 
 
-def test_a_module_of_a_few_lines_as_the_readme_shows_it_is_trained_instead(
+def test_a_module_of_a_few_lines_as_the_docs_show_it_is_trained_instead(
     mainspring: Mainspring, root: Path, tmp_path: Path
 ) -> None:
     module = tmp_path / "our_model.py"
-    module.write_text(block_with("def build_model"), encoding="utf-8")
+    module.write_text(block_with("def build_model", "docs/how-to/your-own-model.md"), encoding="utf-8")
     summary = root / "summary-module.json"
     done = mainspring(
         *("run", "continuous_training", "--root", root, "--summary", summary),
