@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from mainspring.components.ingestion.component import ingest_examples as ingest_examples
     from mainspring.components.ingestion.component import resolve_spans as resolve_spans
     from mainspring.components.kubeflow.component import register_model as register_model
+    from mainspring.components.loop.component import resolve_inputs as resolve_inputs
     from mainspring.components.monitoring.component import decide_retraining as decide_retraining
     from mainspring.components.monitoring.component import monitor_endpoint as monitor_endpoint
     from mainspring.components.training.component import train_model as train_model
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from mainspring.components.validation.component import validate_examples as validate_examples
 
 COMPONENTS = {
+    "resolve_inputs": "loop",
     "resolve_spans": "ingestion",
     "ingest_examples": "ingestion",
     "validate_examples": "validation",

@@ -70,6 +70,8 @@ class ExamplesManifest:
     """What decided the rows' sides: `by` (source rows, rows, columns, time, source), and what else decides it alike."""
     read_as: dict[str, dict[str, str]] = field(default_factory=dict)
     """What the files' columns were read as, in the words of `types`, by table and column; `source` is the source."""
+    recipe: str = ""
+    """`sha256:<hex>` of what they were made of: the files and every parameter of ingestion."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from mainspring.components.common import manifests
 from mainspring.components.common.errors import UserError
+from mainspring.components.common.published import content
 from mainspring.components.deployment import serving_now, targets
 from mainspring.components.deployment.versions.models_root import version as published_version
 
@@ -20,7 +22,7 @@ class Champion(NamedTuple):
 
 
 def resolve_champion(
-    target: str, examples_fingerprint: str = "", models_root: str = "", warm_start: bool = False
+    target: str, examples_fingerprint: str = "", models_root: str = "", warm_start: bool = False, recipe: str = ""
 ) -> Champion:
     """Asks the target what it serves; a stopped endpoint still has its last version as champion.
 
@@ -31,6 +33,7 @@ def resolve_champion(
         models_root: Where versions are published. A local endpoint itself knows where its version is.
         warm_start: Whether training begins with a served model. It is the baseline's, not the champion's: a repeated
             run then begins where the first one did, and not with what that one made of the very same rows.
+        recipe: Of the examples to be made, where they are not there yet: of the same recipe, the same examples.
 
     Raises:
         UserError: The target is malformed, or the version that it serves is no longer published.
@@ -44,10 +47,17 @@ def resolve_champion(
     if manifest is None:
         raise UserError(f"{target}: serves version {version}, but {uri} is gone; restore that folder, then run again")
     baseline = uri
-    if examples_fingerprint and manifest.examples_fingerprint == examples_fingerprint:
+    is_same = examples_fingerprint and manifest.examples_fingerprint == examples_fingerprint
+    if is_same or (recipe and _recipe(uri) == recipe):
         baseline = _still_published(manifest.baseline)
     print(f"{target} serves version {version} ({uri}); baseline: {baseline or 'none'}", flush=True)
     return Champion(uri, baseline, version, baseline if warm_start else "")
+
+
+def _recipe(uri: str) -> str:
+    """Returns what a version's examples were made of; empty where it does not say."""
+    examples = content(uri, manifests.EXAMPLES_FILE)
+    return str(examples.get("recipe", "")) if isinstance(examples, dict) else ""
 
 
 def _still_published(baseline: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import hashlib
 import json
@@ -18,7 +19,7 @@ import duckdb
 
 from mainspring.components.common import manifests, storage
 from mainspring.components.common.errors import UserError
-from mainspring.components.ingestion import parquet_tables, repeatable, rows, text_tables
+from mainspring.components.ingestion import parquet_tables, recipe, repeatable, rows, text_tables
 from mainspring.components.ingestion.columns import column_types
 from mainspring.components.ingestion.columns.given_types import Reading, read_types, refuse_unknown
 from mainspring.components.ingestion.columns.learnt_types import SOURCE, Learnt, learnt_types
@@ -131,6 +132,20 @@ def ingest_examples(
     target = Path(examples)
     with storage.publishing_directory(target) as folder, _write_errors_named(target):
         manifest = _write_examples(chosen, source, joined, options, folder)
+        told = {
+            "query": query,
+            "tables": tables,
+            "types": types,
+            "eval_fraction": eval_fraction,
+            "split_columns": split_columns,
+            "time_column": time_column,
+            "file_format": file_format,
+            "csv_columns": csv_columns,
+            "encoding": encoding,
+            "missing_words": missing_words,
+        }
+        made_of = recipe.digest(source, in_words(chosen), fingerprint_files(chosen), told)
+        manifest = dataclasses.replace(manifest, recipe=made_of)
         manifests.write(manifest, folder / manifests.EXAMPLES_MANIFEST)
     print(
         f"examples of spans {in_words(chosen)}: {manifest.rows['train']:,} train and {manifest.rows['eval']:,} eval "

@@ -26,6 +26,7 @@ NEVER_CACHED = frozenset(
         "refuse_run",
         "register_model",
         "resolve_champion",
+        "resolve_inputs",
         "resolve_spans",
         "rollback_model",
     )
