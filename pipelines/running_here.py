@@ -39,7 +39,7 @@ def run(pipeline: Any, arguments: dict[str, Any] | None = None, *, root: str = "
     component = catalogue.load(pipeline) if isinstance(pipeline, str) else pipeline
     if not hasattr(component, "pipeline_spec"):
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
-    spec = component.pipeline_spec
+    spec = catalogue.fitting(component, arguments or {}).pipeline_spec
     typed = typed_arguments(spec, arguments or {})
     environments.ensure(process.folders(spec), print)
     folder = Path(root).absolute() if root else storage.local_root()

@@ -26,6 +26,23 @@ def visible(text: str) -> str:
 MISTAKE_STATUS = 65
 """The exit status of a pod's training that a `UserError` ended (`EX_DATAERR`): pods need not be restarted."""
 
+
+def refusal(stage: str, reasons: str) -> str:
+    """Returns what a gate says when it ends a run, in one line; `is_refusal` knows it again.
+
+    Args:
+        stage: What was refused: `data`, `model`, or the `start` of the run.
+        reasons: Separated by newlines.
+    """
+    lines = [line.strip() for line in reasons.splitlines() if line.strip()]
+    return f"the {stage} was refused: {'; '.join(lines) or 'no reason was given'}"
+
+
+def is_refusal(message: str) -> bool:
+    """Returns whether a gate said this: the step did nothing, and nothing went wrong."""
+    return message.startswith(("the data was refused: ", "the model was refused: "))
+
+
 RETRIABLE_STATUS = 75
 """The exit status of a task that may succeed when it is tried again (`EX_TEMPFAIL` of sysexits.h)."""
 

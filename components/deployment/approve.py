@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mainspring.components.common import buckets, manifests, storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import UserError, refusal
 from mainspring.components.common.manifests import ModelManifest
 from mainspring.components.common.written import strict_yaml
 from mainspring.components.common.written.policy_text import read_text
@@ -36,6 +36,7 @@ def approve(
     approvers: str,
     approvals_uri: str = "",
     hours: float = 24.0,
+    reasons: str = "",
     poll_seconds: float = POLL_SECONDS,
 ) -> Approval:
     """Asks for the approval of a model at a target, and waits for the answer.
@@ -50,12 +51,15 @@ def approve(
         approvers: YAML, or the path of a YAML file: public SSH keys by name.
         approvals_uri: Folder or bucket of requests and answers; empty: the local root's `approvals/`.
         hours: How long an answer is waited for.
+        reasons: Why the model is not blessed; empty if it is.
         poll_seconds: How often it is looked for.
 
     Raises:
         UserError: The model is not blessed, nobody may approve, or somebody wrote an answer that does not count past
             `mainspring approve`, which refuses to.
     """
+    if reasons.strip():
+        raise UserError(refusal("model", reasons))
     targets.parse(target)
     keys = _keys(approvers)
     if not 0 < hours <= 24 * 30:

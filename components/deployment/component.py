@@ -48,6 +48,9 @@ def deploy_model(
     run_id: str = "",
     allow_older: bool = False,
     approved_by: str = "",
+    approved: bool = True,
+    reasons: str = "",
+    terms: str = "",
 ) -> NamedTuple("Deployed", version=int, version_uri=str, endpoint=str):  # type: ignore[valid-type]
     """Publishes the next version of a blessed model and serves it at the target. Switch caching off for this step.
 
@@ -71,6 +74,9 @@ def deploy_model(
         allow_older: Whether a model may replace one that was trained on newer data, as a backfill or a caught-up run
             would. Otherwise what is served stays, and the step says so.
         approved_by: From `approve`: who approved the model; recorded in the version.
+        approved: From `approve`: a model that nobody approved is refused.
+        reasons: From `evaluate_model`: what a model that is not blessed is refused with.
+        terms: From `validate_examples`: data that are no longer valid are refused.
 
     Returns:
         version: The version that is served.
@@ -92,6 +98,9 @@ def deploy_model(
         run_id=run_id,
         allow_older=allow_older,
         approved_by=approved_by,
+        approved=approved,
+        reasons=reasons,
+        terms=terms,
     )
 
 
@@ -155,6 +164,7 @@ def approve(
     approvers: str,
     approvals_uri: str = "",
     hours: float = 24.0,
+    reasons: str = "",
 ) -> NamedTuple("Approval", approved=bool, by=str, request=str):  # type: ignore[valid-type]
     """Waits for a person's approval of a blessed model at a target. Switch caching off for this step.
 
@@ -168,6 +178,7 @@ def approve(
         approvers: YAML, or the path of a YAML file: public keys (`ssh-ed25519 …`) by name.
         approvals_uri: Folder or bucket of requests and answers; empty: the local root's `approvals/`.
         hours: How long an answer is waited for.
+        reasons: From `evaluate_model`: what a model that is not blessed is refused with.
 
     Returns:
         approved: Whether an approver said yes in time.
@@ -183,6 +194,7 @@ def approve(
         approvers=approvers,
         approvals_uri=approvals_uri,
         hours=hours,
+        reasons=reasons,
     )
 
 

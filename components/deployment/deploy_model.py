@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mainspring.components.common import manifests, storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import UserError, refusal
 from mainspring.components.common.manifests import ModelManifest
+from mainspring.components.common.terms import confirm_verdict
 from mainspring.components.deployment import replay, rollouts, serving_now, targets
 from mainspring.components.deployment.local import local_target, model_servers
 from mainspring.components.deployment.versions import data_age, publish, takeovers
@@ -43,6 +44,9 @@ def deploy_model(
     run_id: str = "",
     allow_older: bool = False,
     approved_by: str = "",
+    approved: bool = True,
+    reasons: str = "",
+    terms: str = "",
 ) -> Deployed:
     """Publishes the next version of a blessed model, unless it is the newest one already, and serves it at the target.
 
@@ -59,11 +63,15 @@ def deploy_model(
         run_id: The pipeline run; recorded in the version and, in a cluster, on what serves it.
         allow_older: Whether a model may replace one of newer data. Otherwise what is served stays, and that is said.
         approved_by: Who approved the model; recorded in the version.
+        approved: Whether somebody did, where somebody was asked.
+        reasons: Why it is not blessed; empty if it is, or if that is known from the evaluation alone.
+        terms: Until when its data are valid, as validation says it.
 
     Raises:
         UserError: The model is not blessed, was rolled back at this target before, cannot be published or cannot be
             served. Whatever was served still is.
     """
+    _pass_gates(reasons, approved, approved_by, terms)
     where = targets.parse(target)
     plan = rollouts.parse(rollout, rollout_seconds)
     refuse_misplaced_policy(target, serving_policy)
@@ -105,6 +113,17 @@ def deploy_model(
     else:
         endpoint = local_target.deploy(where.name, version.version, uri, plan if len(plan.percents) > 1 else None)
     return Deployed(version.version, uri, endpoint)
+
+
+def _pass_gates(reasons: str, approved: bool, by: str, terms: str) -> None:
+    """Refuses what a step before did not let pass, in the words in which the run ends."""
+    if reasons.strip():
+        raise UserError(refusal("model", reasons))
+    if not approved:
+        raise UserError(refusal("model", f"{by} rejected it" if by else "nobody approved it in time"))
+    still = confirm_verdict(True, "", terms)
+    if not still.valid:
+        raise UserError(refusal("data", still.reasons))
 
 
 def _why_older(manifest: ModelManifest, served_uri: str) -> str:

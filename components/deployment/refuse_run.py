@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from mainspring.components.common import storage
-from mainspring.components.common.errors import UserError
+from mainspring.components.common.errors import UserError, refusal
 
 FAIL = "fail"
 SKIP = "skip"
@@ -29,8 +29,7 @@ def refuse_run(stage: str, reasons: str, on_refusal: str = FAIL, page: str = "")
     if on_refusal not in (FAIL, SKIP):
         raise UserError(f"on_refusal {on_refusal!r}: must be {FAIL!r} or {SKIP!r}")
     lines = [line.strip() for line in reasons.splitlines() if line.strip()] or ["no reason was given"]
-    said = "; ".join(lines)
-    message = f"the {stage} was refused: {said}"
+    message = refusal(stage, reasons)
     if page:
         # Indented: what the data say is shown as it is, and not read as Markdown.
         shown = "".join(f"    {line}\n" for line in lines)

@@ -44,6 +44,8 @@ def train_model(
     deterministic: bool = False,
     checkpoints: str = "",
     checkpoint_seconds: float = 60.0,
+    valid: bool = True,
+    reasons: str = "",
 ) -> str:
     """Trains a Keras model that takes raw features: preprocessing is part of the exported SavedModel.
 
@@ -93,10 +95,16 @@ def train_model(
         checkpoints: Folder (a path, `gs://` or `s3://`) that outlives the task: a retry goes on from there.
             Empty: none.
         checkpoint_seconds: Between two checkpoints.
+        valid: From `validate_examples`: where the data are not valid, nothing is trained, and the run ends here.
+        reasons: From `validate_examples`.
 
     Returns:
         The model's fingerprint.
     """
+    from mainspring.components.common.errors import UserError, refusal
+
+    if not valid:
+        raise UserError(refusal("data", reasons))
     from mainspring.components.training.train_model import train_model
 
     return train_model(

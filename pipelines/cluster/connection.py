@@ -62,7 +62,7 @@ class Cluster(Server):
         """
         from mainspring.pipelines.cluster import runs, uploads
 
-        prepared = uploads.prepare(pipeline, registry=registry, digests=digests, caching=caching)
+        prepared = uploads.prepare(pipeline, registry=registry, digests=digests, caching=caching, given=arguments)
         values = prepared.typed(arguments or {})
         version = uploads.upload(self, prepared)
         return runs.start(

@@ -127,7 +127,11 @@ def _wanted(
                 prepared = uploads.prepare_text(file.compiled[schedule.pipeline], caching=schedule.caching)
             else:
                 prepared = uploads.prepare(
-                    schedule.pipeline, registry=registry, digests=digests, caching=schedule.caching
+                    schedule.pipeline,
+                    registry=registry,
+                    digests=digests,
+                    caching=schedule.caching,
+                    given=schedule.parameters,
                 )
             pipeline, version = prepared.name, prepared.version
             parameters = prepared.typed(schedule.parameters or {})

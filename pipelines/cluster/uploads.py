@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,14 @@ class Version:
     """Whether it was uploaded just now."""
 
 
-def prepare(pipeline: Any, *, registry: str = "", digests: Path | None = None, caching: bool = True) -> Prepared:
+def prepare(
+    pipeline: Any,
+    *,
+    registry: str = "",
+    digests: Path | None = None,
+    caching: bool = True,
+    given: Mapping[str, Any] | None = None,
+) -> Prepared:
     """Compiles a pipeline and names it by its content.
 
     Args:
@@ -63,6 +71,7 @@ def prepare(pipeline: Any, *, registry: str = "", digests: Path | None = None, c
         registry: Put before every image of Mainspring's.
         digests: A file of `mainspring images push`, by which the images are named instead.
         caching: False: no task of it may be answered from the cache. (True leaves it to each task: some must never be.)
+        given: The parameters, which decide what parts a built-in pipeline has.
 
     Raises:
         UserError: There is no such pipeline, or what is there is none.
@@ -72,6 +81,7 @@ def prepare(pipeline: Any, *, registry: str = "", digests: Path | None = None, c
     component = catalogue.load(pipeline) if isinstance(pipeline, str) else pipeline
     if not hasattr(component, "pipeline_spec"):
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
+    component = catalogue.fitting(component, given or {})
     text = kfp_yaml.compiled(component, registry, digests)
     return _prepared(text, component.pipeline_spec, caching)
 

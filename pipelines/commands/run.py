@@ -77,13 +77,15 @@ def run(
     mainspring run continuous_training --params flights.yaml -p span=7
     """
     from mainspring.pipelines import environments
+    from mainspring.pipelines.compiling import catalogue
     from mainspring.pipelines.engines.one_at_a_time import alone_at_target
     from mainspring.pipelines.engines.progress import print_result, progress_on
     from mainspring.pipelines.parameters import read_parameters, split_parameters, typed_arguments
     from mainspring.pipelines.project import in_environment
 
-    spec = in_environment.load(pipeline).pipeline_spec
-    arguments = typed_arguments(spec, read_parameters(file) | split_parameters(parameters))
+    given = read_parameters(file) | split_parameters(parameters)
+    spec = catalogue.fitting(in_environment.load(pipeline), given).pipeline_spec
+    arguments = typed_arguments(spec, given)
     progress, caching = progress_on(Console(stderr=True)), not no_cache
     folder = root_or_default(root)
     if engine == "docker":

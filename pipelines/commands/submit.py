@@ -52,8 +52,11 @@ def submit(
     from mainspring.pipelines.project import in_environment
 
     # Before anything is asked of the server: a wrong parameter is found without it.
-    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests, caching=not no_cache)
-    arguments = prepared.typed(read_parameters(file) | split_parameters(parameters))
+    given = read_parameters(file) | split_parameters(parameters)
+    prepared = uploads.prepare(
+        in_environment.load(pipeline), registry=registry, digests=digests, caching=not no_cache, given=given
+    )
+    arguments = prepared.typed(given)
     run = connected(where).submit(
         prepared,
         arguments,

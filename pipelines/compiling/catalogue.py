@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,30 @@ def load(pipeline: str) -> Any:
         f"no pipeline {pipeline!r}{f' (did you mean {close[0]}?)' if close else ''}; "
         f"give a built-in name ({', '.join(BUILT_IN)}, training/l4), module:function, or a compiled YAML file"
     )
+
+
+def fitting(component: Any, given: Mapping[str, Any]) -> Any:
+    """Returns a built-in pipeline with the parts that parameters ask for; any other pipeline as it is.
+
+    Args:
+        component: As `load` returns it.
+        given: The parameters, typed or as they are written.
+    """
+    from mainspring.pipelines import continuous_monitoring, continuous_training
+
+    said = {name: str(getattr(value, "content", value)).strip() for name, value in given.items()}
+    parts = set()
+    if "skip" in (said.get("on_refusal"), said.get("on_too_few")):
+        parts.add("branches")
+    if said.get("approvers"):
+        parts.add("approval")
+    if said.get("notify_to", "") not in ("", "[]"):
+        parts.add("notification")
+    if parts and component is continuous_training.continuous_training:
+        return continuous_training.training_pipeline(frozenset(parts))
+    if parts and component is continuous_monitoring.continuous_monitoring:
+        return continuous_monitoring.monitoring_pipeline(frozenset(parts))
+    return component
 
 
 def _from_file(path: Path) -> Any:

@@ -20,7 +20,7 @@ from mainspring.components.common import storage
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import REPOSITORY
 from mainspring.pipelines import environments
-from mainspring.pipelines.compiling import catalogue, never_cached
+from mainspring.pipelines.compiling import catalogue, never_cached, step_sources
 from mainspring.pipelines.compiling.light_kfp import compiler, pipeline_spec_builder
 from mainspring.pipelines.images import digests as image_digests
 from mainspring.pipelines.images import dockerfiles
@@ -43,7 +43,8 @@ def compiled(component: Any, registry: str = "", digests: Path | None = None) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         with _each_default_on_one_line():
-            compiler.Compiler().compile(never_cached.without_needless_caching(component), str(path))
+            whole = step_sources.describe_once(step_sources.shorten(never_cached.without_needless_caching(component)))
+            compiler.Compiler().compile(whole, str(path))
         text = path.read_text(encoding="utf-8")
     if registry:
         text = re.sub(rf"(?m)^(\s*image: )({REPOSITORY}/)", rf"\g<1>{registry.rstrip('/')}/\g<2>", text)

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec
 
-from mainspring.components.common.errors import ERROR_PREFIX
+from mainspring.components.common.errors import ERROR_PREFIX, is_refusal
 from mainspring.pipelines.engines import kfp_seam
 from mainspring.pipelines.engines.results import RunResult, TaskResult, plain_outputs
 from mainspring.pipelines.engines.run_page import write_run_page
@@ -116,12 +116,12 @@ def run_here(
             progress.close()
         result = RunResult(
             pipeline=spec.pipeline_info.name,
-            status=_status(succeeded, watcher.results),
+            status="refused" if watcher.refused else _status(succeeded, watcher.results),
             seconds=time.monotonic() - started,
             tasks=watcher.all_results(),
             folder=folder,
             report=folder / "report.html",
-            error="" if succeeded else _what_went_wrong(watcher.results, logs),
+            error="" if succeeded else watcher.refused or _what_went_wrong(watcher.results, logs),
             refusal=refusal_of(watcher.results),
             arguments=arguments,
             started=begun.started,
@@ -144,6 +144,8 @@ class _Watcher:
         self._started: dict[str, float] = {}
         self._ran: set[str] = set()
         self.results: list[TaskResult] = []
+        self.refused = ""
+        """What a gate said when it ended the run."""
 
     def run(self, step: str, command: kfp_seam.Command) -> bool | None:
         self._ran.add(step)
@@ -156,13 +158,18 @@ class _Watcher:
         self._progress.started(step)
 
     def ended(self, step: str, succeeded: bool, outputs: dict[str, Any]) -> None:
-        state = "failed" if not succeeded else "succeeded" if step in self._ran else "cached"
+        if not succeeded and (said := refused_by(self._logs / f"{step}.log")) and not step.startswith(REFUSING):
+            self.refused = said
+        is_gate = not succeeded and bool(self.refused)
+        state = "skipped" if is_gate else "failed" if not succeeded else "succeeded" if step in self._ran else "cached"
         seconds = time.monotonic() - self._started[step]
         result = TaskResult(step, self._title(step), state, seconds, plain_outputs(outputs))
         self.results.append(result)
         self._progress.ended(result)
 
     def trouble(self) -> str:
+        if self.refused:
+            return self.refused
         is_failed = any(result.state == "failed" for result in self.results)
         return _what_went_wrong(self.results, self._logs) if is_failed else refusal_of(self.results)
 
@@ -178,6 +185,13 @@ class _Watcher:
 
     def _title(self, step: str) -> str:
         return self._steps[step].title if step in self._steps else step
+
+
+def refused_by(log: Path) -> str:
+    """Returns what a task said that refused data or model before it did anything; empty for any other."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
+    said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
+    return said[-1] if said and is_refusal(said[-1]) else ""
 
 
 def _status(succeeded: bool, results: list[TaskResult]) -> str:

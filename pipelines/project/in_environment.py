@@ -47,6 +47,8 @@ def compiled(project: Project, environment: Environment, pipeline: Pipeline) -> 
     component = catalogue.load(_pipeline_of(project, pipeline))
     spec = component.pipeline_spec
     given = values_of(project, environment, pipeline, parameters(spec))
+    component = catalogue.fitting(component, given)
+    spec = component.pipeline_spec
     try:
         on_cluster = str(getattr(given.get("target"), "content", "")).startswith("kserve://") or environment.host
         values = uploads.for_cluster(spec, given) if on_cluster else typed_arguments(spec, given)

@@ -91,7 +91,7 @@ def backfill(
     given = read_parameters(file) | split_parameters(parameters)
     if "span" in given:
         raise UserError("span: a backfill gives each run its own; leave it out, and say --from and --to")
-    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests)
+    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests, given=given)
     spec = prepared.spec
     typed = uploads.for_cluster(spec, given) if where["host"] else typed_arguments(spec, given)
     arguments = {name: value for name, value in effective(spec, typed).items() if name != "span"}

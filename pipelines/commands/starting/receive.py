@@ -70,8 +70,8 @@ def receive(
     from mainspring.pipelines.project import in_environment
 
     use_root(root)
-    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests)
     given = read_parameters(file) | split_parameters(parameters)
+    prepared = uploads.prepare(in_environment.load(pipeline), registry=registry, digests=digests, given=given)
     if "span" in given:
         raise UserError("span: each run gets that of the object that arrived; leave it out")
     spec = prepared.spec
