@@ -51,18 +51,19 @@ def resolve_inputs(
     It is `resolve_spans` and `resolve_champion` together.
 
     Args:
-        source: As in `resolve_spans`, like what follows.
-        target: As in `resolve_champion`.
-        span: `latest`, a span, a range, a list of these or `all`.
+        source: Path or pattern of the source's files, as in `resolve_spans`.
+        target: `local://<name>` or `kserve://<namespace>/<name>`.
+        span: `latest`, a span (`7`, `2026-11-30`), a range (`1-6`, `2026-11-01..2026-11-30`), a list of these or `all`.
         window: With `latest` or one span: that span and the ones before it, this many in all.
-        scheduled_time: When the run was due, or `due`.
+        scheduled_time: With `latest` and spans by date: when the run was due, as ISO 8601, or `due` in a recurring run:
+            its own due time. The newest span is then the last period that had ended by then.
         exclude: Spans and ranges to leave out.
         min_spans: So many spans must be there at least.
         on_too_few: `fail`, or `skip` to give no spans where there are fewer.
         due: `dsl.PIPELINE_JOB_SCHEDULE_TIME_UTC_PLACEHOLDER`.
         created: `dsl.PIPELINE_JOB_CREATE_TIME_UTC_PLACEHOLDER`.
-        models_root: As in `resolve_champion`.
-        warm_start: As in `resolve_champion`.
+        models_root: URI under which versions are published; empty: the local root's `models/`.
+        warm_start: Whether `train_model` is to begin with a served model.
         query: As `ingest_examples` gets it, like what follows: if the champion was trained on what these make of the
             very same files, the baseline is the one that they were compared with then.
         tables: As in `ingest_examples`.
@@ -74,9 +75,12 @@ def resolve_inputs(
         csv_columns: As in `ingest_examples`.
         encoding: As in `ingest_examples`.
         missing_words: As in `ingest_examples`.
-        on_refusal: What the run does where data or model are refused; `skip` takes the part `branches`.
-        approvers: Who is asked before a deployment; takes the part `approval`.
-        notify_to: Who is told how the run ended; takes the part `notification`.
+        on_refusal: Where data or model are refused: `fail`, or `skip` to end as succeeded with nothing deployed, which
+            takes the part `branches`.
+        approvers: Public keys by name, as YAML or the path of a YAML file: a person's approval is waited for before a
+            deployment, which takes the part `approval`. Empty: nobody is asked.
+        notify_to: Who is told how the run ended (`https://…`, `slack:`, `mailto:person@example.com`), which takes the
+            part `notification`. Empty: nobody is told.
         parts: The parts that the pipeline was compiled with. What asks for another one is refused here.
 
     Returns:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from mainspring.components.common.errors import UserError
 from mainspring.components.common.images import VERSION
 from mainspring.pipelines.cluster.rest import Conflict, Json
 from mainspring.pipelines.cluster.server import API, Server, find, in_namespace, named
-from mainspring.pipelines.compiling import catalogue, kfp_yaml
+from mainspring.pipelines.compiling import catalogue, kfp_yaml, workflow_size
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
 from mainspring.pipelines.parameters import typed_arguments
 from mainspring.pipelines.parameters.cluster_texts import refuse_changed_texts
@@ -83,6 +84,8 @@ def prepare(
         raise UserError(f"pipeline: {component!r} is none; give what @dsl.pipeline returned, a name or a file")
     component = catalogue.fitting(component, given or {})
     text = kfp_yaml.compiled(component, registry, digests)
+    if near := workflow_size.warning(component.pipeline_spec):
+        print(f"warning: {near}", file=sys.stderr)
     return _prepared(text, component.pipeline_spec, caching)
 
 

@@ -22,6 +22,14 @@ from mainspring.components.common import storage
     show_default=True,
     help="KFP's YAML, or Pipeline and PipelineVersion objects for `kubectl apply`.",
 )
+@click.option(
+    "-p",
+    "--param",
+    "parameters",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="A default, which decides the parts.",
+)
 @click.option("--registry", default="", help="Put this before every image of Mainspring's: registry.example.com/team.")
 @click.option("--digests", type=click.Path(path_type=Path), help="Name the images as in this file of `images push`.")
 def compile_(
@@ -30,6 +38,7 @@ def compile_(
     environment: str,
     file: str,
     form: str,
+    parameters: tuple[str, ...],
     registry: str,
     digests: Path | None,
 ) -> None:
@@ -43,14 +52,20 @@ def compile_(
     mainspring compile --environment prod --output build
     mainspring compile --environment prod --format kubernetes --output manifests
     """
-    from mainspring.pipelines.compiling import kfp_yaml
+    from mainspring.pipelines.compiling import catalogue, kfp_yaml, workflow_size
+    from mainspring.pipelines.parameters import split_parameters
+    from mainspring.pipelines.parameters.values import typed_defaults
     from mainspring.pipelines.project import in_environment, kubernetes_objects, project_file
 
     if not environment:
         if not pipeline:
             raise click.UsageError("say which pipeline, or --environment for the pipelines of mainspring.yaml")
-        component = in_environment.load(pipeline, file)
+        given = split_parameters(parameters)
+        component = catalogue.fitting(in_environment.load(pipeline, file), given)
+        typed_defaults(component.pipeline_spec, given)
         text = kfp_yaml.compiled(component, registry, digests)
+        if near := workflow_size.warning(component.pipeline_spec):
+            click.echo(f"warning: {near}", err=True)
         target = output or Path(f"{component.pipeline_spec.pipeline_info.name}.yaml")
         _write(target, kubernetes_objects.as_yaml(text) if form == "kubernetes" else text)
         return

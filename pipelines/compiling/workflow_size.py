@@ -3,8 +3,8 @@
 KFP 2.16 and 2.17 start a driver for the pipeline, for each step, for each branch and for each nested pipeline, and an
 executor for each step that is not cached. The size was measured once (805,390 bytes, 25 pods of an uncached
 `continuous_training`, KFP 2.17 with Argo 4.0.5): most of it is the steps' own specifications, which the Workflow holds
-in its arguments, in the drivers' nodes, and in what the drivers hand on as `pod-spec-patch`. `COPIES` is set so that the
-estimate gives that figure for that pipeline.
+in its arguments, in the drivers' nodes, and in what the drivers hand on as `pod-spec-patch`. `COPIES` is set so that
+the estimate gives that figure for that pipeline.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ class Size:
     bytes: int
 
     def __add__(self, other: Size) -> Size:
+        """Returns both together."""
         return Size(self.pods + other.pods, self.bytes + other.bytes)
 
 
@@ -89,7 +90,11 @@ def _task(task: Json, content: Json, taken: bool) -> Size:
     if name.startswith(BRANCHES):
         tasks = list(component["dag"]["tasks"].values())
         bodies = [_body(each, content, taken) for each in tasks]
-        return here + Size(len(tasks), sum(DRIVER_BYTES + _length(each) for each in tasks)) + max(bodies, key=lambda size: size.bytes)
+        return (
+            here
+            + Size(len(tasks), sum(DRIVER_BYTES + _length(each) for each in tasks))
+            + max(bodies, key=lambda size: size.bytes)
+        )
     if not taken and "triggerPolicy" in task and "condition" in task["triggerPolicy"]:
         return here
     return here + _body(task, content, taken)

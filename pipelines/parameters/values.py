@@ -14,6 +14,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf import json_format
+
 from mainspring.components.common.errors import UserError
 from mainspring.components.common.written import strict_yaml
 from mainspring.components.evaluation.policy import early_check
@@ -84,6 +86,21 @@ def _held_to(declared: dict[str, Declared], typed: dict[str, Any], policy: Polic
         return {}
     held = early_check.directions(policy) if typed.get(MODEL) in HELD_KINDS else {}
     return {RISES_WITH: json.dumps(held, ensure_ascii=False)} if held else {}
+
+
+def typed_defaults(spec: PipelineSpec, given: dict[str, Any]) -> None:
+    """Makes values the defaults of a pipeline's parameters.
+
+    Raises:
+        UserError: A parameter is unknown, or a value does not fit its type.
+    """
+    declared = parameters(spec)
+    for name, value in given.items():
+        if name not in declared:
+            raise UserError(f"{spec.pipeline_info.name} has no parameter {name}")
+        parameter = spec.root.input_definitions.parameters[name]
+        json_format.ParseDict(_argument(declared[name], value), parameter.default_value)
+        parameter.is_optional = True
 
 
 @dataclass(frozen=True)

@@ -171,7 +171,7 @@ def test_a_scheduled_run_that_comes_before_its_data_is_skipped(loop: Loop) -> No
     summary = loop.run(3, "-p", "min_spans=4", "-p", "on_too_few=skip")
     assert (loop.done.returncode, summary["status"]) == (0, "skipped")
     assert summary["tasks"]["ingest-examples"]["state"] == "skipped"
-    assert "3 of at least 4 spans are there (1-3)" in summary["tasks"]["resolve-spans"]["outputs"]["reason"]
+    assert "3 of at least 4 spans are there (1-3)" in summary["tasks"]["resolve-inputs"]["outputs"]["reason"]
     assert "3 of at least 4 spans" in " ".join(loop.done.stdout.split())
     assert loop.run(3, "-p", "min_spans=4")["status"] == "failed"
 

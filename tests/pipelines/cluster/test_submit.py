@@ -153,7 +153,7 @@ def test_a_cancelled_run_is_no_success_and_is_not_waited_for_for_ever(server: Kf
 
 
 def test_a_run_is_followed_by_the_titles_of_its_tasks_each_state_once(server: KfpServer, cluster: Cluster) -> None:
-    running = {"state": "RUNNING", "tasks": {"resolve-spans": "SUCCEEDED", "train-model": "RUNNING"}}
+    running = {"state": "RUNNING", "tasks": {"resolve-inputs": "SUCCEEDED", "train-model": "RUNNING"}}
     server.steps = [running, running, {"state": "FAILED", "tasks": running["tasks"] | {"train-model": "FAILED"}}]
     server.logs[node_id("train-model")] = "epoch 1\nmainspring: error: label: is constant\nF1122 launcher.go failed\n"
     run = cluster.submit(
