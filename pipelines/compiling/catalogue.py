@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mainspring.components.common.errors import UserError
+from mainspring.pipelines.compiling import step_sources
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec, components
 
 BUILT_IN = ("continuous_training", "continuous_monitoring")
@@ -37,6 +38,10 @@ def load_pipeline(pipeline: str) -> PipelineSpec:
 
 def load(pipeline: str) -> Any:
     """Returns the pipeline as a component of KFP's, as `load_pipeline` finds it."""
+    return step_sources.brief(_load(pipeline))
+
+
+def _load(pipeline: str) -> Any:
     name = pipeline.replace("-", "_")
     if name in BUILT_IN:
         return getattr(importlib.import_module(f"mainspring.pipelines.{name}"), name)
@@ -75,9 +80,9 @@ def fitting(component: Any, given: Mapping[str, Any]) -> Any:
     if said.get("notify_to", "") not in ("", "[]"):
         parts.add("notification")
     if parts and component is continuous_training.continuous_training:
-        return continuous_training.training_pipeline(frozenset(parts))
+        return step_sources.brief(continuous_training.training_pipeline(frozenset(parts)))
     if parts and component is continuous_monitoring.continuous_monitoring:
-        return continuous_monitoring.monitoring_pipeline(frozenset(parts))
+        return step_sources.brief(continuous_monitoring.monitoring_pipeline(frozenset(parts)))
     return component
 
 

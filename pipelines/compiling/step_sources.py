@@ -19,6 +19,11 @@ SOURCE = 3
 """Where a lightweight component's command has its source."""
 
 
+def brief(component: Any) -> Any:
+    """Returns a pipeline or component without what nobody reads in a run."""
+    return describe_once(shorten(component))
+
+
 def shorten(component: Any) -> Any:
     """Returns a pipeline or component after the docstrings of our steps are taken out of their sources."""
     executors = component.pipeline_spec.deployment_spec.fields["executors"].struct_value.fields

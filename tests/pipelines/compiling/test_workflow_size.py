@@ -1,7 +1,5 @@
 """A run of a shipped pipeline takes few pods, and its Workflow stays within what Argo keeps."""
 
-from __future__ import annotations
-
 import yaml
 from google.protobuf import json_format
 from kfp import dsl
