@@ -135,6 +135,9 @@ def training_pipeline(parts: frozenset[str] = frozenset()) -> Any:
                     split_columns=split_columns,
                     time_column=time_column,
                     source_fingerprint=found.outputs["fingerprint"],
+                    baseline_uri=found.outputs["baseline_uri"],
+                    schema_uri=schema_uri,
+                    accept=accept,
                 ).set_display_name("Ingest examples")
 
                 validated = validate_examples(
