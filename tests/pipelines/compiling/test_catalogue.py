@@ -73,7 +73,7 @@ def test_wrong_parameters_are_refused_in_words(spec: catalogue.PipelineSpec, giv
 
 
 def test_the_compiled_files_of_the_repository_are_current() -> None:
-    assert kfp_yaml.main(["--check"]) == 0
+    assert kfp_yaml.write(kfp_yaml.generated_files(), check=True) == 0
 
 
 def test_a_registry_is_put_before_our_images_and_no_others() -> None:
