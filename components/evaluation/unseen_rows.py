@@ -98,6 +98,6 @@ def _identities(source: Mapping[str, Any]) -> set[str]:
 
 
 def _in_words(split: Mapping[str, Any]) -> str:
-    said = {"by", "query", "hash"}
+    said = {"by", "query", "hash"} | ({"columns"} if split["by"] == "source rows" else set())
     others = ", ".join(f"{name} {value}" for name, value in split.items() if name not in said)
     return f"{split['by']} ({others})" if others else str(split["by"])

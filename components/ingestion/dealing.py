@@ -41,6 +41,7 @@ def dealing(
     split_columns: Sequence[str],
     time_column: str,
     given: bool,
+    earlier: Mapping[str, Any],
 ) -> Dealing:
     """Returns what decides the sides.
 
@@ -53,6 +54,8 @@ def dealing(
         split_columns: Columns whose values decide; empty: the row.
         time_column: The newest rows by this column go to eval; empty: chance decides.
         given: Whether the source itself gives the sides.
+        earlier: What the baseline's manifest says of its rows' sides; empty: there is none. While the source has all
+            columns that decided then, they decide: a column that is new in the source leaves every row on its side.
 
     Raises:
         UserError: A named column is none.
@@ -69,9 +72,12 @@ def dealing(
     told: dict[str, Any] = {"eval_fraction": eval_fraction}
     if split_columns:
         return Dealing(by_hash(eval_fraction, split_columns), {}, {"by": COLUMNS, **told, "columns": [*split_columns]})
-    identities = {name: rows.identity(connection, portion, query) for name, portion in portions.items()}
+    there = sorted({name for portion in portions.values() for name in portion.columns})
+    then = earlier.get("columns", []) if earlier.get("by") == SOURCE_ROWS else []
+    deciding = then if then and {*then} <= {*there} else there
+    identities = {name: rows.identity(connection, portion, query, deciding) for name, portion in portions.items()}
     if all(identities.values()):
-        told |= {"by": SOURCE_ROWS, "hash": row_identity.probe(connection)}
+        told |= {"by": SOURCE_ROWS, "columns": deciding, "hash": row_identity.probe(connection)}
         return Dealing(by_source_row(eval_fraction, row_identity.COLUMN), identities, told)
     return Dealing(by_hash(eval_fraction, ()), {}, {"by": ROWS, **told, "columns": sorted(columns), "query": query})
 

@@ -289,6 +289,7 @@ def _write_portions(
         options.split_columns,
         options.time_column,
         given=any(side for sides in portions.values() for side in sides),
+        earlier=options.learnt.split,
     )
     content = dict.fromkeys((TRAIN, EVAL), Content())
     for split in content:

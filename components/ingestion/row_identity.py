@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import zip_longest
 from typing import Any
 
@@ -23,12 +23,13 @@ COLUMN = "mainspring source row"
 _TABLE = "source"
 
 
-def identified(connection: duckdb.DuckDBPyConnection, query: str) -> str:
+def identified(connection: duckdb.DuckDBPyConnection, query: str, columns: Collection[str]) -> str:
     """Returns the query with `COLUMN` beside its own columns, or nothing where its rows are no rows of the source.
 
     Args:
         connection: With the table `source`.
         query: One SELECT that the connection can run.
+        columns: Of the source: whose values the hash is of, as far as this table has them.
     """
     parsed = json.loads(_one(connection, f"SELECT json_serialize_sql({literal(query)})"))
     if parsed.get("error") or len(parsed.get("statements", [])) != 1:
@@ -38,7 +39,11 @@ def identified(connection: duckdb.DuckDBPyConnection, query: str) -> str:
     if not alias:
         return ""
     described = connection.execute(f"DESCRIBE {_TABLE}").fetchall()
-    hashed = _hash({str(name): str(kind) for name, kind, *_ in described}, alias)
+    known = {name.lower() for name in columns}
+    held = {str(name): str(kind) for name, kind, *_ in described if str(name).lower() in known}
+    if not held:
+        return ""
+    hashed = _hash(held, alias)
     added = json.loads(
         _one(connection, f"SELECT json_serialize_sql({literal(f'SELECT {hashed} AS {quoted(COLUMN)}')})")
     )

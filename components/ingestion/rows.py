@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import duckdb
@@ -132,10 +132,10 @@ def _refuse_spelling(
         )
 
 
-def identity(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str) -> str:
+def identity(connection: duckdb.DuckDBPyConnection, portion: Portion, query: str, columns: Collection[str]) -> str:
     """Returns the query with its rows' source rows beside them, as `row_identity.identified` has it; empty: none."""
     add_table(connection, portion)
-    return row_identity.identified(connection, query)
+    return row_identity.identified(connection, query, columns)
 
 
 def stream(

@@ -36,6 +36,8 @@ class Learnt:
     """By table and by column of its files."""
     examples: Mapping[str, str] = field(default_factory=dict)
     """`int64`, `double` or `string`, by column of the examples."""
+    split: Mapping[str, Any] = field(default_factory=dict)
+    """What decided the sides of the rows then."""
 
     def reading(self, table: str, given: Reading) -> Reading:
         """Returns how a table's files are read: as somebody said, else as is known."""
@@ -69,6 +71,7 @@ def learnt_types(baseline_uri: str, schema_uri: str, accepted: Sequence[str], ha
     return Learnt(
         {table: {n: asked for n, asked in of.items() if n.lower() not in free} for table, of in files.items()},
         {name: kind for name, kind in examples.items() if name.lower() not in free},
+        served.get("split", {}),
     )
 
 

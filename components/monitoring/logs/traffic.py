@@ -19,9 +19,10 @@ PREDICTION = "__prediction"
 
 CLASS, ID, TIME, ROW_NUMBER = "__class", "__id", "__time", "__row_number"
 
-MEMORY = "96MB"
+MEMORY = "144MB"
 """What DuckDB may take for pairing before it goes to disk. A million requests need not: they take 350 MB without this
-limit, and a third more processor time with it."""
+limit, and a third more processor time with it. With 96 MB a join ran out of it once, on a machine with much else to do:
+what the threads hold at a time cannot go to disk."""
 
 THREADS = 2
 """Each holds parts of the files that it reads and writes, beside that memory."""

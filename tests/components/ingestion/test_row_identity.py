@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,19 @@ def test_a_filter_keeps_the_other_rows_where_they_are(source: Path, tmp_path: Pa
 )
 def test_another_file_of_the_same_rows_deals_no_row_anew(name: str, rows: str, source: Path, tmp_path: Path) -> None:
     before, told = split_of(tmp_path / "before", source)
-    assert split_of(tmp_path / "after", write_file(tmp_path / name, rows)) == (before, told)
+    after, told_after = split_of(tmp_path / "after", write_file(tmp_path / name, rows))
+    assert after == before
+    assert {*told_after["columns"]} >= {*told["columns"]}
+
+
+def test_a_column_that_is_new_in_the_source_deals_no_row_anew(source: Path, tmp_path: Path) -> None:
+    before, told = split_of(tmp_path / "before", source)
+    version = tmp_path / "version"
+    version.mkdir()
+    shutil.copy(tmp_path / "before" / "manifest.json", version / "examples.json")
+    more = write_file(tmp_path / "more.parquet", f"SELECT *, i * 7 % 13 AS fresh FROM ({ROWS})")
+    assert split_of(tmp_path / "after", more, baseline_uri=str(version)) == (before, told)
+    assert split_of(tmp_path / "alone", more)[1] != told  # So that evaluation knows of it.
 
 
 @pytest.mark.parametrize(
