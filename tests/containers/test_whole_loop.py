@@ -35,7 +35,6 @@ class Loop:
             *("run", "continuous_training", "--engine", engine, "--root", self.root, "--summary", summary),
             *("-p", f"source={self.sample}/flights-2013-{{SPAN}}.parquet", "-p", f"query={QUERY}", "-p", "label=late"),
             *("-p", f"target={TARGET}", "-p", "span=3", "-p", "window=3", "-p", "max_epochs=3"),
-            seconds=900,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         self.printed = done.stdout
