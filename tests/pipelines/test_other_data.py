@@ -19,16 +19,22 @@ def penguins() -> Path:
     return next(Path(package.origin).parent.rglob("penguins.csv"))
 
 
+QUERY = "SELECT * EXCLUDE (sex), sex = 'male' AS male, make_date(year::INT, 6, 1) AS seen FROM source"
+"""With truth values and dates, which a model takes as numbers, and a caller sends as they are written."""
+
+
 def test_penguins_are_told_apart_by_parameters_alone(mainspring: Mainspring, root: Path) -> None:
     summary = root / "summary.json"
     done = mainspring(
         *("run", "continuous_training", "--root", root, "--summary", summary),
         *("-p", f"source={penguins()}", "-p", "label=species", "-p", "target=local://penguins", "-p", "exclude=year"),
+        *("-p", f"query={QUERY}"),
     )
     assert done.returncode == 0, done.stdout + done.stderr
     tasks = summary_of(summary)["tasks"]
     assert tasks["evaluate-model"]["outputs"]["metrics"]["metadata"]["sparse_categorical_accuracy"] > 0.95
-    gentoo = {"bill_length_mm": 49.9, "bill_depth_mm": 16.1, "flipper_length_mm": 213, "body_mass_g": 5400, "sex": None}
+    gentoo = {"bill_length_mm": 49.9, "bill_depth_mm": 16.1, "flipper_length_mm": 213, "body_mass_g": 5400}
+    gentoo |= {"male": True, "seen": "2009-06-01"}
     request = urllib.request.Request(
         tasks["deploy-model"]["outputs"]["endpoint"],
         json.dumps({"instances": [gentoo | {"island": "Biscoe"}]}).encode(),

@@ -24,8 +24,8 @@ EVALUATION = "evaluation"
 LOCK = ".lock"
 BESIDE = (manifests.MODEL_MANIFEST, manifests.EXAMPLES_FILE, manifests.SCHEMA_FILE, manifests.REQUEST_FILE)
 """Of a model's files, those that lie in the version's own folder."""
-NOT_SERVED = (manifests.MODEL_MANIFEST, manifests.EXAMPLES_FILE, manifests.SCHEMA_FILE)
-"""Of these, those that no model server reads."""
+NOT_SERVED = (manifests.EXAMPLES_FILE, manifests.SCHEMA_FILE)
+"""Of these, those that no model server reads. The manifest tells ours how the source writes a value: true, a date."""
 
 MOST_PUBLISHERS = 20
 """Numbers that are tried in a bucket before a publisher gives up: so many others at the same moment are a mistake."""
