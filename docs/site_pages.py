@@ -24,6 +24,7 @@ INCLUDED = {
     "components/IMAGES.md": "reference/images.md",
     "pipelines/cluster/README.md": "reference/cluster.md",
     "manifests/README.md": "reference/manifests.md",
+    "examples/README.md": "tutorials/examples.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "CHANGELOG.md": "project/changelog.md",
 }
