@@ -162,7 +162,11 @@ def test_a_run_is_followed_by_the_titles_of_its_tasks_each_state_once(server: Kf
     said: list[str] = []
     with pytest.raises(UserError, match=r"failed at Train model: label: is constant; see http"):
         run.wait(say=said.append)
-    assert said[:3] == ["Find the spans succeeded in 60 s", "Train model running", "Train model failed in 59 s"]
+    assert said[:3] == [
+        "Find the data and the champion succeeded in 60 s",
+        "Train model running",
+        "Train model failed in 59 s",
+    ]
     assert said[3] == "the last lines of Train model's log:"
 
 
