@@ -43,7 +43,7 @@ def compiled(component: Any, registry: str = "", digests: Path | None = None) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "compiled.yaml"
         with _each_default_on_one_line():
-            whole = step_sources.brief(never_cached.without_needless_caching(component))
+            whole = never_cached.without_needless_caching(step_sources.brief(component))
             compiler.Compiler().compile(whole, str(path))
         text = path.read_text(encoding="utf-8")
     if registry:

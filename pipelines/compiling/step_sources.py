@@ -21,7 +21,15 @@ SOURCE = 3
 
 def brief(component: Any) -> Any:
     """Returns a pipeline or component without what nobody reads in a run."""
-    return describe_once(shorten(component))
+    return describe_once(shorten(changeable(component)))
+
+
+def changeable(component: Any) -> Any:
+    """Returns a component whose specification stays what it is made: KFP reads that of a file anew each time."""
+    if hasattr(component, "component_yaml") and isinstance(type(component).pipeline_spec, property):
+        kind = type(component)
+        component.__class__ = type(kind.__name__, (kind,), {"pipeline_spec": component.pipeline_spec})
+    return component
 
 
 def shorten(component: Any) -> Any:

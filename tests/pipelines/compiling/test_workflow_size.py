@@ -2,9 +2,9 @@
 
 import yaml
 from google.protobuf import json_format
-from kfp import dsl
+from kfp import compiler, dsl
 
-from mainspring.components import refuse_run
+from mainspring.components import ingest_examples, refuse_run, resolve_champion
 from mainspring.pipelines import environments
 from mainspring.pipelines.compiling import catalogue, kfp_yaml, workflow_size
 from mainspring.pipelines.compiling.light_kfp import PipelineSpec
@@ -62,3 +62,16 @@ def test_a_compiled_pipeline_describes_its_parameters_and_holds_no_docstrings() 
     assert "waited for" in spec.root.input_definitions.parameters["approvers"].description
     for executor in json_format.MessageToDict(spec.deployment_spec)["executors"].values():
         assert '"""' not in executor["container"]["command"][3]
+
+
+def test_a_file_of_kfps_own_compiler_is_the_same_content_as_its_function(tmp_path) -> None:
+    @dsl.pipeline(name="ours")
+    def ours(target: str, source: str):
+        champion = resolve_champion(target=target)
+        ingest_examples(source=source, baseline_uri=champion.outputs["baseline_uri"])
+
+    file = tmp_path / "ours.yaml"
+    compiler.Compiler().compile(ours, str(file))
+    from_file = kfp_yaml.compiled(catalogue.load(str(file)))
+    assert "enableCache: true" in from_file
+    assert kfp_yaml.compiled(ours) == from_file
