@@ -34,7 +34,13 @@ def ask(tmp_path, fake_model, judged, people):
     def run(name="a", hours=1.0, approvers=None, evaluated=None):
         _, evaluation = judged(evaluated or name)
         return approve(
-            str(fake_model(name)), evaluation, TARGET, approvers or people[1], str(tmp_path / "asked"), hours, 0.05
+            model=str(fake_model(name)),
+            evaluation=evaluation,
+            target=TARGET,
+            approvers=approvers or people[1],
+            approvals_uri=str(tmp_path / "asked"),
+            hours=hours,
+            poll_seconds=0.05,
         )
 
     return run
@@ -49,10 +55,9 @@ def answered(tmp_path, ask, answer):
     """Runs `approve` while somebody answers."""
     thread = threading.Thread(target=lambda: answer(requested(tmp_path)), daemon=True)
     thread.start()
-    try:
-        return ask()
-    finally:
-        thread.join()
+    done = ask()  # Where it raises, nobody is asked, and the thread has nothing to answer.
+    thread.join()
+    return done
 
 
 def test_an_approver_says_yes_or_no_and_a_repeated_run_does_not_ask_again(tmp_path, ask, people):
