@@ -118,7 +118,8 @@ def _placed(parts: dict[str, Path], number: int) -> dict[str, Path]:
     """Returns the files of a version: each one's source by its name in the version's folder.
 
     The SavedModel has a folder of its own (`published.MODEL_FOLDER`). What people and other components read beside it
-    is in the version's folder; of that, the sample request also goes with the SavedModel, which is warmed up with it.
+    is in the version's folder; of that, the sample request also goes with the SavedModel, which is warmed up with it,
+    and the manifest, which says how the source writes values.
     """
     within = Path(published.MODEL_FOLDER, str(number))
     placed = {}
@@ -153,7 +154,7 @@ def _in_bucket(root: str, draft: VersionManifest, parts: dict[str, Path]) -> Ver
             continue  # Another publisher, at the same moment.
         placed = _placed(parts, attempt)
         files = {name: _checksum(path) for name, path in placed.items()}
-        beside = {buckets.join(uri, name): path for name, path in placed.items() if path != claim}
+        beside = {buckets.join(uri, name): path for name, path in placed.items() if name != manifests.MODEL_MANIFEST}
         buckets.upload_all(beside)
         version = replace(draft, version=attempt, files=files)
         _refuse_incomplete(uri, placed)
