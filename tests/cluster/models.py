@@ -33,7 +33,7 @@ class Models:
         return cls(folder, f"gs://{name}/models")
 
     def deploy(
-        self, name: str, target: str, rollout: str = "0,100", ready_seconds: int = 60, **policy: str
+        self, name: str, target: str, rollout: str = "0,100", ready_seconds: int = 300, **policy: str
     ) -> Deployed:
         """Deploys a model of a name, which evaluation blessed."""
         model, statistics, evaluation = self._make(name)
