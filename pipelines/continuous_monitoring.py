@@ -12,7 +12,7 @@ from mainspring.pipelines.pods.storage_secret import reach_storage
 
 
 def monitoring_pipeline(parts: frozenset[str] = frozenset()) -> Any:
-    """Returns `continuous_monitoring` with some of `continuous_training`'s `PARTS`."""
+    """Returns `continuous_monitoring` with the given parts, as `loop.resolve_inputs.PARTS` names them."""
     train_anew = training_pipeline(parts - {"notification"})
 
     @dsl.pipeline(

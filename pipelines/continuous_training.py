@@ -21,12 +21,9 @@ from mainspring.components import (
 from mainspring.pipelines.pods.restricted import run_as_nobody
 from mainspring.pipelines.pods.storage_secret import reach_storage
 
-PARTS = frozenset(("branches", "approval", "notification"))
-"""What a pipeline has only where parameters ask for it: each step costs a run on a cluster two pods and 20 seconds."""
-
 
 def training_pipeline(parts: frozenset[str] = frozenset()) -> Any:
-    """Returns `continuous_training` with some of the `PARTS`."""
+    """Returns `continuous_training` with the given parts, as `loop.resolve_inputs.PARTS` names them."""
     branches = "branches" in parts
 
     @dsl.pipeline(

@@ -163,8 +163,9 @@ def _evaluate(
         result = evaluating.evaluate(
             kept, kept_manifest, model, manifest, champion_uri, policy, rebaseline, beam_options, incomparable
         )
-    if unseen.left_out and not incomparable:
-        note = f"{unseen.why}; spans {', '.join(sorted(unseen.left_out))} are left out of this evaluation"
+    if unseen.why and not incomparable:
+        spans = ", ".join(sorted(unseen.left_out))
+        note = f"{unseen.why}; spans {spans} are left out of this evaluation" if spans else unseen.why
         print(note, flush=True)
         result = replace(result, notes=[*result.notes, note])
     versions = history.read(champion_uri, manifest.task)

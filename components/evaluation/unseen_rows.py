@@ -29,7 +29,7 @@ class Unseen:
     left_out: frozenset[str] = frozenset()
     """The spans that the champion was trained on, dealt otherwise."""
     why: str = ""
-    """Why they are left out; empty if none is."""
+    """Why they are left out, or why nobody knows whether any should be; empty if neither is so."""
     nothing_left: bool = False
     """Whether no span is left to compare on."""
 
@@ -40,14 +40,16 @@ def unseen_rows(examples: ExamplesManifest, champion_uri: str) -> Unseen:
     Args:
         examples: The challenger's.
         champion_uri: The published version; empty if none is served. One that does not say how its rows were dealt is
-            compared on all rows.
+            compared on all rows, and that is said.
     """
     try:
         served = published.content(champion_uri, manifests.EXAMPLES_FILE) if champion_uri else None
     except UserError:  # A champion that cannot be read cannot be measured either, which is said then.
         served = None
-    if not isinstance(served, dict) or not served.get("split") or not examples.split:
+    if not champion_uri or not examples.split:
         return Unseen()
+    if not isinstance(served, dict) or not served.get("split"):
+        return Unseen(why="the champion does not say how its rows were dealt, so it may know some of these by heart")
     if served.get("fingerprint") == examples.fingerprint or _deal_alike(served["split"], examples.split):
         return Unseen()
     shared = frozenset(examples.spans) & frozenset(served.get("spans", []))

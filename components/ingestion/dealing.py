@@ -88,7 +88,7 @@ def say_what_lies_together(
     """Tells of a share of eval that chance does not explain: equal rows lie on one side, so that no row is on both."""
     count = sum(part.rows for part in content.values())
     share = content[EVAL].rows / count
-    if told["by"] in (SOURCE_ROWS, ROWS, COLUMNS) and count > 0:
+    if told["by"] in (SOURCE_ROWS, ROWS, COLUMNS):
         spread = math.sqrt(eval_fraction * (1 - eval_fraction) / count)
         if abs(share - eval_fraction) > _ODD * spread:
             what = "rows of equal values in the split's columns" if told["by"] == COLUMNS else "rows that are equal"

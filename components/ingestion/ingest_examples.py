@@ -114,7 +114,8 @@ def ingest_examples(
     if not spans:
         raise UserError("spans is empty: there is nothing to ingest (resolve_spans found too few, and was to skip)")
     chosen = select_spans(find_spans(source), spans)
-    if source_fingerprint and fingerprint_files(chosen) != source_fingerprint:
+    fingerprint = fingerprint_files(chosen)
+    if source_fingerprint and fingerprint != source_fingerprint:
         raise UserError(f"{source}: the files have changed since their spans were resolved; run again")
 
     options = Options(
@@ -132,19 +133,21 @@ def ingest_examples(
     target = Path(examples)
     with storage.publishing_directory(target) as folder, _write_errors_named(target):
         manifest = _write_examples(chosen, source, joined, options, folder)
-        told = {
-            "query": query,
-            "tables": tables,
-            "types": types,
-            "eval_fraction": eval_fraction,
-            "split_columns": split_columns,
-            "time_column": time_column,
-            "file_format": file_format,
-            "csv_columns": csv_columns,
-            "encoding": encoding,
-            "missing_words": missing_words,
-        }
-        made_of = recipe.digest(source, in_words(chosen), fingerprint_files(chosen), told)
+        made_of = recipe.digest(
+            source,
+            in_words(chosen),
+            fingerprint,
+            query=query,
+            tables=tables,
+            types=types,
+            eval_fraction=eval_fraction,
+            split_columns=split_columns,
+            time_column=time_column,
+            file_format=file_format,
+            csv_columns=csv_columns,
+            encoding=encoding,
+            missing_words=missing_words,
+        )
         manifest = dataclasses.replace(manifest, recipe=made_of)
         manifests.write(manifest, folder / manifests.EXAMPLES_MANIFEST)
     print(

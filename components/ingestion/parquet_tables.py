@@ -24,7 +24,7 @@ from mainspring.components.ingestion.columns.column_types import (
     refuse_alike,
 )
 from mainspring.components.ingestion.columns.given_types import TYPES, Reading
-from mainspring.components.ingestion.columns.learnt_types import as_read, is_of_moments
+from mainspring.components.ingestion.columns.learnt_types import as_read
 from mainspring.components.ingestion.columns.text_values import (
     BOOLEAN,
     DATE,
@@ -37,6 +37,7 @@ from mainspring.components.ingestion.columns.text_values import (
     ZONED,
     Value,
     asked_cast,
+    is_of_moments,
 )
 from mainspring.components.ingestion.portions import Portion, Said, first_line
 from mainspring.components.ingestion.sources.file import exactly

@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion import row_identity
 from mainspring.components.ingestion.columns.column_types import FAILED, TYPES, literal, quoted, refuse_alike, typed
-from mainspring.components.ingestion.columns.given_types import TYPES as BY_TYPES
 from mainspring.components.ingestion.columns.given_types import contradicted
 from mainspring.components.ingestion.portions import Portion, first_line
 from mainspring.components.ingestion.sources.file import exactly
@@ -224,9 +223,7 @@ def _misfit(portion: Portion, name: str, kind: str, value: str) -> str:
         return f"column {shown} of span {portion.name} holds {value}, {_CAUSES[kind].format(name=shown)}"
     kind, _, by = kind.partition("|")
     where = f"{portion.files[0]}: " if len(portion.files) == 1 else ""
-    return (
-        f"{where}column {shown} of span {portion.name} holds {value!r}, but {contradicted(shown, kind, by or BY_TYPES)}"
-    )
+    return f"{where}column {shown} of span {portion.name} holds {value!r}, but {contradicted(shown, kind, by)}"
 
 
 def _refuse_infinite(batch: pa.RecordBatch, portion: Portion) -> None:

@@ -13,7 +13,7 @@ import duckdb
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.columns.column_types import FAILED, literal, quoted, refuse_alike
 from mainspring.components.ingestion.columns.given_types import TYPES, Reading, contradicted
-from mainspring.components.ingestion.columns.learnt_types import SCHEMA, as_read, is_of_moments
+from mainspring.components.ingestion.columns.learnt_types import SCHEMA, as_read
 from mainspring.components.ingestion.columns.text_values import (
     BOOLEAN,
     EMPTY,
@@ -23,6 +23,7 @@ from mainspring.components.ingestion.columns.text_values import (
     asked_cast,
     cast,
     evidence,
+    is_of_moments,
     looks_like_day_first,
     looks_like_decimal_comma,
 )

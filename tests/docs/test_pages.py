@@ -19,7 +19,6 @@ from mainspring.pipelines.reference_pages import pages
 
 REPOSITORY = Path(__file__).parents[2]
 README = REPOSITORY / "README.md"
-GENERATED = ("docs/reference/commands.md", "docs/reference/pipelines.md", "components/README.md")
 PAGES = [
     README,
     *sorted((REPOSITORY / "docs").rglob("*.md")),

@@ -12,10 +12,10 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from mainspring.components.common import buckets, manifests, published, storage
+from mainspring.components.common import buckets, manifests, published
 from mainspring.components.common.errors import UserError
 from mainspring.components.ingestion.columns.given_types import Reading, read_types
-from mainspring.components.ingestion.columns.text_values import DATE, EMPTY, SQL_TYPES, TIMESTAMP, ZONED, Asked
+from mainspring.components.ingestion.columns.text_values import SQL_TYPES, TIMESTAMP, ZONED, Asked
 
 SERVED, SCHEMA = "the data of the served model", "the schema"
 """Who says what a column is, beside `types`."""
@@ -23,7 +23,6 @@ SERVED, SCHEMA = "the data of the served model", "the schema"
 SOURCE = "source"
 """The table of the source's files, beside those that are joined."""
 
-_SCHEMA_FILE = "schema.pbtxt"
 _TYPES_OF_SCHEMA = {1: "string", 2: "int64", 3: "double"}
 """By TFDV's FeatureType: BYTES, INT, FLOAT."""
 
@@ -86,14 +85,9 @@ def as_read(kinds: Mapping[str, str], reading: Reading) -> dict[str, str]:
     for name, kind in kinds.items():
         asked = reading.of(name)
         said = f"{asked.kind} {asked.form}".strip() if asked else TIMESTAMP if kind == ZONED else kind
-        if said.partition(" ")[0] in SQL_TYPES and said != EMPTY:
+        if said.partition(" ")[0] in SQL_TYPES:  # Not: columns without a value, and nested ones.
             found[name] = said
     return found
-
-
-def is_of_moments(kind: str) -> bool:
-    """Returns whether a kind is of dates or times."""
-    return kind in (DATE, TIMESTAMP, ZONED)
 
 
 def _asked(kinds: Mapping[str, str], by: str) -> dict[str, Asked]:
@@ -102,12 +96,13 @@ def _asked(kinds: Mapping[str, str], by: str) -> dict[str, Asked]:
 
 def _of_schema(uri: str) -> dict[str, str]:
     """Returns the examples' types by feature of a schema in TFDV's text format."""
-    place = uri if uri.endswith((".pbtxt", ".txt")) else buckets.join(uri, _SCHEMA_FILE)
+    path = buckets.local_copy(uri)
+    path = path / manifests.SCHEMA_FILE if path.is_dir() else path
     try:
-        text = buckets.read(place) if buckets.is_bucket(place) else storage.as_path(place).read_bytes()
-        schema = text_format.Parse(text.decode("utf-8"), _schema_message()(), allow_unknown_field=True)
-    except (buckets.NotFound, OSError, ValueError, text_format.ParseError) as error:
-        raise UserError(f"{place}: cannot be read as a schema: {' '.join(str(error).split())}") from error
+        text = path.read_text(encoding="utf-8")
+        schema = text_format.Parse(text, _schema_message()(), allow_unknown_field=True)
+    except (OSError, UnicodeDecodeError, text_format.ParseError) as error:
+        raise UserError(f"{path}: cannot be read as a schema: {' '.join(str(error).split())}") from error
     return {one.name: _TYPES_OF_SCHEMA[one.type] for one in schema.feature if one.type in _TYPES_OF_SCHEMA}
 
 

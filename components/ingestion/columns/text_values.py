@@ -126,6 +126,11 @@ class Evidence:
         return TEXT
 
 
+def is_of_moments(kind: str) -> bool:
+    """Returns whether a kind is of dates or times."""
+    return kind in (DATE, TIMESTAMP, ZONED)
+
+
 def evidence(value: Value, words: Sequence[str]) -> list[str]:
     """Returns the aggregates that count a column's evidence, in the order of its fields."""
     is_nested = value.nested or "false"

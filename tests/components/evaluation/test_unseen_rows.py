@@ -45,6 +45,14 @@ def test_rows_that_the_champion_was_not_trained_on_are_all_judged(now, then, spa
     assert result.content["rows"] == 1200
 
 
+def test_a_champion_that_does_not_say_how_its_rows_were_dealt_is_compared_and_that_is_said(dealt, models, evaluate):
+    examples, champion = dealt(FRACTION, {})
+    result = evaluate(examples, models["good"], champion=champion)
+    assert result.content["notes"] == [
+        "the champion does not say how its rows were dealt, so it may know some of these by heart"
+    ]
+
+
 @pytest.mark.parametrize(
     ("now", "then"),
     [

@@ -116,7 +116,7 @@ def test_the_query_gets_the_columns_as_they_were(tmp_path: Path) -> None:
 def test_a_given_schema_says_it_without_a_champion(
     kind: str, values: list[str], wanted: list[object], tmp_path: Path
 ) -> None:
-    schema = tmp_path / "schema.pbtxt"
+    schema = tmp_path / "curated.textproto"
     schema.write_text(f'feature {{ name: "v" type: {kind} presence {{ min_count: 1 }} }} string_domain {{ name: "x" }}')
     source = write(tmp_path / "first.csv", values)
     ingest_examples(source, str(tmp_path / "first"), schema_uri=str(schema))
